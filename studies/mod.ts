@@ -1,0 +1,4 @@
+export * from "./schema.ts";
+export * from "./model.ts";
+export * from "./study.ts";
+export * from "./run.ts";
