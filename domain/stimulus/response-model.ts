@@ -38,6 +38,8 @@ export interface StepModel {
   /** Index into `scaleGroups` for each term, -1 for the unpenalized ones. */
   readonly scaleGroup: Int32Array;
   /** Names and posterior medians of the prior scales. */
+  /** Draws of the prior scales, worlds x groups: an unseen stimulus draws its effects from them. */
+  readonly scaleDraws: Float64Array;
   readonly scaleGroups: readonly { readonly name: string; readonly median: number; readonly low: number; readonly high: number }[];
   /** How the posterior was computed. */
   readonly method: "laplace" | "prior-only";
