@@ -4,3 +4,4 @@ export * from "./persona/trait.ts";
 export * from "./persona/persona.ts";
 export * from "./stimulus/stimulus.ts";
 export * from "./stimulus/response-model.ts";
+export * from "./consent/consent.ts";
