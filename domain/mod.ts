@@ -1,3 +1,5 @@
+export * from "./random/philox.ts";
+export * from "./random/random-stream.ts";
 export * from "./ids.ts";
 export * from "./error.ts";
 export * from "./persona/trait.ts";
