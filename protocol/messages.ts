@@ -47,6 +47,8 @@ export interface TickOpen {
   /** Root of tick - 1 (hex); of tick 0: the run id. */
   readonly prevRoot: string;
   readonly inputHash: string;
+  /** After the span's last tick every block's state goes to the blob store BEFORE the slot is filled; its address is its stateHash. */
+  readonly checkpoint: boolean;
 }
 
 /** One run of blocks: the unit that moves. `first` and `count` index the canonical block list. */
@@ -84,6 +86,74 @@ export interface Commit {
   readonly root: string;
   /** SHA-256 of the tick's integer sums in canonical order. */
   readonly sumsHash: string;
-  /** Content addresses of block checkpoints, in canonical block order; empty when this tick has none. */
+  /** Content addresses (= state hashes) of block checkpoints, in canonical block order; empty when this tick has none. */
   readonly checkpoint: readonly string[];
+  /**
+   * personas x scenarios x 2: shares and complaints of this tick summed over all ShardOuts, exact integers; empty without
+   * influence. The inbox of tick + 1 for every shard: a node that joins at t derives warmth from the commits 0..t-1.
+   */
+  readonly sections: Float64Array;
+}
+
+/**
+ * What a node needs to take part: registry record `runKey`, written before the first TickOpen and whenever the view changes.
+ * The plan lies in the blob store under `spec.planHash`. A node that hears a TickOpen of a run, attempt or view it does not
+ * know reads this first.
+ */
+export interface RunRecord {
+  readonly run: string;
+  readonly spec: RunSpec;
+  readonly attempt: number;
+  readonly view: number;
+  readonly state: RunState;
+  readonly execution: ExecutionPlan;
+  readonly shards: readonly Shard[];
+  /** Incarnation that owns each shard in this view. */
+  readonly owners: readonly string[];
+  /** Why the run is frozen, failed or canceled; empty otherwise. */
+  readonly reason: string;
+}
+
+/** The first one of an incarnation is its join; every HEARTBEAT_MS. */
+export interface Heartbeat {
+  readonly incarnation: string;
+  readonly state: "up" | "leaving";
+  readonly workers: number;
+  readonly backends: readonly string[];
+  /** Measured; 0 before the first measurement. */
+  readonly exposuresPerSecond: number;
+  readonly memoryBytes: number;
+  /** Exposures computed so far, over all runs, also inside an unfinished span: progress. */
+  readonly exposures: number;
+}
+
+/** A node could not compute a shard, or found the slot filled with something else (DIVERGENCE). */
+export interface NodeFailure {
+  readonly run: string;
+  readonly attempt: number;
+  readonly tick: number;
+  readonly shard: number;
+  readonly incarnation: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Nodes drop the attempt's work within one block and forget its state. */
+export interface RunStop {
+  readonly run: string;
+  readonly attempt: number;
+  readonly reason: string;
+}
+
+/** One coordinator leads; the term is the fencing token. */
+export interface LeaderRecord {
+  readonly holder: string;
+  readonly nonce: string;
+  readonly term: number;
+}
+
+export interface ViewRecord {
+  readonly view: number;
+  readonly members: readonly string[];
+  readonly dead: readonly string[];
 }

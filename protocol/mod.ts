@@ -1,2 +1,3 @@
 export * from "./plan.ts";
 export * from "./messages.ts";
+export * from "./subjects.ts";

@@ -1,0 +1,30 @@
+/**
+ * Subjects and registry keys: `pop.<tenant>.<run>.<attempt>....`. The tenant is the first token after the prefix everywhere.
+ * What outlives an attempt (inputs, commits) has the attempt token `all`.
+ */
+export const SUBJECT_TABLE = [
+  { name: "open", pattern: "pop.<tenant>.<run>.<attempt>.open", port: "bus and log", message: "TickOpen", owner: "coordinator", writers: "leader", readers: "nodes", retention: "until the run is purged" },
+  { name: "out", pattern: "pop.<tenant>.<run>.<attempt>.out.<tick>.<shard>", port: "log, write-once slot", message: "ShardOut", owner: "coordinator", writers: "nodes", readers: "coordinators", retention: "until the last complete checkpoint" },
+  { name: "fail", pattern: "pop.<tenant>.<run>.<attempt>.fail", port: "bus", message: "NodeFailure", owner: "coordinator", writers: "nodes", readers: "leader", retention: "none" },
+  { name: "stop", pattern: "pop.<tenant>.<run>.<attempt>.stop", port: "bus", message: "RunStop", owner: "coordinator", writers: "leader", readers: "nodes", retention: "none" },
+  { name: "input", pattern: "pop.<tenant>.<run>.all.input.<tick>", port: "log, write-once slot", message: "Input", owner: "coordinator", writers: "leader", readers: "nodes, coordinators", retention: "life of the run" },
+  { name: "commit", pattern: "pop.<tenant>.<run>.all.commit", port: "log, compare-and-set on the subject's last sequence", message: "Commit", owner: "coordinator", writers: "leader", readers: "everyone", retention: "life of the run" },
+  { name: "heartbeat", pattern: "pop.<tenant>.node.<incarnation>.heartbeat", port: "bus", message: "Heartbeat", owner: "node", writers: "that node", readers: "coordinators", retention: "none" },
+  { name: "leader key", pattern: "<tenant>.leader", port: "registry", message: "LeaderRecord", owner: "coordinator", writers: "candidates", readers: "everyone", retention: "forever" },
+  { name: "view key", pattern: "<tenant>.view", port: "registry", message: "ViewRecord", owner: "coordinator", writers: "leader", readers: "everyone", retention: "forever" },
+  { name: "run key", pattern: "<tenant>.run.<run>", port: "registry", message: "RunRecord", owner: "coordinator", writers: "leader", readers: "everyone", retention: "life of the run" },
+] as const;
+
+type Attempt = number | "*";
+type Run = string;
+
+export const openSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.open`;
+export const outSubject = (tenant: string, run: Run, attempt: Attempt, tick: number | "*", shard: number | "*"): string => `pop.${tenant}.${run}.${attempt}.out.${tick}.${shard}`;
+export const failSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.fail`;
+export const stopSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.stop`;
+export const inputSubject = (tenant: string, run: Run, tick: number): string => `pop.${tenant}.${run}.all.input.${tick}`;
+export const commitSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.commit`;
+export const heartbeatSubject = (tenant: string, incarnation: string): string => `pop.${tenant}.node.${incarnation}.heartbeat`;
+export const leaderKey = (tenant: string): string => `${tenant}.leader`;
+export const viewKey = (tenant: string): string => `${tenant}.view`;
+export const runKey = (tenant: string, run: Run): string => `${tenant}.run.${run}`;
