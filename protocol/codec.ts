@@ -1,0 +1,114 @@
+import { PopulaceError } from "@populace/domain";
+import { Packr } from "msgpackr";
+import type { Commit, Heartbeat, Input, LeaderRecord, NodeFailure, RunRecord, RunStop, ShardOut, TickOpen, ViewRecord } from "./messages.ts";
+
+/**
+ * Envelope of messages: msgpackr of {schema, ...fields}, typed arrays as binary. Maps, not records (`useRecords: false`), so that a
+ * message can be read without what was sent before it. Unknown fields are kept out; a missing field is CORRUPT.
+ */
+const packr = new Packr({ useRecords: false, int64AsType: "number" });
+
+type FieldKind = "integer" | "number" | "text" | "flag" | "texts" | "pair" | "bytes" | "u32" | "f64" | "object" | "objects";
+type Fields<T> = { readonly [K in keyof T]-?: FieldKind };
+
+interface Codec<T> {
+  readonly schema: string;
+  readonly fields: Fields<T>;
+  encode(message: T): Uint8Array;
+  decode(bytes: Uint8Array): T;
+}
+
+function codec<T extends object>(schema: string, fields: Fields<T>): Codec<T> {
+  const names = Object.keys(fields) as (keyof T & string)[];
+  return {
+    schema,
+    fields,
+    encode(message) {
+      const envelope: Record<string, unknown> = { schema };
+      for (const name of names) {
+        const value = message[name];
+        check(schema, name, fields[name], value);
+        envelope[name] = ArrayBuffer.isView(value) ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : value;
+      }
+      // A copy of its own: msgpackr hands out views of a buffer that it reuses.
+      return new Uint8Array(packr.pack(envelope));
+    },
+    decode(bytes) {
+      let envelope: Record<string, unknown>;
+      try {
+        envelope = packr.unpack(bytes) as Record<string, unknown>;
+      } catch (cause) {
+        throw new PopulaceError("CORRUPT", `${bytes.length} bytes are no message; expected ${schema}`, { schema }, cause);
+      }
+      if (envelope === null || typeof envelope !== "object" || envelope["schema"] !== schema) {
+        throw new PopulaceError("CORRUPT", `a message of schema ${String(envelope?.["schema"])} came where ${schema} was expected; do all processes run the same version?`, { schema });
+      }
+      const message: Record<string, unknown> = {};
+      for (const name of names) {
+        const value = unpackField(fields[name], envelope[name]);
+        check(schema, name, fields[name], value);
+        message[name] = value;
+      }
+      return message as T;
+    },
+  };
+}
+
+/** Message data has arbitrary alignment: copied before a typed view is laid over it. */
+function unpackField(kind: FieldKind, value: unknown): unknown {
+  if (!(value instanceof Uint8Array)) return value;
+  const own = new Uint8Array(value);
+  if (kind === "u32" && own.length % 4 === 0) return new Uint32Array(own.buffer);
+  if (kind === "f64" && own.length % 8 === 0) return new Float64Array(own.buffer);
+  return own;
+}
+
+const FIELD_CHECK: Readonly<Record<FieldKind, (value: unknown) => boolean>> = {
+  integer: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
+  number: (value) => typeof value === "number" && Number.isFinite(value),
+  text: (value) => typeof value === "string",
+  flag: (value) => typeof value === "boolean",
+  texts: (value) => Array.isArray(value) && value.every((entry) => typeof entry === "string"),
+  pair: (value) => Array.isArray(value) && value.length === 2 && value.every((entry) => Number.isSafeInteger(entry)),
+  bytes: (value) => value instanceof Uint8Array,
+  u32: (value) => value instanceof Uint32Array,
+  f64: (value) => value instanceof Float64Array,
+  object: (value) => typeof value === "object" && value !== null,
+  objects: (value) => Array.isArray(value) && value.every((entry) => typeof entry === "object" && entry !== null),
+};
+
+function check(schema: string, name: string, kind: FieldKind, value: unknown): void {
+  if (!FIELD_CHECK[kind](value)) throw new PopulaceError("CORRUPT", `${schema}: field ${name} should be of kind ${kind}; it is ${value === undefined ? "missing" : typeof value}`, { schema, name });
+}
+
+export const TICK_OPEN = codec<TickOpen>("TickOpen/1", { run: "text", attempt: "integer", term: "integer", view: "integer", tick: "integer", span: "integer", prevRoot: "text", inputHash: "text", checkpoint: "flag" });
+export const SHARD_OUT = codec<ShardOut>("ShardOut/1", { run: "text", attempt: "integer", tick: "integer", span: "integer", shard: "integer", view: "integer", incarnation: "text", hashes: "bytes", personas: "pair", counts: "u32", sections: "u32" });
+export const COMMIT = codec<Commit>("Commit/1", { run: "text", attempt: "integer", term: "integer", tick: "integer", prevRoot: "text", inputHash: "text", root: "text", sumsHash: "text", checkpoint: "texts", sections: "f64" });
+export const INPUT = codec<Input>("Input/1", { run: "text", tick: "integer", eventIds: "texts" });
+export const RUN_RECORD = codec<RunRecord>("RunRecord/1", { run: "text", spec: "object", attempt: "integer", view: "integer", state: "text", execution: "object", shards: "objects", owners: "texts", reason: "text" });
+export const HEARTBEAT = codec<Heartbeat>("Heartbeat/1", { incarnation: "text", state: "text", workers: "integer", backends: "texts", exposuresPerSecond: "number", memoryBytes: "number", exposures: "integer" });
+export const NODE_FAILURE = codec<NodeFailure>("NodeFailure/1", { run: "text", attempt: "integer", tick: "integer", shard: "integer", incarnation: "text", code: "text", message: "text" });
+export const RUN_STOP = codec<RunStop>("RunStop/1", { run: "text", attempt: "integer", reason: "text" });
+export const LEADER_RECORD = codec<LeaderRecord>("LeaderRecord/1", { holder: "text", nonce: "text", term: "integer" });
+export const VIEW_RECORD = codec<ViewRecord>("ViewRecord/1", { view: "integer", members: "texts", dead: "texts" });
+
+/** Body of a slot whose ShardOut is over LIMITS.slotBytesMax: its address in the blob store. */
+export interface SlotReference {
+  readonly blob: string;
+  readonly bytes: number;
+}
+export const SLOT_REFERENCE = codec<SlotReference>("SlotReference/1", { blob: "text", bytes: "integer" });
+
+/** The schema name of any encoded message, or "" when the bytes are none. */
+export function schemaOf(bytes: Uint8Array): string {
+  try {
+    const envelope = packr.unpack(bytes) as Record<string, unknown> | null;
+    return typeof envelope?.["schema"] === "string" ? envelope["schema"] : "";
+  } catch {
+    return "";
+  }
+}
+
+export const CODECS: readonly { readonly schema: string; readonly fields: Readonly<Record<string, string>> }[] = [
+  TICK_OPEN, SHARD_OUT, COMMIT, INPUT, RUN_RECORD, HEARTBEAT, NODE_FAILURE, RUN_STOP, LEADER_RECORD, VIEW_RECORD, SLOT_REFERENCE,
+];

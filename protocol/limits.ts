@@ -1,0 +1,29 @@
+/** Every bound of the protocol, with what happens at it. */
+export const LIMITS = {
+  /** A ShardOut above this goes to the blob store and its slot holds the address: JetStream moves 25 slots/s at 32 KB, 3.5 at 256 KB. */
+  slotBytesMax: 262_144,
+  /** Most ticks one ShardOut covers; TOO_LARGE above. */
+  spanTicksMax: 64,
+  /** Bytes one ShardOut may hold: the span is shortened until it fits; TOO_LARGE when one tick does not. */
+  shardOutBytesMax: 64 * 1024 * 1024,
+  /** Most shards of a run; the shard map is coarser beyond. */
+  shardsMax: 4096,
+  ticksMax: 100_000,
+  /** Agents of a run: 32-bit agent counters of the arithmetic profile. */
+  agentsMax: 2 ** 32 - 65_536,
+  personasMax: 65_536,
+  scenariosMax: 1024,
+  worldsMax: 16_384,
+  /** Runs one coordinator drives at once; later ones wait. */
+  runsActiveMax: 4,
+  /** Submitted runs that wait; TOO_LARGE above. */
+  runsQueuedMax: 1000,
+  heartbeatMs: 500,
+  /** A node not heard for this long is a suspect in the thin detector: 10 heartbeats. */
+  nodeSilenceMs: 5000,
+  /** How long a run waits for its first node before UNAVAILABLE. */
+  nodeWaitMs: 10_000,
+  /** TickOpen is repeated this often while its slots are open: a lost message heals within one period. */
+  tickOpenRepeatMs: 1000,
+  leaseTtlMs: 2000,
+} as const;
