@@ -1,7 +1,6 @@
 import { id } from "@populace/domain";
 import type { Stimulus } from "@populace/domain";
-import { StrictDocument, suggestion } from "./strict-document.ts";
-import type { StrictKeys } from "./strict-document.ts";
+import { Entry, didYouMean, readDocument } from "./document.ts";
 import type { Model, ModelShock } from "./model.ts";
 
 /** Limits of a study: above them a refusal names the limit. */
@@ -32,7 +31,7 @@ export interface Study {
 
 export interface StudyScenario {
   readonly name: string;
-  /** Which stimulus at which ticks, for all personas or those named. */
+  /** Which stimulus at which ticks (every 0 ticks = once), for all personas (none named) or those named. */
   readonly contacts: readonly { readonly stimulus: string; readonly fromTick: number; readonly everyTicks: number; readonly personas: readonly string[] }[];
 }
 
@@ -49,60 +48,52 @@ export interface StudyInfluence {
 }
 
 /**
- * The study in a YAML or JSON file (`source` a path) or an object, with its names resolved against the model: personas to
- * ids, stimuli to ids, defaults filled in. The default pressure has no effect and nothing decays, so that an unadorned study
- * rehearses exactly the rates the model states. Throws BAD_STUDY naming file, line, column and key.
+ * The study in a YAML or JSON file (`source` a path) or an object, with its names resolved against the model: personas and
+ * stimuli to ids, defaults filled in. The default pressure has no effect and nothing decays, so that an unadorned study
+ * rehearses exactly the rates the model states. Throws FILE_MISSING, or BAD_STUDY naming file, line and key.
  */
 export function readStudy(source: string | object, model: Model): Study {
-  const document = new StrictDocument(source, "BAD_STUDY");
-  const keys = document.keys();
-  const personaId = names("persona", model.mixture.personas);
-  const newStimuli = keys.objects("newStimuli").map(readStimulus);
-  const stimulusId = names("stimulus", [...model.response.stimuli, ...newStimuli]);
+  const root = (typeof source === "string" ? readDocument(source, "BAD_STUDY") : new Entry({ path: "the study", code: "BAD_STUDY", lineOf: () => 1 }, [], source)).only([
+    "name", "seed", "agents", "ticks", "personas", "stimuli", "newStimuli", "scenarios", "everyTicks", "pressure", "returnRate", "influence", "shocks",
+    "economicValueMinor", "worlds",
+  ]);
+  const personas = resolver("persona", model.mixture.personas);
+  const newStimuli = root.at("newStimuli").list().map(readStimulus);
   newStimuli.forEach((stimulus, index) => {
-    const taken = [...model.response.stimuli, ...newStimuli.slice(0, index)].some((other) => other.id === stimulus.id);
-    if (taken) document.refuse(["newStimuli", index, "id"], `"${stimulus.id}" is already a stimulus; give the new one another id`);
+    if ([...model.response.stimuli, ...newStimuli.slice(0, index)].some((other) => other.id === stimulus.id)) {
+      root.at("newStimuli").list()[index].at("id").fail(`"${stimulus.id}" is already a stimulus; give the new one another id`);
+    }
   });
-  const resolve = (list: readonly string[], of: typeof personaId, path: StrictKeys["path"], key: string): readonly string[] =>
-    list.map((name, index) => of(name, (message) => document.refuse([...path, key, index], message)));
-
-  const ticks = keys.integer("ticks", 30, 1, STUDY_LIMITS.ticks);
-  const chosen = resolve(keys.texts("stimuli"), stimulusId, [], "stimuli");
-  const pressure = keys.object("pressure");
-  const shocks = keys.objects("shocks");
-  const economicValueMinor = keys.has("economicValueMinor") ? keys.number("economicValueMinor", undefined, -1e12, 1e12) : null;
-  const study: Study = {
-    name: keys.text("name", "study"),
-    seed: keys.integer("seed", 1, 0, Number.MAX_SAFE_INTEGER),
-    agents: keys.integer("agents", 100_000, 1, STUDY_LIMITS.agents),
+  const stimuli = resolver("stimulus", [...model.response.stimuli, ...newStimuli]);
+  const ticks = root.at("ticks").number({ integer: true, min: 1, max: STUDY_LIMITS.ticks, absent: 30 });
+  const pressure = orEmpty(root.at("pressure")).only(["perContact", "perResponse", "logitPerUnit", "leaveLogitPerUnit", "gapTicks"]);
+  const scenarios = root.at("scenarios").list().map((entry) => readScenario(entry, ticks, personas, stimuli));
+  scenarios.forEach((scenario, index) => {
+    if (scenarios.findIndex((other) => other.name === scenario.name) < index) root.at("scenarios").list()[index].at("name").fail(`"${scenario.name}" is used twice; scenarios need different names`);
+  });
+  return {
+    name: root.at("name").text("study"),
+    seed: root.at("seed").number({ integer: true, min: 0, max: Number.MAX_SAFE_INTEGER, absent: 1 }),
+    agents: root.at("agents").number({ integer: true, min: 1, max: STUDY_LIMITS.agents, absent: 100_000 }),
     ticks,
-    personas: resolve(keys.texts("personas"), personaId, [], "personas"),
-    stimuli: chosen,
+    personas: resolved(root.at("personas"), personas),
+    stimuli: resolved(root.at("stimuli"), stimuli),
     newStimuli,
-    scenarios: keys.objects("scenarios").map((scenario) => readScenario(scenario, ticks, resolve, personaId, stimulusId)),
-    everyTicks: keys.integer("everyTicks", 7, 1, STUDY_LIMITS.ticks),
+    scenarios,
+    everyTicks: root.at("everyTicks").number({ integer: true, min: 1, max: STUDY_LIMITS.ticks, absent: 7 }),
     pressure: {
-      perContact: pressure.integer("perContact", 32, 0, 255),
-      perResponse: pressure.integer("perResponse", 0, 0, 255),
-      logitPerUnit: pressure.number("logitPerUnit", 0, -0.1, 0.1),
-      leaveLogitPerUnit: pressure.number("leaveLogitPerUnit", 0, -0.1, 0.1),
-      gapTicks: pressure.integer("gapTicks", 0, 0, 7),
+      perContact: pressure.at("perContact").number({ integer: true, min: 0, max: 255, absent: 32 }),
+      perResponse: pressure.at("perResponse").number({ integer: true, min: 0, max: 255, absent: 0 }),
+      logitPerUnit: pressure.at("logitPerUnit").number({ min: -0.1, max: 0.1, absent: 0 }),
+      leaveLogitPerUnit: pressure.at("leaveLogitPerUnit").number({ min: -0.1, max: 0.1, absent: 0 }),
+      gapTicks: pressure.at("gapTicks").number({ integer: true, min: 0, max: 7, absent: 0 }),
     },
-    returnRate: keys.number("returnRate", 0, 0, 1),
-    influence: keys.has("influence") ? readInfluence(keys.object("influence"), model, personaId) : null,
-    shocks: shocks.map((shock) => readShock(shock, personaId)),
-    economicValueMinor,
-    worlds: keys.integer("worlds", model.response.worlds, 1, STUDY_LIMITS.worlds),
+    returnRate: root.at("returnRate").number({ min: 0, max: 1, absent: 0 }),
+    influence: root.at("influence").absent ? null : readInfluence(root.at("influence"), model.response.steps.length, personas),
+    shocks: root.at("shocks").list().map((entry) => readShock(entry, personas)),
+    economicValueMinor: root.at("economicValueMinor").absent ? null : root.at("economicValueMinor").number({ min: -1e12, max: 1e12 }),
+    worlds: root.at("worlds").number({ integer: true, min: 1, max: model.response.worlds, absent: model.response.worlds }),
   };
-  pressure.done();
-  keys.done();
-  duplicates(study.scenarios.map((scenario) => scenario.name), (name, index) => document.refuse(["scenarios", index, "name"], `"${name}" is used twice; scenarios need different names`));
-  duplicates(study.personas, (name, index) => document.refuse(["personas", index], `"${name}" is named twice`));
-  duplicates(study.stimuli, (name, index) => document.refuse(["stimuli", index], `"${name}" is named twice`));
-  if (study.worlds > model.response.worlds) {
-    document.refuse(["worlds"], `expected at most ${model.response.worlds}, the worlds (posterior draws) of the model, found ${study.worlds}; refit with more`);
-  }
-  return study;
 }
 
 /** The stimuli a study rehearses, in the model's order, then the new ones. */
@@ -117,122 +108,114 @@ export function personasOf(model: Model, study: Study): readonly number[] {
   return study.personas.length === 0 ? all : all.filter((index) => study.personas.includes(model.mixture.personas[index].id));
 }
 
-type Refuse = (message: string) => never;
-type Resolver = (name: string, refuse: Refuse) => string;
+/** Id of a thing named by id or by an unambiguous name. */
+type Resolver = (entry: Entry) => string;
 
-/** Resolves an id or an unambiguous name to the id. */
-function names(noun: string, things: readonly { readonly id: string; readonly name: string }[]): Resolver {
-  return (name, refuse) => {
+function resolver(noun: string, things: readonly { readonly id: string; readonly name: string }[]): Resolver {
+  return (entry) => {
+    const name = entry.text();
     if (things.some((thing) => thing.id === name)) return name;
     const named = things.filter((thing) => thing.name === name);
-    if (named.length > 1) refuse(`${named.length} ${noun}s are named "${name}"; use the id, one of ${named.map((thing) => thing.id).join(", ")}`);
     if (named.length === 1) return named[0].id;
-    return refuse(`unknown ${noun} "${name}"${suggestion(name, things.flatMap((thing) => [thing.id, thing.name]))}; known: ${things.map((thing) => thing.id).join(", ")}`);
+    if (named.length > 1) entry.fail(`${named.length} ${noun} entries are named "${name}"; use one of the ids ${named.map((thing) => thing.id).join(", ")}`);
+    return entry.fail(`unknown ${noun} "${name}"${didYouMean(name, [...new Set(things.flatMap((thing) => [thing.id, thing.name]))])}`);
   };
 }
 
-function duplicates(list: readonly string[], refuse: (name: string, index: number) => never): void {
-  list.forEach((name, index) => {
-    if (list.indexOf(name) < index) refuse(name, index);
+function resolved(entry: Entry, of: Resolver): readonly string[] {
+  const ids = entry.list().map(of);
+  ids.forEach((found, index) => {
+    if (ids.indexOf(found) < index) entry.list()[index].fail(`"${found}" is named twice`);
   });
+  return ids;
 }
 
-function readStimulus(keys: StrictKeys): Stimulus {
-  const offer = keys.object("offer");
-  const copy = keys.object("copy");
-  const optional = <T>(key: string, source: StrictKeys, read: () => T): Record<string, T> => (source.has(key) ? { [key]: read() } : {});
-  const stimulusId = keys.text("id");
-  const stimulus: Stimulus = {
+const orEmpty = (entry: Entry): Entry => (entry.absent ? new Entry(entry.source, entry.keys, {}) : entry);
+
+function readStimulus(entry: Entry): Stimulus {
+  entry.only(["id", "name", "contact", "channel", "offer", "copy", "tags", "features", "contactCostMinor"]);
+  const offer = orEmpty(entry.at("offer")).only(["priceCut", "valueMinor", "costMinor"]);
+  const copy = orEmpty(entry.at("copy")).only(["subject", "body"]);
+  const stimulusId = entry.at("id").text();
+  const optional = <T>(child: Entry, key: string, read: () => T): Record<string, T> => (child.absent ? {} : { [key]: read() });
+  const minor = (key: string) => optional(offer.at(key), key, () => offer.at(key).number({ integer: true, min: 0, max: 1e12 }));
+  return {
     id: id(stimulusId),
-    name: keys.text("name", stimulusId),
-    contact: keys.boolean("contact", true),
-    channel: keys.text("channel", ""),
-    offer: {
-      ...optional("priceCut", offer, () => offer.number("priceCut", undefined, 0, 1)),
-      ...optional("valueMinor", offer, () => offer.integer("valueMinor", undefined, 0, 1e12)),
-      ...optional("costMinor", offer, () => offer.integer("costMinor", undefined, 0, 1e12)),
-    },
-    copy: {
-      ...optional("subject", copy, () => copy.text("subject")),
-      ...optional("body", copy, () => copy.text("body")),
-    },
-    tags: keys.table<string>("tags", "text"),
-    features: keys.table<number>("features", "number"),
-    contactCostMinor: keys.number("contactCostMinor", 0, 0, 1e12),
+    name: entry.at("name").text(stimulusId),
+    contact: entry.at("contact").boolean(true),
+    channel: entry.at("channel").text(""),
+    offer: { ...optional(offer.at("priceCut"), "priceCut", () => offer.at("priceCut").number({ min: 0, max: 1 })), ...minor("valueMinor"), ...minor("costMinor") },
+    copy: { ...optional(copy.at("subject"), "subject", () => copy.at("subject").text()), ...optional(copy.at("body"), "body", () => copy.at("body").text()) },
+    tags: Object.fromEntries(entry.at("tags").entries().map(([tag, value]) => [tag, value.text()])),
+    features: Object.fromEntries(entry.at("features").entries().map(([name, value]) => [name, value.number()])),
+    contactCostMinor: entry.at("contactCostMinor").number({ min: 0, max: 1e12, absent: 0 }),
   };
-  offer.done();
-  copy.done();
-  keys.done();
-  return stimulus;
 }
 
-function readScenario(
-  keys: StrictKeys, ticks: number, resolve: (list: readonly string[], of: Resolver, path: StrictKeys["path"], key: string) => readonly string[],
-  personaId: Resolver, stimulusId: Resolver,
-): StudyScenario {
-  const scenario: StudyScenario = {
-    name: keys.text("name"),
-    contacts: keys.objects("contacts").map((contact) => {
-      const read = {
-        stimulus: stimulusId(contact.text("stimulus"), (message) => contact.refuse("stimulus", message)),
-        fromTick: contact.integer("fromTick", 0, 0, ticks - 1),
-        /** 0 = once. */
-        everyTicks: contact.integer("everyTicks", 0, 0, STUDY_LIMITS.ticks),
-        personas: resolve(contact.texts("personas"), personaId, contact.path, "personas"),
+function readScenario(entry: Entry, ticks: number, personas: Resolver, stimuli: Resolver): StudyScenario {
+  entry.only(["name", "contacts"]);
+  const contacts = entry.at("contacts").list().map((contact) => {
+    contact.only(["stimulus", "fromTick", "everyTicks", "personas"]);
+    return {
+      stimulus: stimuli(contact.at("stimulus")),
+      fromTick: contact.at("fromTick").number({ integer: true, min: 0, max: ticks - 1, absent: 0 }),
+      everyTicks: contact.at("everyTicks").number({ integer: true, min: 0, max: STUDY_LIMITS.ticks, absent: 0 }),
+      personas: resolved(contact.at("personas"), personas),
+    };
+  });
+  if (contacts.length === 0) entry.at("contacts").fail("expected a list of {stimulus, fromTick, everyTicks, personas}; found none");
+  return { name: entry.at("name").text(), contacts };
+}
+
+function readInfluence(entry: Entry, steps: number, personas: Resolver): StudyInfluence {
+  entry.only(["graph", "shareRate", "warmthPerShare", "warmthHalfLifeTicks", "awarePerShare", "awareLogit"]);
+  const rates = entry.at("shareRate");
+  const shareRate = rates.isList ? rates.list().map((rate) => rate.number({ min: 0, max: 1 })) : [rates.number({ min: 0, max: 1 })];
+  if (shareRate.length !== 1 && shareRate.length !== steps) rates.fail(`expected one rate, or one for each of the ${steps} steps; found ${shareRate.length}`);
+  return {
+    graph: readGraph(entry.at("graph"), personas),
+    shareRate,
+    warmthPerShare: entry.at("warmthPerShare").number({ min: -100, max: 100, absent: 0 }),
+    warmthHalfLifeTicks: entry.at("warmthHalfLifeTicks").number({ min: 0.01, max: 1e6, absent: 7 }),
+    awarePerShare: entry.at("awarePerShare").number({ min: 0, max: 1, absent: 0 }),
+    awareLogit: entry.at("awareLogit").number({ min: -10, max: 10, absent: 0 }),
+  };
+}
+
+function readGraph(entry: Entry, personas: Resolver): StudyInfluence["graph"] {
+  entry.only(["kind", "edges", "neighbors", "rewire", "links"]);
+  const kind = entry.at("kind").oneOf(["edges", "small-world", "scale-free"] as const);
+  switch (kind) {
+    case "edges":
+      entry.only(["kind", "edges"]);
+      return {
+        kind,
+        edges: entry.at("edges").list().map((edge) => {
+          edge.only(["from", "to", "weight"]);
+          return { from: personas(edge.at("from")), to: personas(edge.at("to")), weight: edge.at("weight").number({ min: 0, max: 100, absent: 1 }) };
+        }),
       };
-      contact.done();
-      return read;
-    }),
-  };
-  if (scenario.contacts.length === 0) keys.refuse("contacts", "is empty; expected a list of {stimulus, fromTick, everyTicks, personas}");
-  keys.done();
-  return scenario;
+    case "small-world":
+      entry.only(["kind", "neighbors", "rewire"]);
+      return { kind, neighbors: entry.at("neighbors").number({ integer: true, min: 1, max: 1_000, absent: 2 }), rewire: entry.at("rewire").number({ min: 0, max: 1, absent: 0.1 }) };
+    case "scale-free":
+      entry.only(["kind", "links"]);
+      return { kind, links: entry.at("links").number({ integer: true, min: 1, max: 1_000, absent: 2 }) };
+  }
 }
 
-function readInfluence(keys: StrictKeys, model: Model, personaId: Resolver): StudyInfluence {
-  const graph = keys.object("graph");
-  const kind = graph.oneOf("kind", ["edges", "small-world", "scale-free"] as const);
-  const resolved = (edge: StrictKeys, key: string): string => personaId(edge.text(key), (message) => edge.refuse(key, message));
-  const read: StudyInfluence = {
-    graph:
-      kind === "edges"
-        ? {
-            kind,
-            edges: graph.objects("edges").map((edge) => {
-              const found = { from: resolved(edge, "from"), to: resolved(edge, "to"), weight: edge.number("weight", 1, 0, 100) };
-              edge.done();
-              return found;
-            }),
-          }
-        : kind === "small-world"
-          ? { kind, neighbors: graph.integer("neighbors", 2, 1, 1_000), rewire: graph.number("rewire", 0.1, 0, 1) }
-          : { kind, links: graph.integer("links", 2, 1, 1_000) },
-    shareRate: keys.numbers("shareRate", 0, 1),
-    warmthPerShare: keys.number("warmthPerShare", 0, -100, 100),
-    warmthHalfLifeTicks: keys.number("warmthHalfLifeTicks", 7, 0.01, 1e6),
-    awarePerShare: keys.number("awarePerShare", 0, 0, 1),
-    awareLogit: keys.number("awareLogit", 0, -10, 10),
-  };
-  const steps = model.response.steps.length;
-  if (read.shareRate.length !== 1 && read.shareRate.length !== steps) keys.refuse("shareRate", `expected one rate, or one for each of the ${steps} steps, found ${read.shareRate.length}`);
-  graph.done();
-  keys.done();
-  return read;
-}
-
-function readShock(keys: StrictKeys, personaId: Resolver): ModelShock {
-  const attitude = keys.oneOf("attitude", ["price-sensitivity", "channel-affinity", "brand-warmth", "contact-pressure"] as const);
-  const persona = keys.text("persona", "*");
-  const shock: ModelShock = {
+function readShock(entry: Entry, personas: Resolver): ModelShock {
+  entry.only(["attitude", "channel", "persona", "size", "halfLifeTicks", "startTick", "source", "evidence"]);
+  const attitude = entry.at("attitude").oneOf(["price-sensitivity", "channel-affinity", "brand-warmth", "contact-pressure"] as const);
+  const persona = entry.at("persona");
+  return {
     attitude,
-    channel: attitude === "channel-affinity" ? keys.text("channel") : keys.text("channel", "*"),
-    persona: persona === "*" ? persona : personaId(persona, (message) => keys.refuse("persona", message)),
-    size: keys.number("size", undefined, -10, 10),
-    halfLifeTicks: keys.number("halfLifeTicks", 7, 0.01, 1e6),
-    startTick: keys.integer("startTick", 0, -1e6, 1e6),
-    source: keys.text("source", "study"),
-    evidence: keys.text("evidence", ""),
+    channel: attitude === "channel-affinity" ? entry.at("channel").text() : entry.at("channel").text("*"),
+    persona: persona.absent || persona.value === "*" ? "*" : personas(persona),
+    size: entry.at("size").number({ min: -10, max: 10 }),
+    halfLifeTicks: entry.at("halfLifeTicks").number({ min: 0.01, max: 1e6, absent: 7 }),
+    startTick: entry.at("startTick").number({ integer: true, min: -1e6, max: 1e6, absent: 0 }),
+    source: entry.at("source").text("study"),
+    evidence: entry.at("evidence").text(""),
   };
-  keys.done();
-  return shock;
 }

@@ -1,0 +1,344 @@
+import { createHash } from "node:crypto";
+import { BINARY_CODE, CODES_PER_UNIT, PopulaceError, RandomStream, foldStep, foldUnseen, philox4x32 } from "@populace/domain";
+import type { FoldedStep, Stimulus } from "@populace/domain";
+import { ARITHMETIC_PROFILE, KERNEL_SPEC, SLOT_KIND, STEPS_MAX } from "@populace/protocol";
+import type { Plan, PlanPersona, PlanScenario, PlanTrait } from "@populace/protocol";
+import type { Model } from "./model.ts";
+import { planInfluence } from "./plan-influence.ts";
+import { BINARY_CODES, agentsByShare, planCopula, planTrait } from "./plan-population.ts";
+import { shockOffset } from "./plan-shocks.ts";
+import { STUDY_LIMITS, personasOf, stimuliOf } from "./study.ts";
+import type { Study } from "./study.ts";
+
+const Q14 = 16_384;
+/** A weight in Q3.12 on codes in Q0.7: one unit of weight and one unit of code are 2^-19 on the logit scale. */
+const WEIGHT_UNIT = 2 ** 19;
+const WEIGHT_MAX = 32_767;
+const SLOTS_MAX = 64;
+/** Entries of one row of level tables: offsets are int16. */
+const TABLE_MAX = 32_000;
+/** A logit beyond this is no rate any more; it also keeps every sum of the kernel inside 32 bits. */
+const LOGIT_MAX = 8_192;
+/** Integers one plan may hold over all its arrays. */
+const PLAN_NUMBERS_MAX = 200_000_000;
+
+/** How the personas, stimuli and worlds of a plan came out of the model. */
+export interface PlanSource {
+  /** Model index of each of the plan's personas. */
+  readonly personas: readonly number[];
+  readonly stimuli: readonly Stimulus[];
+  /** Model world of each of the plan's worlds; empty = posterior means (`certain`). */
+  readonly worlds: readonly number[];
+}
+
+export interface CompileOptions {
+  /** One world at the posterior means of everything: no uncertainty, all intervals have width 0. */
+  readonly certain?: boolean;
+}
+
+/**
+ * The Plan of a study: all floats end here. Deterministic in (model, study); worlds are evenly spaced draws of the model; trait
+ * parameters are drawn once a world by a stream named by persona and trait, so that adding a persona shifts nobody. Identical
+ * worlds are merged into one. Throws TOO_LARGE above STUDY_LIMITS and ARITHMETIC_RANGE where a logit leaves the profile.
+ * Cost: worlds x stimuli x steps folds; the number of agents costs nothing.
+ */
+export function compilePlan(model: Model, study: Study, options: CompileOptions = {}): Plan {
+  const source = planSource(model, study, options);
+  const { personas, stimuli } = source;
+  const codings = model.mixture.codings;
+  const steps = model.response.steps.map((step) => step.name);
+  const worlds = Math.max(1, source.worlds.length);
+  refuseTooLarge(model, study, stimuli.length, worlds);
+
+  const folds = foldAll(model, study, source);
+  const layout = slotLayout(model, folds);
+  const streams = RandomStream.of(study.seed, "population");
+  const agents = agentsByShare(personas.map((index) => model.mixture.personas[index].share), study.agents);
+  const traitsOf = (index: number): readonly PlanTrait[] =>
+    layout.traits.map((trait, slot) => {
+      const persona = model.mixture.personas[index];
+      const random = source.worlds.length === 0 ? null : streams.child(persona.id).child(codings[trait].name);
+      return planTrait(persona.traits[trait], codings[trait], slot, worlds, random, layout.isTable[slot] ? [0, 1] : BINARY_CODES);
+    });
+  const planPersonas = personas.map(
+    (index, position): PlanPersona => ({
+      id: model.mixture.personas[index].id,
+      key: personaKey(study.seed, model.mixture.personas[index].id),
+      agents: agents[position],
+      worldShift: 0,
+      traits: traitsOf(index),
+      copula: planCopula(model.mixture.personas[index], layout.traits),
+      returnThreshold: Math.min(0xffff_ffff, Math.round(study.returnRate * 2 ** 32)),
+    }),
+  );
+  const schedule = scenariosOf(model, study, stimuli, personas);
+  const integers = quantize(model, source, folds, layout, worlds);
+  const plan: Plan = {
+    kernelSpec: KERNEL_SPEC,
+    arithmeticProfile: ARITHMETIC_PROFILE,
+    seed: seedWords(study.seed),
+    worlds,
+    ticks: study.ticks,
+    ordinalsMax: schedule.ordinalsMax,
+    slots: layout.slots,
+    slotKind: layout.slotKind,
+    tableOffset: layout.tableOffset,
+    tableLength: layout.tableLength,
+    steps,
+    stimuli: stimuli.map((stimulus) => ({ id: stimulus.id, contact: stimulus.contact })),
+    personas: planPersonas,
+    scenarios: schedule.scenarios,
+    cells: cellsOf(schedule.scenarios),
+    ...integers,
+    offset: offsetsOf(model, study, source, steps.length),
+    pressureWeight: new Int32Array(steps.length).fill(Math.round(study.pressure.logitPerUnit * Q14)),
+    pressureLeaveWeight: Math.round(study.pressure.leaveLogitPerUnit * Q14),
+    pressureGain: study.pressure.perContact,
+    pressureGainResponse: study.pressure.perResponse,
+    gapTicks: study.pressure.gapTicks,
+    influence: study.influence === null ? null : planInfluence(study.influence, planPersonas.map((persona) => persona.id), steps.length, study.seed),
+  };
+  const merged = mergeIdenticalWorlds(plan);
+  return { ...merged, personas: merged.personas.map((persona) => ({ ...persona, worldShift: worldShift(persona.agents, merged.worlds) })) };
+}
+
+/** Which of the model's personas, stimuli and worlds a study's plan holds, in order. */
+export function planSource(model: Model, study: Study, options: CompileOptions = {}): PlanSource {
+  const count = Math.min(study.worlds, model.response.worlds);
+  return {
+    personas: personasOf(model, study),
+    stimuli: stimuliOf(model, study),
+    worlds: options.certain === true ? [] : Array.from({ length: count }, (_, world) => Math.floor(((world + 0.5) * model.response.worlds) / count)),
+  };
+}
+
+/** The Philox key of a persona under a seed, as kernels/expose/SPEC.md derives it. */
+export function personaKey(seed: number, personaId: string): readonly [number, number] {
+  const digest = createHash("sha256").update(personaId, "utf8").digest();
+  const [first, second] = philox4x32([digest.readUInt32LE(0), digest.readUInt32LE(4), digest.readUInt32LE(8), 0x506f7075], seedWords(seed));
+  return [first, second];
+}
+
+/** The two words of a seed, low word first. */
+export const seedWords = (seed: number): [number, number] => [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0];
+
+function refuseTooLarge(model: Model, study: Study, stimuli: number, worlds: number): void {
+  const refuse = (what: string, value: number, limit: number, advice: string): never => {
+    throw new PopulaceError("TOO_LARGE", `study ${study.name}: ${what} ${value}, the limit is ${limit}; ${advice}`, { study: study.name, what, value, limit });
+  };
+  if (study.agents > STUDY_LIMITS.agents) refuse("agents", study.agents, STUDY_LIMITS.agents, "intervals do not depend on the number of agents, a million is plenty");
+  if (study.ticks > STUDY_LIMITS.ticks) refuse("ticks", study.ticks, STUDY_LIMITS.ticks, "use longer ticks");
+  if (stimuli > STUDY_LIMITS.stimuli) refuse("stimuli", stimuli, STUDY_LIMITS.stimuli, "name fewer in `stimuli`");
+  if (model.response.steps.length > STEPS_MAX) refuse("funnel steps", model.response.steps.length, STEPS_MAX, "name fewer in the schema");
+  const rows = stimuli * model.response.steps.length;
+  const numbers = worlds * rows * (model.mixture.codings.length + model.mixture.personas.length) + study.ticks * rows * model.mixture.personas.length;
+  if (numbers > PLAN_NUMBERS_MAX) refuse("worlds x stimuli x steps x (traits + personas) + ticks x ... =", numbers, PLAN_NUMBERS_MAX, "use fewer worlds or stimuli");
+}
+
+/** Folded coefficients, by [world][stimulus][step]. */
+type Folds = readonly (readonly (readonly FoldedStep[])[])[];
+
+function foldAll(model: Model, study: Study, source: PlanSource): Folds {
+  const { response, mixture } = model;
+  // Effects of a stimulus the model never saw are drawn once a world, the same for every step's own scales.
+  const unseen = RandomStream.of(study.seed, "unseen stimulus");
+  const streams = new Map(source.stimuli.map((stimulus) => [stimulus.id, response.steps.map((step) => unseen.child(stimulus.id).child(step.name))]));
+  const worlds: readonly (number | null)[] = source.worlds.length === 0 ? [null] : source.worlds;
+  return worlds.map((world) =>
+    source.stimuli.map((stimulus) => {
+      const known = response.stimuli.findIndex((other) => other.id === stimulus.id);
+      return response.stepModels.map((step, index) => {
+        const p = response.terms.length;
+        const coefficients = world === null ? step.mean : step.draws.subarray(world * p, (world + 1) * p);
+        if (known >= 0) return foldStep(response, mixture.codings, index, known, coefficients);
+        const random = world === null ? null : (streams.get(stimulus.id)?.[index] ?? null);
+        return foldUnseen(response, mixture.codings, index, stimulus, coefficients, world, random);
+      });
+    }),
+  );
+}
+
+interface SlotLayout {
+  /** Coding index of the trait in each used slot. */
+  readonly traits: readonly number[];
+  /** Whether the slot's effect is a table by code: categoricals, and numeric weights too large for int16. */
+  readonly isTable: readonly boolean[];
+  /** Codes the slot's table covers: [first, count]. */
+  readonly tableCodes: readonly (readonly [number, number])[];
+  readonly slots: number;
+  readonly slotKind: Uint8Array;
+  readonly tableOffset: Int16Array;
+  readonly tableLength: number;
+}
+
+/** Slots for the traits that have any effect, in the order of the codings. */
+function slotLayout(model: Model, folds: Folds): SlotLayout {
+  const codings = model.mixture.codings;
+  const all = folds.flat(2);
+  const traits = codings
+    .map((_, index) => index)
+    .filter((trait) => all.some((fold) => (codings[trait].kind === "categorical" ? fold.levelTable[trait].some((value) => value !== 0) : fold.slotWeight[trait] !== 0)));
+  if (traits.length > SLOTS_MAX) {
+    throw new PopulaceError("TOO_LARGE", `model ${model.name}: ${traits.length} traits in the response model, the kernel holds ${SLOTS_MAX}; set inResponse: false for some in the schema`, { traits: traits.length });
+  }
+  const isTable = traits.map((trait) => codings[trait].kind === "categorical" || all.some((fold) => Math.abs(weightOf(model, trait, fold)) > WEIGHT_MAX));
+  const tableCodes = traits.map((trait, slot): readonly [number, number] => {
+    const kind = codings[trait].kind;
+    return !isTable[slot] ? [0, 0] : kind === "categorical" ? [0, codings[trait].levels.length] : kind === "binary" ? [0, 2] : [-128, 256];
+  });
+  const slots = Math.max(16, Math.ceil(traits.length / 16) * 16);
+  const slotKind = new Uint8Array(slots).fill(SLOT_KIND.unused);
+  const tableOffset = new Int16Array(slots).fill(-1);
+  let tableLength = 0;
+  traits.forEach((_, slot) => {
+    slotKind[slot] = isTable[slot] ? SLOT_KIND.level : SLOT_KIND.numeric;
+    if (!isTable[slot]) return;
+    const [first, count] = tableCodes[slot];
+    if (tableLength + count > TABLE_MAX) throw new PopulaceError("TOO_LARGE", `model ${model.name}: more than ${TABLE_MAX} levels over all categorical traits; merge rare levels`, { levels: tableLength + count });
+    tableOffset[slot] = tableLength - first;
+    tableLength += count;
+  });
+  return { traits, isTable, tableCodes, slots, slotKind, tableOffset, tableLength };
+}
+
+/** Quantized weight of a numeric trait on its codes: logit = code * weight * 2^-19. */
+function weightOf(model: Model, trait: number, fold: FoldedStep): number {
+  return Math.round(fold.slotWeight[trait] * perCode(model, trait) * WEIGHT_UNIT);
+}
+
+/** The model's numeric value of one code. */
+const perCode = (model: Model, trait: number): number => (model.mixture.codings[trait].kind === "binary" ? 1 / BINARY_CODE : 1 / CODES_PER_UNIT);
+
+function quantize(model: Model, source: PlanSource, folds: Folds, layout: SlotLayout, worlds: number): Pick<Plan, "weights" | "tables" | "bias" | "leaveBias"> {
+  const [stimuli, steps, personas] = [source.stimuli.length, model.response.steps.length, source.personas.length];
+  const weights = new Int16Array(worlds * stimuli * steps * layout.slots);
+  const tables = new Int32Array(worlds * stimuli * steps * layout.tableLength);
+  const bias = new Int32Array(worlds * personas * stimuli * steps);
+  const leaveBias = new Int32Array(worlds * personas * stimuli);
+  const leave = model.response.leave;
+  for (let world = 0; world < worlds; world += 1) {
+    const leaveLogit = source.worlds.length === 0 || leave.draws.length === 0 ? leave.logitMean : leave.draws[source.worlds[world]];
+    leaveBias.fill(logitQ14(Math.max(-LOGIT_MAX, leaveLogit), () => "leaving"), world * personas * stimuli, (world + 1) * personas * stimuli);
+    for (let stimulus = 0; stimulus < stimuli; stimulus += 1) {
+      for (let step = 0; step < steps; step += 1) {
+        const fold = folds[world][stimulus][step];
+        const row = (world * stimuli + stimulus) * steps + step;
+        const place = (what: string) => () => `step ${model.response.steps[step].name}, stimulus ${source.stimuli[stimulus].id}, ${what}`;
+        layout.traits.forEach((trait, slot) => {
+          const coding = model.mixture.codings[trait];
+          const [first, count] = layout.tableCodes[slot];
+          if (!layout.isTable[slot]) weights[row * layout.slots + slot] = weightOf(model, trait, fold);
+          for (let index = 0; index < count; index += 1) {
+            const perUnit = coding.kind === "binary" ? 1 : perCode(model, trait);
+            const value = coding.kind === "categorical" ? fold.levelTable[trait][index] : fold.slotWeight[trait] * (first + index) * perUnit;
+            tables[row * layout.tableLength + layout.tableOffset[slot] + first + index] = logitQ14(value, place(`trait ${coding.name}`));
+          }
+        });
+        source.personas.forEach((persona, position) => {
+          bias[((world * personas + position) * stimuli + stimulus) * steps + step] = logitQ14(fold.personaBias[persona], place(`persona ${model.mixture.personas[persona].id}`));
+        });
+      }
+    }
+  }
+  return { weights, tables, bias, leaveBias };
+}
+
+function logitQ14(logit: number, place: () => string): number {
+  if (!(Math.abs(logit) <= LOGIT_MAX)) {
+    throw new PopulaceError("ARITHMETIC_RANGE", `${place()}: a logit of ${logit} leaves the arithmetic profile (at most ${LOGIT_MAX}); check the scale of the attribute or state a narrower prior`, { logit });
+  }
+  return Math.round(logit * Q14);
+}
+
+/** The courses of events as schedules. Contacts of one persona at one tick take its ordinals in the order of the study. */
+function scenariosOf(model: Model, study: Study, stimuli: readonly Stimulus[], personas: readonly number[]): { readonly scenarios: readonly PlanScenario[]; readonly ordinalsMax: number } {
+  const everyone: readonly string[] = [];
+  const courses =
+    study.scenarios.length > 0
+      ? study.scenarios
+      : stimuli.map((stimulus) => ({ name: stimulus.id as string, contacts: [{ stimulus: stimulus.id as string, fromTick: 0, everyTicks: study.everyTicks, personas: everyone }] }));
+  const shown = courses.map((course) => {
+    const table: number[][] = Array.from({ length: study.ticks * personas.length }, () => []);
+    for (const contact of course.contacts) {
+      const stimulus = stimuli.findIndex((other) => other.id === contact.stimulus);
+      if (stimulus < 0) throw new PopulaceError("BAD_STUDY", `study ${study.name}: scenario ${course.name} shows ${contact.stimulus}, which \`stimuli\` leaves out; name it there`, { scenario: course.name, stimulus: contact.stimulus });
+      for (let tick = contact.fromTick; tick < study.ticks; tick += contact.everyTicks > 0 ? contact.everyTicks : study.ticks) {
+        personas.forEach((persona, position) => {
+          if (contact.personas.length === 0 || contact.personas.includes(model.mixture.personas[persona].id)) table[tick * personas.length + position].push(stimulus);
+        });
+      }
+    }
+    return { name: course.name, table };
+  });
+  const ordinalsMax = Math.max(1, ...shown.map(({ table }) => table.reduce((most, list) => Math.max(most, list.length), 0)));
+  const scenarios = shown.map(({ name, table }) => {
+    const schedule = new Int16Array(study.ticks * ordinalsMax * personas.length).fill(-1);
+    table.forEach((list, index) => {
+      const [tick, persona] = [Math.floor(index / personas.length), index % personas.length];
+      list.forEach((stimulus, ordinal) => {
+        schedule[(tick * ordinalsMax + ordinal) * personas.length + persona] = stimulus;
+      });
+    });
+    return { name, schedule };
+  });
+  return { scenarios, ordinalsMax };
+}
+
+/** The (scenario, stimulus) pairs that occur, ascending. */
+export function cellsOf(scenarios: readonly PlanScenario[]): Plan["cells"] {
+  return scenarios.flatMap((course, scenario) =>
+    [...new Set(course.schedule)].filter((stimulus) => stimulus >= 0).toSorted((a, b) => a - b).map((stimulus) => ({ scenario, stimulus })),
+  );
+}
+
+function offsetsOf(model: Model, study: Study, source: PlanSource, steps: number): Int32Array {
+  const shocks = [...model.shocks, ...study.shocks];
+  const [personas, stimuli] = [source.personas.length, source.stimuli.length];
+  const offset = new Int32Array(study.ticks * personas * stimuli * steps);
+  if (shocks.length === 0) return offset;
+  let at = 0;
+  for (let tick = 0; tick < study.ticks; tick += 1) {
+    for (const persona of source.personas) {
+      for (const stimulus of source.stimuli) {
+        for (let step = 0; step < steps; step += 1) {
+          offset[at++] = logitQ14(shockOffset(shocks, tick, model.mixture.personas[persona].id, stimulus, step, steps), () => `shocks at tick ${tick}`);
+        }
+      }
+    }
+  }
+  return offset;
+}
+
+/** Smallest stretch of neighbors in one world that still spreads a small persona over all worlds. */
+function worldShift(agents: number, worlds: number): number {
+  let shift = 8;
+  while (shift > 0 && agents / 2 ** shift < 4 * worlds) shift -= 1;
+  return shift;
+}
+
+/** With no uncertainty left in the integers, many worlds are one world computed many times. */
+function mergeIdenticalWorlds(plan: Plan): Plan {
+  const { worlds } = plan;
+  const same = (array: { readonly length: number; readonly [index: number]: number }): boolean => {
+    const size = array.length / worlds;
+    for (let at = size; at < array.length; at += 1) if (array[at] !== array[at - size]) return false;
+    return true;
+  };
+  const traits = plan.personas.flatMap((persona) => persona.traits);
+  const identical =
+    worlds > 1 && [plan.weights, plan.tables, plan.bias, plan.leaveBias].every(same) && traits.every((trait) => (trait.kind === "level" ? same(trait.cumulative) : same(trait.offset) && same(trait.scale)));
+  if (!identical) return plan;
+  const first = <T extends { subarray(begin: number, end: number): T; slice(): T; length: number }>(array: T): T => array.subarray(0, array.length / worlds).slice();
+  return {
+    ...plan,
+    worlds: 1,
+    weights: first(plan.weights),
+    tables: first(plan.tables),
+    bias: first(plan.bias),
+    leaveBias: first(plan.leaveBias),
+    personas: plan.personas.map((persona) => ({
+      ...persona,
+      traits: persona.traits.map((trait): PlanTrait => (trait.kind === "level" ? { ...trait, cumulative: first(trait.cumulative) } : { ...trait, offset: first(trait.offset), scale: first(trait.scale) })),
+    })),
+  };
+}
