@@ -1,0 +1,92 @@
+import { PopulaceError } from "../error.ts";
+import type { RandomStream } from "../random/random-stream.ts";
+import { KdTree } from "./kd-tree.ts";
+import { clusterKMeans } from "./k-means.ts";
+import { NOISE, pickRows, squaredDistance } from "./points.ts";
+import type { Points } from "./points.ts";
+
+/** Silhouettes are quadratic in the points: beyond this a sample judges. */
+const SILHOUETTE_POINTS_MAX = 2_000;
+
+export interface ClusterCountChoice {
+  readonly k: number;
+  /** Mean silhouette of each k tried, -1 to 1. */
+  readonly candidates: readonly { readonly k: number; readonly silhouette: number; readonly sse: number }[];
+}
+
+/**
+ * Chooses the number of k-means clusters without labels: the k of the largest mean silhouette (Rousseeuw 1987), the smaller one
+ * of equals. Tries 2 to `kMax` (default 12). At least two clusters are always found: whether there are any is another question.
+ */
+export function chooseClusterCount(points: Points, random: RandomStream, kMax = 12): ClusterCountChoice {
+  const most = Math.min(kMax, points.rows - 1);
+  if (most < 2) throw new PopulaceError("DEGENERATE_DATA", `${points.rows} points are too few to choose a number of clusters; expected at least 3`, { rows: points.rows });
+  const sample = sampleRows(points.rows, SILHOUETTE_POINTS_MAX, random.child("silhouette sample"));
+  const sampled = pickRows(points, sample);
+  const candidates: { k: number; silhouette: number; sse: number }[] = [];
+  for (let k = 2; k <= most; k++) {
+    const result = clusterKMeans(points, { k, random: random.child(`k ${k}`), starts: 8 });
+    const labels = sample.map((row) => result.labels[row]);
+    candidates.push({ k, silhouette: meanSilhouette(sampled, labels), sse: result.sse });
+  }
+  const best = candidates.reduce((kept, candidate) => (candidate.silhouette > kept.silhouette ? candidate : kept));
+  return { k: best.k, candidates };
+}
+
+/**
+ * Mean silhouette width: (b - a) / max(a, b), a = mean distance to the own cluster's others, b = to the closest other cluster's
+ * points; 0 for a point alone in its cluster. Noise is left out. 0 when fewer than two clusters occur. Quadratic.
+ */
+export function meanSilhouette(points: Points, labels: ArrayLike<number>): number {
+  let k = 0;
+  for (let row = 0; row < points.rows; row++) k = Math.max(k, labels[row] + 1);
+  const size = new Float64Array(k);
+  for (let row = 0; row < points.rows; row++) if (labels[row] !== NOISE) size[labels[row]]++;
+  let total = 0, counted = 0;
+  const toCluster = new Float64Array(k);
+  for (let row = 0; row < points.rows; row++) {
+    const own = labels[row];
+    if (own === NOISE) continue;
+    counted++;
+    if (size[own] < 2) continue;
+    toCluster.fill(0);
+    for (let other = 0; other < points.rows; other++) if (labels[other] !== NOISE) toCluster[labels[other]] += Math.sqrt(squaredDistance(points, row, points, other));
+    const inside = toCluster[own] / (size[own] - 1);
+    let outside = Infinity;
+    for (let cluster = 0; cluster < k; cluster++) if (cluster !== own && size[cluster] > 0) outside = Math.min(outside, toCluster[cluster] / size[cluster]);
+    if (outside === Infinity) return 0;
+    const widest = Math.max(inside, outside);
+    if (widest > 0) total += (outside - inside) / widest;
+  }
+  return counted === 0 ? 0 : total / counted;
+}
+
+/**
+ * Returns the distance at the knee of the sorted distances to the `minPoints`-th neighbor (the point itself the first): the
+ * radius at which density drops. The knee is the point farthest below the chord (Satopaa et al. 2011). Throws `DEGENERATE_DATA`
+ * when all distances are 0.
+ */
+export function chooseEps(points: Points, minPoints: number): number {
+  if (points.rows < minPoints || points.rows < 3) throw new PopulaceError("DEGENERATE_DATA", `${points.rows} points are too few to choose eps for minPoints ${minPoints}`, { rows: points.rows, minPoints });
+  const tree = new KdTree(points);
+  const distances = Float64Array.from({ length: points.rows }, (_, row) => Math.sqrt(tree.squaredDistanceToRank(row, minPoints))).sort();
+  const first = distances[0], last = distances[distances.length - 1];
+  if (!(last > 0)) throw new PopulaceError("DEGENERATE_DATA", `each point has ${minPoints} equal ones; eps cannot be chosen from distances that are all 0`, { rows: points.rows });
+  let knee = distances.length - 1, deepest = -Infinity;
+  distances.forEach((distance, index) => {
+    const below = index / (distances.length - 1) - (last === first ? 0 : (distance - first) / (last - first));
+    if (below > deepest) {
+      deepest = below;
+      knee = index;
+    }
+  });
+  return distances[knee] > 0 ? distances[knee] : last;
+}
+
+/** Distinct rows in ascending order, all of them when they are few enough. */
+function sampleRows(rows: number, most: number, random: RandomStream): number[] {
+  const all = Array.from({ length: rows }, (_, row) => row);
+  if (rows <= most) return all;
+  random.shuffle(all);
+  return all.slice(0, most).sort((a, b) => a - b);
+}
