@@ -1,0 +1,62 @@
+/**
+ * What the kernel reads of a Plan: the same fields and formats as `Plan` of @populace/protocol (see there for every field),
+ * stated again because kernels stand below the protocol; a Plan is assignable to it, which the type check proves wherever
+ * one is passed.
+ */
+export interface ExposePlan {
+  readonly worlds: number;
+  readonly ordinalsMax: number;
+  readonly slots: number;
+  readonly slotKind: Uint8Array;
+  readonly tableOffset: Int16Array;
+  readonly tableLength: number;
+  readonly steps: readonly string[];
+  readonly stimuli: readonly { readonly contact: boolean }[];
+  readonly personas: readonly ExposePersona[];
+  readonly scenarios: readonly { readonly schedule: Int16Array }[];
+  readonly cells: readonly { readonly scenario: number; readonly stimulus: number }[];
+  readonly weights: Int16Array;
+  readonly tables: Int32Array;
+  readonly bias: Int32Array;
+  readonly leaveBias: Int32Array;
+  readonly offset: Int32Array;
+  readonly pressureWeight: Int32Array;
+  readonly pressureLeaveWeight: number;
+  readonly pressureGain: number;
+  readonly pressureGainResponse: number;
+  readonly gapTicks: number;
+  readonly influence: ExposeInfluence | null;
+}
+
+export interface ExposePersona {
+  readonly key: readonly [number, number];
+  readonly agents: number;
+  readonly worldShift: number;
+  readonly traits: readonly ExposeTrait[];
+  readonly copula: Int16Array;
+  readonly returnThreshold: number;
+}
+
+export type ExposeTrait =
+  | { readonly slot: number; readonly kind: "level"; readonly cumulative: Uint32Array; readonly codes: Int8Array }
+  | { readonly slot: number; readonly kind: "grid"; readonly quantiles: Int32Array; readonly offset: Int32Array; readonly scale: Int32Array };
+
+export interface ExposeInfluence {
+  readonly rowStart: Int32Array;
+  readonly source: Int32Array;
+  readonly weight: Int32Array;
+  readonly shareThreshold: Uint32Array;
+  readonly warmthDecay: number;
+  readonly warmthGain: number;
+  readonly warmthMax: number;
+  readonly awareGain: number;
+  readonly awareMax: number;
+  readonly awareWeight: Int32Array;
+}
+
+/** A run of consecutive agents of one persona; `firstAgent` is a multiple of 16, because 16 agents share a block of draws. */
+export interface ExposeBlock {
+  readonly persona: number;
+  readonly firstAgent: number;
+  readonly agents: number;
+}
