@@ -19,3 +19,5 @@ export * from "./prioritization/closest-name.ts";
 export * from "./prioritization/expected-value.ts";
 export * from "./prioritization/score-table.ts";
 export * from "./prioritization/ranking.ts";
+export * from "./inference/special-functions.ts";
+export * from "./inference/logistic.ts";
