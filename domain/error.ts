@@ -21,6 +21,7 @@ export const ERROR_TABLE = {
   DIVERGENCE: { sentence: "Two computations of the same block disagree.", http: 500, grpc: "DATA_LOSS", exit: 1, retry: false },
   CORRUPT: { sentence: "Stored bytes do not match their hash.", http: 500, grpc: "DATA_LOSS", exit: 1, retry: false },
   STORE_FAILED: { sentence: "The store refused a read or a write.", http: 503, grpc: "UNAVAILABLE", exit: 1, retry: true },
+  STORE_IN_USE: { sentence: "Another process leads in this store.", http: 409, grpc: "FAILED_PRECONDITION", exit: 1, retry: true },
   UNAVAILABLE: { sentence: "A process or a source outside could not be reached.", http: 503, grpc: "UNAVAILABLE", exit: 1, retry: true },
   NO_CONSENT: { sentence: "The recipient gave no consent for this purpose.", http: 403, grpc: "PERMISSION_DENIED", exit: 2, retry: false },
   INTERNAL: { sentence: "A programmer's error.", http: 500, grpc: "INTERNAL", exit: 1, retry: false },

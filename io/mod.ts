@@ -1,2 +1,12 @@
 export type * from "./ports.ts";
 export * from "./hash.ts";
+export * from "./limits.ts";
+export * from "./logging.ts";
+export * from "./clock.ts";
+export * from "./atomic-file.ts";
+export * from "./lifecycle.ts";
+export { subjectMatcher, assertSubject } from "./subject.ts";
+export { openStore, type EmbeddedStore } from "./embedded/store.ts";
+export { claimProcess } from "./embedded/process-claim.ts";
+export { openEmbeddedPorts, memoryPorts, type EmbeddedPorts } from "./embedded/ports.ts";
+export { memoryStore } from "./memory/store.ts";

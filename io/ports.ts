@@ -34,7 +34,7 @@ export interface Log {
   fill(subject: string, bytes: Uint8Array): Promise<FillResult>;
   /** The newest entry of a subject, or null. Of a slot: its body. */
   last(subject: string): Promise<LogEntry | null>;
-  /** Entries matching the filter with a sequence above `after` (default 0), in sequence order, at most `limit` (default LIMITS.readEntriesMax). */
+  /** Entries matching the filter with a sequence above `after` (default 0), in sequence order, at most `limit` (default IO_LIMITS.readEntriesMax). */
   read(filter: string, options?: { readonly after?: number; readonly limit?: number }): Promise<readonly LogEntry[]>;
   /** Entries after the cursor's last acknowledgment; the same ones again until `acknowledge`. The cursor survives the process. */
   consume(cursor: string, filter: string, limit?: number): Promise<readonly LogEntry[]>;
@@ -99,6 +99,8 @@ export interface StoreRange {
   readonly prefix?: string;
   readonly reverse?: boolean;
   readonly limit?: number;
+  /** Rows come without their bytes (empty arrays). */
+  readonly keysOnly?: boolean;
 }
 
 export interface StoreRow {

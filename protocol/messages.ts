@@ -1,4 +1,21 @@
-/** Messages of the cluster protocol (ARCHITECTURE.md, "The protocol"). Integers and bytes only where a hash is taken. */
+/**
+ * Messages of the cluster protocol (ARCHITECTURE.md, "The protocol"). Integers and bytes only where a hash is taken.
+ *
+ * What a node does:
+ * 1. Publishes a Heartbeat every LIMITS.heartbeatMs; the first one is its join.
+ * 2. Subscribes to the TickOpens of its tenant (`openSubject(tenant, "*", "*")`); they repeat until the tick is committed, so
+ *    one that it is already computing or has already filled is ignored. A term below the highest seen is refused.
+ * 3. On a run, attempt or view it does not know: reads the RunRecord (registry, `runKey`) and the plan (blob `spec.planHash`,
+ *    `decodePlan`), and keeps the shards whose owner is its incarnation.
+ * 4. Brings its blocks to tick - 1: already there; or tick 0 (initial state); or from the newest Commit before `tick` that has a
+ *    checkpoint (`checkpoint[block]` is the blob address of the block's state and its stateHash), replaying the ticks between.
+ *    `prevRoot` must equal the root of Commit tick - 1 (of tick 0: the run id). With influence, warmth and awareness come from
+ *    the `sections` of the Commits 0..tick-1, in order, never from memory of who sent what when.
+ * 5. Computes the span in worker threads, puts checkpoints if asked, encodes SHARD_OUT (over LIMITS.slotBytesMax: blob +
+ *    SLOT_REFERENCE) and fills `outSubject(tenant, run, attempt, tick, shard)`. Filled already: compares `hashes`; equal is done,
+ *    different is a NodeFailure with code DIVERGENCE. Anything it cannot do is a NodeFailure, never silence.
+ * 6. On RunStop it drops the attempt within one block. A new attempt forgets the state of the old one.
+ */
 
 /** Never part of the RunSpec: changes no root. */
 export interface ExecutionPlan {

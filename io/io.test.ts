@@ -1,0 +1,98 @@
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { claimProcess, createLifecycle, openEmbeddedPorts, openStore, subjectMatcher, writeAtomicVia, writeFileAtomic } from "./mod.ts";
+
+const root = mkdtempSync(join(tmpdir(), "populace-io-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const door = join(import.meta.dirname, "mod.ts");
+
+describe("subjects", () => {
+  test("filters match token by token", () => {
+    expect(["a", "a.b", "a.b.c", "b.b"].filter(subjectMatcher("a.*"))).toEqual(["a.b"]);
+    expect(["a", "a.b", "a.b.c", "ab"].filter(subjectMatcher("a.>"))).toEqual(["a.b", "a.b.c"]);
+  });
+});
+
+describe("files", () => {
+  test("are written whole or not at all", async () => {
+    const path = join(root, "deep", "file.txt");
+    writeFileAtomic(path, "old");
+    await expect(writeAtomicVia(path, (temporary) => { writeFileSync(temporary, "half"); throw new Error("planted"); })).rejects.toThrow("planted");
+    expect(readFileSync(path, "utf8")).toBe("old");
+    await writeAtomicVia(path, (temporary) => writeFileSync(temporary, "new"));
+    expect(readFileSync(path, "utf8")).toBe("new");
+    expect(readdirSync(join(root, "deep"))).toEqual(["file.txt"]);
+    expect(() => writeFileAtomic(join(path, "below-a-file"), "x")).toThrow(expect.objectContaining({ code: "STORE_FAILED" }));
+  });
+});
+
+describe("lifecycle", () => {
+  test("stops once, in reverse order, past a step that fails", async () => {
+    const lifecycle = createLifecycle();
+    const order: string[] = [];
+    lifecycle.onStop("first", () => void order.push("first"));
+    lifecycle.onStop("second", () => { throw new Error("planted"); });
+    lifecycle.onStop("third", async () => void order.push("third"));
+    const [failures] = await Promise.all([lifecycle.stop(), lifecycle.stop()]);
+    expect(order).toEqual(["third", "first"]);
+    expect(failures.map((failure) => failure.name)).toEqual(["second"]);
+    expect(lifecycle.signal.reason).toMatchObject({ code: "INTERRUPTED" });
+  });
+});
+
+describe("a store of two processes", () => {
+  test("a folder that is a file is a clear error", () => {
+    const path = join(root, "plain-file");
+    writeFileSync(path, "");
+    expect(() => openStore(path)).toThrow(expect.objectContaining({ code: "STORE_FAILED" }));
+  });
+
+  test("one role has one living process, the error names its pid, and a dead one's claim is taken over", async () => {
+    const folder = join(root, "claims");
+    const script = `import { openStore, claimProcess } from ${JSON.stringify(door)};
+      const store = openStore(${JSON.stringify(folder)}); await claimProcess(store, "coordinator", "the store"); console.log("claimed"); setInterval(() => {}, 1000);`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+    await new Promise((resolve) => child.stdout.once("data", resolve));
+    const store = openStore(folder);
+    await expect(claimProcess(store, "coordinator", "the store")).rejects.toMatchObject({ code: "STORE_IN_USE", message: expect.stringContaining(String(child.pid)), details: { pid: child.pid } });
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGKILL");
+    await gone;
+    const release = await claimProcess(store, "coordinator", "the store");
+    await expect(claimProcess(store, "coordinator", "the store")).rejects.toMatchObject({ code: "STORE_IN_USE" });
+    await release();
+    await (await claimProcess(store, "coordinator", "the store"))();
+    await store.close();
+  });
+
+  test("SIGKILL amid writes loses nothing that was acknowledged and leaves the log whole", async () => {
+    const folder = join(root, "killed");
+    const script = `import { openEmbeddedPorts } from ${JSON.stringify(door)};
+      const { log, store } = openEmbeddedPorts(${JSON.stringify(folder)});
+      for (let index = 1; ; index += 1) { const result = await log.append("k", new Uint8Array(5000).fill(index), index === 1 ? 0 : undefined); await store.flushed(); console.log(result.sequence); }`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+    let printed = "";
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    await new Promise<void>((resolve) => child.stdout.on("data", (chunk) => { printed += String(chunk); if (printed.split("\n").length > 50) resolve(); }));
+    child.kill("SIGKILL");
+    await gone;
+    const acknowledged = Number(printed.slice(0, printed.lastIndexOf("\n")).split("\n").at(-1));
+    const ports = openEmbeddedPorts(folder);
+    const entries = await ports.log.read("k");
+    expect(acknowledged).toBeGreaterThanOrEqual(50);
+    expect(entries.length).toBeGreaterThanOrEqual(acknowledged);
+    expect(entries.map((entry) => entry.sequence)).toEqual(entries.map((_, index) => index + 1));
+    expect(entries.every((entry, index) => entry.bytes.length === 5000 && entry.bytes.every((value) => value === ((index + 1) & 255)))).toBe(true);
+    await ports.close();
+  });
+
+  test("readers of another process see what was committed", () => {
+    const folder = join(root, "killed");
+    const script = `import { openEmbeddedPorts } from ${JSON.stringify(door)}; const { log } = openEmbeddedPorts(${JSON.stringify(folder)}); console.log((await log.read("k")).length);`;
+    expect(existsSync(folder)).toBe(true);
+    expect(Number(spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" }).stdout)).toBeGreaterThanOrEqual(50);
+  });
+});

@@ -1,0 +1,26 @@
+import { PopulaceError } from "@populace/domain";
+
+/** A test whether a subject matches a filter; `*` is one token, a last `>` one or more. */
+export function subjectMatcher(filter: string): (subject: string) => boolean {
+  const wanted = filter.split(".");
+  if (wanted.some((token, index) => token === "" || (token === ">" && index !== wanted.length - 1))) {
+    throw new PopulaceError("BAD_REQUEST", `"${filter}" is no subject filter: tokens must not be empty and ">" may only be the last`, { filter });
+  }
+  if (!/[*>]/.test(filter)) return (subject) => subject === filter;
+  const open = wanted.at(-1) === ">";
+  return (subject) => {
+    const tokens = subject.split(".");
+    if (open ? tokens.length < wanted.length : tokens.length !== wanted.length) return false;
+    return wanted.every((token, index) => token === "*" || token === ">" || token === tokens[index]);
+  };
+}
+
+/** The part of a filter before its first wildcard: what all matching subjects begin with. */
+export const literalPrefix = (filter: string): string => /^[^*>]*/.exec(filter)![0];
+
+/** Throws BAD_REQUEST unless the text is a subject without wildcards. */
+export function assertSubject(subject: string): void {
+  if (!/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(subject)) {
+    throw new PopulaceError("BAD_REQUEST", `"${subject.slice(0, 120)}" is no subject: expected tokens of letters, digits, "_" and "-" joined by dots`, { subject });
+  }
+}
