@@ -1,0 +1,108 @@
+// `npm test`: the rules of the house, then every test, then one closing line `N passed, N failed[, N skipped]`.
+//   npm test                          everything
+//   npm test -- domain/random -t "x"  only the tests of matching files and names, without the rules
+import { execFileSync } from "node:child_process";
+import { dirname, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { type TestModule, startVitest } from "vitest/node";
+import { check } from "./check.ts";
+import { ROOMS } from "./rooms.ts";
+
+/** What a suite may cost on two cores before it needs a reason; printed beside what it took, never a failure. */
+const BUDGET_SECONDS: Readonly<Record<string, number>> = { check: 20, test: 180, cli: 60 };
+const BUDGET_SECONDS_DEFAULT = 30;
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { testNamePattern: { type: "string", short: "t" } } });
+const isPartial = positionals.length > 0 || values.testNamePattern !== undefined;
+
+interface Tally {
+  passed: number;
+  failed: number;
+  readonly skipped: string[];
+}
+
+if (process.env.POPULACE_PROVISION === "1") execFileSync(process.execPath, [`${root}/tools/provision.ts`], { stdio: "inherit" });
+
+const tally: Tally = { passed: 0, failed: 0, skipped: [] };
+if (!isPartial) {
+  const started = performance.now();
+  const { passed, failed } = await check(root);
+  tally.passed += passed;
+  tally.failed += failed.length;
+  console.log(timed("check", (performance.now() - started) / 1000));
+}
+await runTests(tally);
+
+if (tally.skipped.length > 0) console.log(["", "Skipped:", ...tally.skipped.map((each) => `  ${each}`)].join("\n"));
+const line = `${tally.passed} passed, ${tally.failed} failed${tally.skipped.length > 0 ? `, ${tally.skipped.length} skipped` : ""}`;
+// The line is the last one: nothing that a test left behind prints after it.
+process.stdout.write(`\n${line}\n`, () => process.exit(tally.failed === 0 ? 0 : 1));
+
+async function runTests(into: Tally): Promise<void> {
+  const vitest = await startVitest("test", positionals, {
+    root,
+    watch: false,
+    reporters: [{ onTestModuleEnd: (module: TestModule) => console.log(described(module)) }],
+    ...(values.testNamePattern === undefined ? {} : { testNamePattern: values.testNamePattern }),
+  });
+  const modules = vitest.state.getTestModules();
+  const errors = vitest.state.getUnhandledErrors();
+  await vitest.close();
+  const seconds = new Map<string, number>();
+  for (const module of modules) {
+    const path = relative(root, module.moduleId);
+    const suite = ROOMS.find((room) => path.startsWith(`${room.name}/`))?.name ?? "root";
+    seconds.set(suite, (seconds.get(suite) ?? 0) + (module.diagnostic().duration + module.diagnostic().collectDuration) / 1000);
+    let counted = 0;
+    for (const test of module.children.allTests()) {
+      const result = test.result();
+      if (result.state === "passed") into.passed++;
+      else if (result.state === "failed") into.failed++;
+      else if (values.testNamePattern === undefined) into.skipped.push(`${path}: ${test.fullName}${result.state === "skipped" && result.note ? ` (${result.note})` : ""}`);
+      counted++;
+    }
+    // A file that did not load holds no test to fail, and a failing hook of a suite fails none of its tests.
+    const isCounted = [...module.children.allTests("failed")].length > 0;
+    if (!module.ok() && !isCounted) into.failed++;
+    if (counted === 0 && module.ok() && !isPartial) {
+      into.failed++;
+      console.log(`FAIL ${path}: holds no test`);
+    }
+  }
+  for (const error of errors) {
+    into.failed++;
+    console.log(`FAIL outside any test: ${error instanceof Error ? (error.stack ?? error.message) : String((error as { message?: unknown }).message ?? "unknown error")}`);
+  }
+  if (modules.length === 0) {
+    into.failed++;
+    console.log(`FAIL no test file matches ${positionals.join(" ") || "**/*.test.ts"}`);
+  }
+  for (const [suite, taken] of [...seconds].toSorted()) console.log(timed(suite, taken));
+}
+
+/** One line for a file, and under it what failed and why. */
+function described(module: TestModule): string {
+  const tests = [...module.children.allTests()];
+  const failures = tests.filter((test) => test.result().state === "failed");
+  const skipped = tests.filter((test) => test.result().state === "skipped").length;
+  const seconds = (module.diagnostic().duration / 1000).toFixed(1);
+  const lines = [`${module.ok() ? "ok  " : "FAIL"} ${relative(root, module.moduleId)} ${tests.length - failures.length - skipped} of ${tests.length}${skipped > 0 ? `, ${skipped} skipped` : ""} (${seconds} s)`];
+  const own = [...module.errors(), ...[...module.children.allSuites()].flatMap((suite) => suite.errors())];
+  for (const error of own) lines.push(indented(error.stack ?? error.message));
+  for (const test of failures) {
+    lines.push(`       ${test.fullName}`);
+    for (const error of test.result().errors ?? []) lines.push(indented([error.message, error.diff ?? "", ...(error.stacks ?? []).slice(0, 3).map((frame) => `at ${relative(root, frame.file)}:${frame.line}:${frame.column}`)].filter((part) => part !== "").join("\n")));
+  }
+  return lines.join("\n");
+}
+
+function indented(text: string): string {
+  return text.split("\n").slice(0, 30).map((each) => `         ${each}`).join("\n");
+}
+
+function timed(suite: string, taken: number): string {
+  const budget = BUDGET_SECONDS[suite] ?? BUDGET_SECONDS_DEFAULT;
+  return `time ${suite.padEnd(14)} ${taken.toFixed(1).padStart(6)} s of ${budget} s${taken > budget ? "  OVER BUDGET" : ""}`;
+}
