@@ -27,3 +27,4 @@ export * from "./persona/density.ts";
 export * from "./persona/mixture.ts";
 export * from "./persona/naming.ts";
 export * from "./persona/pooling.ts";
+export * from "./inference/log-normal-value.ts";
