@@ -1,0 +1,100 @@
+import { Command, CommanderError } from "commander";
+import { ERROR_TABLE, PopulaceError } from "@populace/domain";
+import { seed } from "./arguments.ts";
+import { paint, plain } from "./output.ts";
+import { progressBar } from "./progress.ts";
+import type { Progress } from "./progress.ts";
+
+/** What a command is given besides its own options. */
+export interface CommandContext {
+  /** True under --json: nothing but the result may reach standard output. */
+  readonly json: boolean;
+  /** Of --seed; null when not given. */
+  readonly seed: number | null;
+  /** Aborted by the first Ctrl-C. */
+  readonly signal: AbortSignal;
+  readonly progress: (title: string, unit: string) => Progress;
+  /** Prints a line for people at once; nothing under --json. */
+  readonly say: (line: string) => void;
+}
+
+/** What a command hands back: one document for programs, and lines for people. */
+export interface CommandResult {
+  readonly json: Readonly<Record<string, unknown>>;
+  readonly lines: readonly string[];
+}
+
+export interface CommandDefinition<Options> {
+  readonly name: string;
+  readonly summary: string;
+  /** Shown below --help. */
+  readonly examples: readonly string[];
+  readonly configure: (command: Command) => Command;
+  readonly run: (context: CommandContext, options: Options) => Promise<CommandResult>;
+}
+
+export interface Streams {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+}
+
+export const STANDARD_STREAMS: Streams = {
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+};
+
+/** Adds the command to its parent, with --json, --seed, the examples and the handing over of its result. */
+export function addCommand<Options>(parent: Command, definition: CommandDefinition<Options>, streams: Streams, signal: AbortSignal): Command {
+  const command = definition.configure(parent.command(definition.name).summary(definition.summary).description(definition.summary))
+    .option("--json", "print one JSON document on standard output and nothing else")
+    .option("--seed <number>", "seed of every random stream", seed)
+    .addHelpText("after", `\n${definition.examples.length === 1 ? "Example" : "Examples"}:\n${definition.examples.map((example) => `  $ ${example}`).join("\n")}`);
+  command.action(async (...received: unknown[]) => {
+    const given = received.at(-1) as Command;
+    const options = given.opts<Options & { json?: boolean; seed?: number }>();
+    const json = options.json === true;
+    const result = await definition.run({
+      json, seed: options.seed ?? null, signal,
+      progress: (title, unit) => progressBar(title, unit, json),
+      say: (line) => { if (!json) streams.out(`${line}\n`); },
+    }, options);
+    streams.out(json ? `${JSON.stringify(result.json)}\n` : result.lines.map((line) => `${line}\n`).join(""));
+  });
+  return command;
+}
+
+const commandLine = (args: readonly string[]): string =>
+  ["populace", ...args.map((word) => (/^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))].join(" ");
+
+/** Every failure as the one error class: commander's refusals become BAD_USAGE, anything unforeseen INTERNAL. */
+function asPopulaceError(error: unknown, aborted: boolean): PopulaceError {
+  if (error instanceof PopulaceError) return error;
+  if (aborted || (error instanceof Error && error.name === "AbortError")) return new PopulaceError("INTERRUPTED", "interrupted; what was committed stays");
+  if (error instanceof CommanderError) return new PopulaceError("BAD_USAGE", error.message.replace(/^error: /, ""));
+  const system = error as NodeJS.ErrnoException;
+  if (system?.code === "ENOENT" || system?.code === "EISDIR" || system?.code === "ENOTDIR") {
+    return new PopulaceError("FILE_MISSING", `${system.path ?? "a file"}: cannot be opened (${system.code}); name a file that exists`, {}, error);
+  }
+  if (system?.code === "EACCES" || system?.code === "ENOSPC" || system?.code === "EROFS") {
+    return new PopulaceError("STORE_FAILED", `${system.path ?? "a file"}: ${system.message}; choose a folder that can be written`, {}, error);
+  }
+  if (system?.code === "EADDRINUSE") return new PopulaceError("UNAVAILABLE", "the port is already in use; choose another with --port, or 0 for a free one", {}, error);
+  return new PopulaceError("INTERNAL", error instanceof Error ? error.message : String(error), {}, error);
+}
+
+/** Prints the failure where it belongs and returns the exit code of the process. */
+export function reportFailure(error: unknown, args: readonly string[], streams: Streams, aborted: boolean): number {
+  if (error instanceof CommanderError && error.exitCode === 0) return 0;
+  const failure = asPopulaceError(error, aborted);
+  const exit = ERROR_TABLE[failure.code].exit;
+  if (args.includes("--json")) {
+    streams.out(`${JSON.stringify({ error: { code: failure.code, message: failure.message, details: failure.details } })}\n`);
+  } else {
+    streams.err(`${paint("red", "error")}: ${failure.message.split("\n").map(plain).join("\n")}\n`);
+    if (failure.code === "INTERRUPTED") streams.err(`resume with the same command: ${commandLine(args)}\n`);
+    if (failure.code === "BAD_USAGE") streams.err(`try: populace ${args.find((word) => /^[a-z]/.test(word)) ?? ""} --help\n`.replace("  ", " "));
+    if (failure.code === "INTERNAL") streams.err("this is a fault of the program; POPULACE_DEBUG=1 shows where it happened\n");
+  }
+  if (process.env["POPULACE_DEBUG"] === "1") streams.err(`${(failure.cause instanceof Error ? failure.cause : error instanceof Error ? error : failure).stack ?? ""}\n`);
+  return exit;
+}

@@ -1,0 +1,75 @@
+import { InvalidArgumentError } from "commander";
+import { whole } from "../arguments.ts";
+import type { CommandDefinition } from "../command.ts";
+import { count, duration, paint, percent, plain, table } from "../output.ts";
+
+interface FitOptions {
+  readonly schema: string;
+  readonly data?: string;
+  readonly out: string;
+  readonly personas: "auto" | number;
+  readonly worlds?: number;
+}
+
+const personaCount = (text: string): "auto" | number => {
+  if (text === "auto") return "auto";
+  try {
+    return whole(1, 200)(text);
+  } catch {
+    throw new InvalidArgumentError("Expected auto, or a whole number of 1 to 200.");
+  }
+};
+
+export const fitCommand: CommandDefinition<FitOptions> = {
+  name: "fit",
+  summary: "personas and a response model from a data file",
+  examples: [
+    "populace fit --schema cli/examples/hillstrom.yaml --data hillstrom.csv.gz --out model.json",
+    "populace fit --schema before-launch.yaml --out model.json        # no data yet: the schema's priors alone",
+  ],
+  configure: (command) => command
+    .requiredOption("--schema <file>", "YAML or JSON: what the columns of the data mean")
+    .option("--data <file>", "CSV, CSV.gz or Parquet; without it the model is made from the schema's priors alone")
+    .requiredOption("--out <file>", "where to write the model")
+    .option("--personas <auto|K>", "how many personas", personaCount, "auto")
+    .option("--worlds <number>", "posterior draws to keep", whole(16, 4096)),
+  async run(context, options) {
+    const { readSchema, readDataset, fitModel, authoredModel, writeModel } = await import("@populace/studies");
+    const startedMs = performance.now();
+    const schema = readSchema(options.schema);
+    const common = { ...(options.worlds === undefined ? {} : { worlds: options.worlds }), ...(context.seed === null ? {} : { seed: context.seed }) };
+    let model;
+    let notes: readonly string[] = [];
+    if (options.data === undefined) {
+      model = authoredModel(schema, common);
+    } else {
+      const reading = context.progress("reading", "B");
+      const dataset = await readDataset(schema, options.data, { onProgress: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal) }).finally(() => reading.stop());
+      context.signal.throwIfAborted();
+      notes = dataset.notes;
+      const fitting = context.progress("fitting", "steps");
+      model = await fitModel(schema, dataset, { ...common, personas: options.personas, signal: context.signal, onProgress: ({ done, total }) => fitting.update(done, total) }).finally(() => fitting.stop());
+    }
+    await writeModel(options.out, model);
+    const seconds = (performance.now() - startedMs) / 1000;
+    const { personas } = model.mixture;
+    return {
+      json: {
+        personas: personas.map((persona) => ({ id: persona.id, name: persona.name, share: persona.share, size: Math.round(persona.share * model.fit.rows) })),
+        steps: model.response.steps.map((step) => step.name),
+        rows: model.fit.rows, rejected: model.fit.rejected, noConsent: model.fit.noConsent, missing: model.fit.missing, otherLevels: model.fit.otherLevels,
+        stimuli: model.response.stimuli.map((stimulus) => stimulus.id), evidence: model.evidence, candidates: model.fit.candidates, out: options.out, seconds,
+      },
+      lines: [
+        ...table(
+          [{ title: "persona" }, { title: "name" }, { title: "share", align: "right" }, { title: "recipients", align: "right" }],
+          personas.map((persona) => [plain(persona.id), plain(persona.name), percent(persona.share), count(persona.share * model.fit.rows)]),
+        ),
+        "",
+        `${count(model.fit.rows)} rows read, ${count(model.fit.rejected)} rejected, ${count(model.fit.noConsent)} without consent left out; evidence: ${model.evidence}`,
+        ...notes.map((note) => paint("yellow", `note: ${plain(note)}`)),
+        `model written to ${paint("bold", options.out)} in ${duration(seconds)}; next: populace simulate --model ${options.out}`,
+      ],
+    };
+  },
+};

@@ -1,0 +1,20 @@
+import { runPopulace } from "./program.ts";
+
+// A reader such as `head` may close the pipe early; that is no failure of ours.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+
+const interruption = new AbortController();
+let interrupts = 0;
+const interrupt = (): void => {
+  interrupts += 1;
+  if (interrupts > 1) process.exit(130);
+  process.stderr.write("\nstopping after the work in hand; Ctrl-C again exits at once\n");
+  interruption.abort();
+};
+process.on("SIGINT", interrupt);
+process.on("SIGTERM", interrupt);
+
+process.exitCode = await runPopulace(process.argv.slice(2), interruption.signal);
+// Worker threads and stores are closed by now; a stray handle must not keep a finished command alive.
+if (process.stdout.writableLength === 0) process.exit();
+process.stdout.once("drain", () => process.exit());

@@ -1,0 +1,1 @@
+export { runPopulace } from "./program.ts";

@@ -1,0 +1,41 @@
+import { Command } from "commander";
+import { addCommand, reportFailure, STANDARD_STREAMS } from "./command.ts";
+import type { CommandDefinition, Streams } from "./command.ts";
+import { COMMANDS, SIGNAL_COMMANDS, RUN_COMMANDS } from "./commands/table.ts";
+
+export const VERSION = "0.1.0";
+
+/**
+ * Runs one command line (without the program's name) and returns the exit code: 0 done, 2 bad usage or bad input, 1 failure.
+ * Nothing is thrown: every failure is printed, under --json as `{"error": {code, message, details}}` on standard output.
+ */
+export async function runPopulace(args: readonly string[], signal: AbortSignal, streams: Streams = STANDARD_STREAMS): Promise<number> {
+  const json = args.includes("--json");
+  const program = new Command("populace")
+    .description("Rehearse a campaign on a simulated audience; let the real audience correct the simulation.")
+    .version(VERSION)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => streams.out(json ? `${JSON.stringify({ help: text })}\n` : text),
+      // Failures are printed once, by reportFailure.
+      writeErr: () => undefined,
+      outputError: () => undefined,
+    })
+    .addHelpText("after", "\nStart here:\n  $ populace demo\nEvery command has --help with an example, --json and --seed.");
+  const define = <Options>(parent: Command, definition: CommandDefinition<Options>): void => void addCommand(parent, definition, streams, signal);
+  for (const definition of COMMANDS) define(program, definition);
+  const signals = program.command("signals").summary("read feeds and score texts").description("Social media, news and enrichment become signals.");
+  for (const definition of SIGNAL_COMMANDS) define(signals, definition);
+  const runs = program.command("runs").summary("list the runs of the store, show one").description("Runs that were committed to the store.");
+  for (const definition of RUN_COMMANDS) define(runs, definition);
+  try {
+    if (args.length === 0) {
+      program.outputHelp();
+      return 0;
+    }
+    await program.parseAsync([...args], { from: "user" });
+    return 0;
+  } catch (error) {
+    return reportFailure(error, args, streams, signal.aborted);
+  }
+}

@@ -1,0 +1,94 @@
+import type { EvidenceLabel } from "@populace/domain";
+
+/** A rate of one (persona, stimulus, step) with its 90 % interval. */
+export interface ReportRate {
+  readonly persona: string;
+  readonly stimulus: string;
+  readonly step: string;
+  readonly mean: number;
+  readonly low: number;
+  readonly high: number;
+  readonly label: EvidenceLabel;
+}
+
+export interface ReportPersona {
+  readonly name: string;
+  readonly share: number;
+  /** Standardized means (population standard deviations from the population's mean), one a trait or level. */
+  readonly profile: readonly { readonly name: string; readonly score: number; readonly text: string }[];
+}
+
+export interface ReportCalibrationCell {
+  readonly group: string;
+  readonly stimulus: string;
+  readonly step: string;
+  readonly observed: number;
+  readonly predicted: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface ReportCalibration {
+  /** What the predictions are held against: "held-out rows", "generated truth". */
+  readonly against: string;
+  readonly cells: readonly ReportCalibrationCell[];
+  readonly coverage90: number;
+}
+
+/** A posterior as a curve over the rate: Beta with the mean and the effective sample size of the estimate. */
+export interface ReportPosterior {
+  readonly cell: string;
+  readonly before: { readonly mean: number; readonly ess: number; readonly label: EvidenceLabel };
+  readonly after: { readonly mean: number; readonly ess: number; readonly label: EvidenceLabel };
+  /** Observed share of the outcomes in between, when there is one. */
+  readonly observed: number | null;
+}
+
+export interface ReportRegret {
+  readonly policy: string;
+  readonly points: readonly { readonly pulls: number; readonly regret: number }[];
+}
+
+export interface ReportTornadoBar {
+  readonly trait: string;
+  /** Rate with the trait one standard deviation down (or absent) and up (or present). */
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface ReportTornado {
+  readonly step: string;
+  readonly stimulus: string;
+  readonly base: number;
+  readonly bars: readonly ReportTornadoBar[];
+}
+
+export interface ReportShock {
+  readonly what: string;
+  readonly stimulus: string;
+  readonly step: string;
+  /** Tick at which the shock starts. */
+  readonly startTick: number;
+  readonly halfLifeTicks: number;
+  readonly series: readonly { readonly tick: number; readonly course: "with the shock" | "without it"; readonly rate: number }[];
+}
+
+/** All that a report shows, as plain data. A part that is null, or an empty list, is left out and named at the end. */
+export interface ReportData {
+  readonly title: string;
+  readonly subtitle: string;
+  /** Sentences the reader must not miss, such as "observational". */
+  readonly warnings: readonly string[];
+  readonly tiles: readonly { readonly label: string; readonly value: string; readonly note: string }[];
+  readonly personas: readonly ReportPersona[];
+  readonly steps: readonly string[];
+  readonly rates: readonly ReportRate[];
+  readonly calibration: ReportCalibration | null;
+  readonly posteriors: readonly ReportPosterior[];
+  readonly regret: readonly ReportRegret[];
+  readonly tornado: ReportTornado | null;
+  readonly shock: ReportShock | null;
+  readonly provenance: readonly (readonly [string, string])[];
+  /** Hex root of each tick. */
+  readonly roots: readonly string[];
+}
