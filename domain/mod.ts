@@ -28,3 +28,4 @@ export * from "./persona/mixture.ts";
 export * from "./persona/naming.ts";
 export * from "./persona/pooling.ts";
 export * from "./inference/log-normal-value.ts";
+export * from "./policy/top-two.ts";

@@ -165,16 +165,5 @@ export function planCopula(persona: Persona, kept: readonly number[]): Int16Arra
   return Int16Array.from(factor.flat(), (value) => Math.max(-16_384, Math.min(16_384, Math.round(value * 16_384))));
 }
 
-/** Agents of each persona by largest remainder of the shares; ties go to the earlier persona. */
-export function agentsByShare(shares: readonly number[], agents: number): readonly number[] {
-  const total = shares.reduce((sum, share) => sum + share, 0);
-  const quotas = shares.map((share) => (total > 0 ? (share / total) * agents : agents / shares.length));
-  const counts = quotas.map(Math.floor);
-  const left = agents - counts.reduce((sum, count) => sum + count, 0);
-  const order = quotas.map((_, index) => index).toSorted((a, b) => quotas[b] - counts[b] - (quotas[a] - counts[a]) || a - b);
-  for (const index of order.slice(0, left)) counts[index] += 1;
-  return counts;
-}
-
 /** Code of a binary trait in the model, no and yes. */
 export const BINARY_CODES = [0, BINARY_CODE] as const;

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
-import { BINARY_CODE, CODES_PER_UNIT, PopulaceError, RandomStream, foldStep, foldUnseen, philox4x32 } from "@populace/domain";
+import { BINARY_CODE, CODES_PER_UNIT, PopulaceError, RandomStream, foldStep, foldUnseen, largestRemainder } from "@populace/domain";
 import type { FoldedStep, Stimulus } from "@populace/domain";
+import { personaKey } from "@populace/kernels";
 import { ARITHMETIC_PROFILE, KERNEL_SPEC, SLOT_KIND, STEPS_MAX } from "@populace/protocol";
 import type { Plan, PlanPersona, PlanScenario, PlanTrait } from "@populace/protocol";
 import type { Model } from "./model.ts";
 import { planInfluence } from "./plan-influence.ts";
-import { BINARY_CODES, agentsByShare, planCopula, planTrait } from "./plan-population.ts";
+import { BINARY_CODES, planCopula, planTrait } from "./plan-population.ts";
 import { shockOffset } from "./plan-shocks.ts";
 import { STUDY_LIMITS, personasOf, stimuliOf } from "./study.ts";
 import type { Study } from "./study.ts";
@@ -34,6 +35,8 @@ export interface PlanSource {
 export interface CompileOptions {
   /** One world at the posterior means of everything: no uncertainty, all intervals have width 0. */
   readonly certain?: boolean;
+  /** Take only every second world, from the first (0) or the second (1) on: choose on one half, report on the other. */
+  readonly half?: 0 | 1;
 }
 
 /**
@@ -53,7 +56,7 @@ export function compilePlan(model: Model, study: Study, options: CompileOptions 
   const folds = foldAll(model, study, source);
   const layout = slotLayout(model, folds);
   const streams = RandomStream.of(study.seed, "population");
-  const agents = agentsByShare(personas.map((index) => model.mixture.personas[index].share), study.agents);
+  const agents = largestRemainder(personas.map((index) => model.mixture.personas[index].share), study.agents);
   const traitsOf = (index: number): readonly PlanTrait[] =>
     layout.traits.map((trait, slot) => {
       const persona = model.mixture.personas[index];
@@ -63,7 +66,7 @@ export function compilePlan(model: Model, study: Study, options: CompileOptions 
   const planPersonas = personas.map(
     (index, position): PlanPersona => ({
       id: model.mixture.personas[index].id,
-      key: personaKey(study.seed, model.mixture.personas[index].id),
+      key: keyOfPersona(study.seed, model.mixture.personas[index].id),
       agents: agents[position],
       worldShift: 0,
       traits: traitsOf(index),
@@ -105,18 +108,14 @@ export function compilePlan(model: Model, study: Study, options: CompileOptions 
 /** Which of the model's personas, stimuli and worlds a study's plan holds, in order. */
 export function planSource(model: Model, study: Study, options: CompileOptions = {}): PlanSource {
   const count = Math.min(study.worlds, model.response.worlds);
-  return {
-    personas: personasOf(model, study),
-    stimuli: stimuliOf(model, study),
-    worlds: options.certain === true ? [] : Array.from({ length: count }, (_, world) => Math.floor(((world + 0.5) * model.response.worlds) / count)),
-  };
+  const worlds = Array.from({ length: count }, (_, world) => Math.floor(((world + 0.5) * model.response.worlds) / count));
+  const half = options.half === undefined || count === 1 ? worlds : worlds.filter((_, index) => index % 2 === options.half);
+  return { personas: personasOf(model, study), stimuli: stimuliOf(model, study), worlds: options.certain === true ? [] : half };
 }
 
-/** The Philox key of a persona under a seed, as kernels/expose/SPEC.md derives it. */
-export function personaKey(seed: number, personaId: string): readonly [number, number] {
-  const digest = createHash("sha256").update(personaId, "utf8").digest();
-  const [first, second] = philox4x32([digest.readUInt32LE(0), digest.readUInt32LE(4), digest.readUInt32LE(8), 0x506f7075], seedWords(seed));
-  return [first, second];
+/** The Philox key of a persona under a seed. */
+export function keyOfPersona(seed: number, personaId: string): readonly [number, number] {
+  return personaKey(seedWords(seed), createHash("sha256").update(personaId, "utf8").digest());
 }
 
 /** The two words of a seed, low word first. */

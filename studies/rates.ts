@@ -1,0 +1,47 @@
+/** Small statistics over worlds that intervals, policies and cells share. */
+
+/** Mean and variance (n - 1; 0 for a single world) of values. */
+export function momentsOf(values: ArrayLike<number>): { readonly mean: number; readonly variance: number } {
+  const n = values.length;
+  let mean = 0;
+  for (let i = 0; i < n; i += 1) mean += values[i] / n;
+  let square = 0;
+  for (let i = 0; i < n; i += 1) square += (values[i] - mean) ** 2;
+  return { mean, variance: n > 1 ? square / (n - 1) : 0 };
+}
+
+/** Effective sample size m (1 - m) / v - 1 of a rate with mean m and variance v over worlds; null when v is 0 (no uncertainty). */
+export function effectiveSampleSize(mean: number, variance: number): number | null {
+  return variance > 0 ? Math.max(0, (mean * (1 - mean)) / variance - 1) : null;
+}
+
+/** The quantile of sorted values, linear between order statistics (type 7 of Hyndman and Fan 1996). */
+export function quantileOfSorted(sorted: ArrayLike<number>, p: number): number {
+  const position = (sorted.length - 1) * p;
+  const below = Math.floor(position);
+  const above = Math.min(sorted.length - 1, below + 1);
+  return sorted[below] + (sorted[above] - sorted[below]) * (position - below);
+}
+
+/** A rate's logit, kept finite: the simulation knows no chance below 1e-7. */
+export function finiteLogit(rate: number): number {
+  const bounded = Math.min(1 - 1e-9, Math.max(1e-9, rate));
+  return Math.log(bounded / (1 - bounded));
+}
+
+/** Moves all logits by one amount so that the mean rate becomes `target`; `stretch` widens them around their mean first. */
+export function shiftedRates(rates: ArrayLike<number>, target: number, stretch = 1): Float64Array {
+  const logits = Float64Array.from(rates, finiteLogit);
+  const center = momentsOf(logits).mean;
+  const spread = logits.map((logit) => (logit - center) * stretch);
+  const at = (shift: number): Float64Array => spread.map((logit) => 1 / (1 + Math.exp(-(logit + shift))));
+  let low = -40;
+  let high = 40;
+  // 60 halvings of 80 logits: below the last bit of any rate.
+  for (let halving = 0; halving < 60; halving += 1) {
+    const middle = (low + high) / 2;
+    if (momentsOf(at(middle)).mean < target) low = middle;
+    else high = middle;
+  }
+  return at((low + high) / 2);
+}
