@@ -7,7 +7,7 @@ import { PopulaceError } from "@populace/domain";
  */
 
 /** FNV-1a (32 bits) over the little-endian bytes of the sigmoid table, the normal quantiles and the normal distribution function. */
-export const TABLE_HASHES = { sigmoid: 0x376d8db8, normalQuantile: 0x6adce130, normalCdf: 0x4693a165 } as const;
+export const TABLE_HASHES = { sigmoid: 0x376d8db8, normalQuantile: 0x6adce130, normalCdf: 0x4e46bab9 } as const;
 
 /** sigmoid[k] = round(2^32 * sigmoid((k * 256 - 2^18) / 2^14)), k = 0 .. 2048, at most 2^32 - 1. Shared, read-only. */
 export const SIGMOID_TABLE: Uint32Array = checked("sigmoid", sigmoidTable());
@@ -72,8 +72,9 @@ function buildNormalQuantiles(): Int32Array {
   return table;
 }
 
+/** At z < -7 the cancellation in 1/2 - half leaves +-1e-15, which must not floor to -1. */
 function buildNormalCdf(): Int32Array {
-  return Int32Array.from({ length: 16_385 }, (_, k) => Math.min(65_535, Math.floor(65_536 * phi((k - 8192) / 1024))));
+  return Int32Array.from({ length: 16_385 }, (_, k) => Math.max(0, Math.min(65_535, Math.floor(65_536 * phi((k - 8192) / 1024)))));
 }
 
 /** Standard normal distribution function by its all-positive series z + z^3/3 + z^5/15 + ... (Abramowitz and Stegun 26.2.11). */
