@@ -4,7 +4,7 @@
 import { execFileSync } from "node:child_process";
 import { dirname, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { parseArgs, stripVTControlCharacters } from "node:util";
 import { type TestModule, startVitest } from "vitest/node";
 import { check } from "./check.ts";
 import { ROOMS } from "./rooms.ts";
@@ -16,6 +16,8 @@ const BUDGET_SECONDS_DEFAULT = 30;
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { testNamePattern: { type: "string", short: "t" } } });
 const isPartial = positionals.length > 0 || values.testNamePattern !== undefined;
+
+type TestError = ReturnType<TestModule["errors"]>[number];
 
 interface Tally {
   passed: number;
@@ -55,31 +57,25 @@ async function runTests(into: Tally): Promise<void> {
     const path = relative(root, module.moduleId);
     const suite = ROOMS.find((room) => path.startsWith(`${room.name}/`))?.name ?? "root";
     seconds.set(suite, (seconds.get(suite) ?? 0) + (module.diagnostic().duration + module.diagnostic().collectDuration) / 1000);
-    let counted = 0;
     for (const test of module.children.allTests()) {
       const result = test.result();
       if (result.state === "passed") into.passed++;
       else if (result.state === "failed") into.failed++;
       else if (values.testNamePattern === undefined) into.skipped.push(`${path}: ${test.fullName}${result.state === "skipped" && result.note ? ` (${result.note})` : ""}`);
-      counted++;
     }
-    // A file that did not load holds no test to fail, and a failing hook of a suite fails none of its tests.
-    const isCounted = [...module.children.allTests("failed")].length > 0;
-    if (!module.ok() && !isCounted) into.failed++;
-    if (counted === 0 && module.ok() && !isPartial) {
-      into.failed++;
-      console.log(`FAIL ${path}: holds no test`);
-    }
+    // A file that does not load, or holds nothing, has no test to fail; a failing hook of a suite fails none of its tests.
+    if (module.errors().length > 0) into.failed++;
+    into.failed += [...module.children.allSuites()].filter((suite) => suite.errors().length > 0).length;
   }
   for (const error of errors) {
     into.failed++;
-    console.log(`FAIL outside any test: ${error instanceof Error ? (error.stack ?? error.message) : String((error as { message?: unknown }).message ?? "unknown error")}`);
+    console.log(`FAIL outside any test: ${shown(error as TestError)}`);
   }
   if (modules.length === 0) {
     into.failed++;
     console.log(`FAIL no test file matches ${positionals.join(" ") || "**/*.test.ts"}`);
   }
-  for (const [suite, taken] of [...seconds].toSorted()) console.log(timed(suite, taken));
+  for (const [suite, taken] of [...seconds].toSorted(([a], [b]) => a.localeCompare(b))) console.log(timed(suite, taken));
 }
 
 /** One line for a file, and under it what failed and why. */
@@ -90,12 +86,19 @@ function described(module: TestModule): string {
   const seconds = (module.diagnostic().duration / 1000).toFixed(1);
   const lines = [`${module.ok() ? "ok  " : "FAIL"} ${relative(root, module.moduleId)} ${tests.length - failures.length - skipped} of ${tests.length}${skipped > 0 ? `, ${skipped} skipped` : ""} (${seconds} s)`];
   const own = [...module.errors(), ...[...module.children.allSuites()].flatMap((suite) => suite.errors())];
-  for (const error of own) lines.push(indented(error.stack ?? error.message));
+  for (const error of own) lines.push(indented(shown(error)));
   for (const test of failures) {
     lines.push(`       ${test.fullName}`);
-    for (const error of test.result().errors ?? []) lines.push(indented([error.message, error.diff ?? "", ...(error.stacks ?? []).slice(0, 3).map((frame) => `at ${relative(root, frame.file)}:${frame.line}:${frame.column}`)].filter((part) => part !== "").join("\n")));
+    for (const error of test.result().errors ?? []) lines.push(indented(shown(error)));
   }
   return lines.join("\n");
+}
+
+/** The message, the difference, and the frames in our own files. */
+function shown(error: TestError): string {
+  const frames = (error.stacks ?? []).filter((frame) => !frame.file.includes("node_modules")).slice(0, 3);
+  const at = frames.map((frame) => `at ${relative(root, frame.file)}:${frame.line}:${frame.column}`);
+  return stripVTControlCharacters([error.message, error.diff ?? "", ...at].filter((part) => part !== "").join("\n"));
 }
 
 function indented(text: string): string {
