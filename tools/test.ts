@@ -65,7 +65,7 @@ async function runTests(into: Tally): Promise<void> {
     }
     // A file that does not load, or holds nothing, has no test to fail; a failing hook of a suite fails none of its tests.
     if (module.errors().length > 0) into.failed++;
-    into.failed += [...module.children.allSuites()].filter((suite) => suite.errors().length > 0).length;
+    into.failed += [...module.children.allSuites()].filter((each) => each.errors().length > 0).length;
   }
   for (const error of errors) {
     into.failed++;
@@ -98,7 +98,7 @@ function described(module: TestModule): string {
 function shown(error: TestError): string {
   const frames = (error.stacks ?? []).filter((frame) => !frame.file.includes("node_modules")).slice(0, 3);
   const at = frames.map((frame) => `at ${relative(root, frame.file)}:${frame.line}:${frame.column}`);
-  return stripVTControlCharacters([error.message, error.diff ?? "", ...at].filter((part) => part !== "").join("\n"));
+  return stripVTControlCharacters([error.message, typeof error.diff === "string" ? error.diff : "", ...at].filter((part) => part !== "").join("\n"));
 }
 
 function indented(text: string): string {
