@@ -1,11 +1,9 @@
-import type { Persona, PersonaMixture, Trait, TraitCoding, Transform } from "@populace/domain";
+import { CODES_PER_UNIT, gridMoments, untransformed } from "@populace/domain";
+import type { Persona, PersonaMixture, Trait, TraitCoding } from "@populace/domain";
 import type { ReportPersona } from "./report.ts";
 
 /** Levels below this share in every persona would only fill the picture. */
 const LEVEL_SHARE_MIN = 0.03;
-
-const inverse = (transform: Transform, value: number): number =>
-  transform === "log1p" ? Math.expm1(value) : transform === "logit" ? 1 / (1 + Math.exp(-value)) : value;
 
 const short = (value: number): string =>
   Math.abs(value) >= 10_000 ? `${(value / 1000).toFixed(0)} k` : Math.abs(value) >= 1000 ? `${(value / 1000).toFixed(1)} k` : value.toFixed(Math.abs(value) >= 20 ? 0 : Math.abs(value) >= 1 ? 1 : 2);
@@ -29,14 +27,11 @@ function rowsOf(coding: TraitCoding, index: number, personas: readonly Persona[]
         return each.alphas[level] / each.alphas.reduce((sum, alpha) => sum + alpha, 0);
       }))).filter((row) => Math.max(...row.means) >= LEVEL_SHARE_MIN);
     case "continuous":
-      return [{
-        name: coding.name, scale: coding.scale, text: (mean) => short(inverse(coding.transform, mean)),
-        means: distributions.map((each) => (each.kind === "continuous" ? each.mean : Number.NaN)),
-      }];
     case "count":
+      // Standard deviations of the population from its center: the grid's own unit.
       return [{
-        name: coding.name, scale: coding.scale, text: (mean) => short(Math.expm1(mean)),
-        means: distributions.map((each) => (each.kind === "count" ? Math.log1p(each.shape / each.rate) : Number.NaN)),
+        name: coding.name, scale: 1, means: personas.map((persona) => gridMoments(coding, persona.traits[index]).mean / CODES_PER_UNIT),
+        text: (mean) => short(untransformed(coding.kind === "count" ? "log1p" : coding.transform, coding.center + coding.scale * mean)),
       }];
   }
 }
