@@ -11,7 +11,10 @@ const isRecent = major > 24 || (major === 24 && minor >= 12);
 
 if (isRecent) {
   process.argv[1] = main;
-  import(require("node:url").pathToFileURL(main).href);
+  import(require("node:url").pathToFileURL(main).href).catch((error) => {
+    process.stderr.write(`populace: ${error.message}\n`);
+    process.exitCode = 1;
+  });
 } else {
   let node;
   try {

@@ -2,8 +2,8 @@
 // Node strips types from files, but not from files inside node_modules; so the rooms are emitted as JavaScript under dist/
 // (types blanked, lines kept), their assets beside them, every `@populace/x` rewritten to the path it stands for.
 // The manifest of the root has no dependencies (tools/run.mjs says why); for the time of packing it is replaced by one that
-// collects those of the rooms, and `--restore` (npm's postpack, or the next set-up if packing broke off) puts it back.
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+// collects those of the rooms; tools/run.mjs puts it back (npm's postpack, or whatever is run next if packing broke off).
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { stripTypeScriptTypes } from "node:module";
 import { dirname, join, posix, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +12,7 @@ import { ROOMS, isTest } from "./rooms.ts";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const manifestPath = join(root, "package.json");
-const keptManifestPath = join(root, "node_modules", ".package.json.before-pack");
+const keptManifestPath = join(root, ".tools", "package.json");
 const PACKED_ROOMS = ROOMS.map((room) => room.name).filter((name) => name !== "tools" && name !== "test");
 
 interface Manifest {
@@ -25,11 +25,11 @@ interface Manifest {
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
 
-if (process.argv[2] === "--restore") restore();
-else pack();
+// Node calls its own type stripping experimental, on every run.
+process.removeAllListeners("warning");
+pack();
 
 function pack(): void {
-  restore();
   const dist = join(root, "dist");
   rmSync(dist, { recursive: true, force: true });
   const doors = new Map<string, string>();
@@ -54,13 +54,10 @@ function pack(): void {
   }
   copyFileSync(join(root, "tools", "launch.cjs"), join(dist, "populace.cjs"));
   chmodSync(join(dist, "populace.cjs"), 0o755);
+  mkdirSync(dirname(keptManifestPath), { recursive: true });
   copyFileSync(manifestPath, keptManifestPath);
   writeFileSync(manifestPath, `${JSON.stringify(packedManifest(), null, 2)}\n`);
   process.stderr.write(`populace: packed ${emitted} modules and ${copied} other files of ${PACKED_ROOMS.length} rooms\n`);
-}
-
-function restore(): void {
-  if (existsSync(keptManifestPath)) renameSync(keptManifestPath, manifestPath);
 }
 
 function isLeftOut(path: string): boolean {

@@ -4,7 +4,7 @@
 //   node tools/run.mjs cli/main.ts demo ...  set-up, then that file with its arguments
 // Nothing of ours goes to stdout, so `npm run -s populace -- ... --json` prints one JSON document.
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { constants } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,6 +20,10 @@ const env = Object.fromEntries(
 
 // `pnpm install` runs the root's postinstall as well: then it is itself the set-up, and this would be a second one inside it.
 if (!file && /^pnpm\//.test(process.env.npm_config_user_agent ?? "")) process.exit(0);
+
+// tools/pack.ts replaces the manifest while npm packs; this is where it comes back.
+const keptManifest = join(root, ".tools", "package.json");
+if (existsSync(keptManifest)) renameSync(keptManifest, join(root, "package.json"));
 
 await install(await packageManager());
 if (file) {
