@@ -29,3 +29,6 @@ export * from "./persona/naming.ts";
 export * from "./persona/pooling.ts";
 export * from "./inference/log-normal-value.ts";
 export * from "./policy/top-two.ts";
+export * from "./stimulus/copy-features.ts";
+export * from "./stimulus/features.ts";
+export * from "./stimulus/response-terms.ts";

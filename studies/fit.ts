@@ -1,0 +1,101 @@
+import { PopulaceError, RandomStream, fitMixture, matchesOf, stimulusFeatures, termsOf } from "@populace/domain";
+import type { PersonaMixture, ResponseLayout, ResponseModel, TraitCoding } from "@populace/domain";
+import type { Dataset } from "./dataset.ts";
+import type { Model } from "./model.ts";
+import type { Schema } from "./schema.ts";
+import { codingsOf, encodeDataset } from "./codings.ts";
+import { fitSteps, likelihoodWeights, populationWeights, samplingShift } from "./response-fit.ts";
+import type { ResponseRows } from "./response-fit.ts";
+
+export interface FitOptions {
+  /** Number of personas; default "auto". */
+  readonly personas?: number | "auto";
+  /** Posterior draws; default 200. */
+  readonly worlds?: number;
+  readonly seed?: number;
+  readonly onProgress?: (progress: { readonly stage: string; readonly share: number }) => void;
+}
+
+export interface FittedModel {
+  readonly model: Model;
+  /** What a careful reader should know: attributes left out, one stimulus only, ... */
+  readonly notes: readonly string[];
+}
+
+/** Rows below which a fit says nothing. */
+const FIT_ROWS_MIN = 30;
+/** Leaving per contact when nobody states it: 90 % between about 1 in 2,000 and 1 in 120. */
+export const LEAVE_PRIOR = { logitMean: Math.log(0.002 / 0.998), logitSd: 0.85 } as const;
+
+/**
+ * Fits personas and the response of every funnel step to a dataset and returns the model. Deterministic for a seed.
+ * DEGENERATE_DATA, with the numbers, when there are too few rows or a step has only one kind of outcome.
+ * Cost: seconds for tens of thousands of rows; about linear in rows x columns squared.
+ */
+export function fitModel(schema: Schema, dataset: Dataset, options: FitOptions = {}): Model {
+  return fitWithNotes(schema, dataset, options).model;
+}
+
+/** The same with notes for the reader. */
+export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptions = {}): FittedModel {
+  const { seed = 1, worlds = 200, personas = "auto" } = options;
+  if (dataset.rows < FIT_ROWS_MIN) {
+    throw new PopulaceError("DEGENERATE_DATA", `${dataset.path}: ${dataset.rows} rows; a fit needs at least ${FIT_ROWS_MIN}. With fewer, state what you believe under \`prior\` of the schema`, { rows: dataset.rows });
+  }
+  const report = (stage: string, share: number): void => options.onProgress?.({ stage, share });
+  const { codings, notes } = codingsOf(dataset);
+  const encoded = encodeDataset(dataset, codings);
+  const { mixture, assignment, candidates } = fitMixture(
+    { codings, codes: encoded.codes, weight: populationWeights(dataset) },
+    { personas, random: RandomStream.of(seed, "personas"), onProgress: (share) => report("personas", share) },
+  );
+  const persona = codings.length === 0 ? new Int32Array(dataset.rows) : assignment;
+  const filled = { ...schema, stimulus: dataset.schema.stimulus };
+  const layout = responseLayout(filled, codings, mixture);
+  const rows: ResponseRows = { codes: encoded.codes, persona, stimulus: dataset.stimulus, outcomes: dataset.outcomes, steps: schema.funnel.length, weight: likelihoodWeights(dataset) };
+  report("response", 0);
+  const stepModels = fitSteps(layout, mixture, rows, schema.funnel, {
+    worlds, seed, shift: samplingShift(schema, dataset), path: dataset.path, onStep: (step) => report("response", (step + 1) / schema.funnel.length),
+  });
+  const leaveStream = RandomStream.of(seed, "leave");
+  const response: ResponseModel = {
+    steps: schema.funnel.map(({ name }) => ({ name })),
+    ...layout,
+    stepModels,
+    leave: { ...LEAVE_PRIOR, draws: Float64Array.from({ length: worlds }, () => LEAVE_PRIOR.logitMean + LEAVE_PRIOR.logitSd * leaveStream.normal()) },
+    worlds,
+  };
+  const model: Model = {
+    formatVersion: 1,
+    name: schema.name,
+    version: 1,
+    schema: filled,
+    mixture,
+    response,
+    value: null,
+    evidence: schema.assignment.kind === "unknown" ? "observational" : schema.assignment.kind,
+    fit: {
+      rows: dataset.rows,
+      rejected: dataset.rejectedCount,
+      missing: encoded.missing,
+      otherLevels: encoded.otherLevels,
+      noConsent: dataset.noConsent,
+      seen: dataset.hashes,
+      candidates: candidates.map(({ personas: count, bic, stability }) => ({ personas: count, bic, stability })),
+      seed,
+    },
+    outcomes: Array.from({ length: mixture.personas.length * layout.stimuli.length * schema.funnel.length }, () => ({ exposures: 0, responses: 0 })),
+    exchangeRate: { a0: 0.5, low: 0, high: 1, learned: false },
+    shocks: [],
+  };
+  return { model, notes: [...dataset.notes, ...notes] };
+}
+
+/** The terms, stimuli and features of a schema's response model. */
+export function responseLayout(schema: Schema, codings: readonly TraitCoding[], mixture: PersonaMixture): ResponseLayout & Pick<ResponseModel, "featureNames"> {
+  const stimuli = schema.stimulus.stimuli;
+  const { names, values } = stimulusFeatures(stimuli);
+  const matches = matchesOf(schema.matches, codings);
+  const leftOut = new Set(codings.flatMap((coding, t) => (schema.attributes.find((attribute) => attribute.name === coding.name)?.inResponse === false ? [t] : [])));
+  return { stimuli, featureNames: names, features: values, matches, terms: termsOf(codings, mixture.personas.length, stimuli, names, matches, leftOut) };
+}
