@@ -2,8 +2,7 @@ import { Command } from "commander";
 import { addCommand, reportFailure, STANDARD_STREAMS } from "./command.ts";
 import type { CommandDefinition, Streams } from "./command.ts";
 import { COMMANDS, SIGNAL_COMMANDS, RUN_COMMANDS } from "./commands/table.ts";
-
-export const VERSION = "0.1.0";
+import { VERSION } from "./version.ts";
 
 /**
  * Runs one command line (without the program's name) and returns the exit code: 0 done, 2 bad usage or bad input, 1 failure.

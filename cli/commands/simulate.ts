@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { oneOf, whole } from "../arguments.ts";
 import type { CommandDefinition } from "../command.ts";
+import { VERSION } from "../version.ts";
 import { compact, count, duration, evidence, paint, plain, rateText, shortened, table } from "../output.ts";
 
 interface SimulateOptions {
@@ -39,6 +40,8 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
   async run(context, options) {
     const { readModel, readStudy, compilePlan, summarizeRun, writeRun } = await import("@populace/studies");
     const { embeddedRunner } = await import("../embedded.ts");
+    const { runReport } = await import("../report/from-run.ts");
+    const { writeReport } = await import("../report/write.ts");
     const model = await readModel(options.model);
     const stated = readStudy(options.study ?? {}, model);
     const study = {
@@ -57,7 +60,8 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
     }).finally(() => bar.stop());
     const rates = summarizeRun(model, study, plan, outcome);
     const outDir = options.out ?? join(options.store, "runs", outcome.runId);
-    await writeRun(outDir, { model, study, plan, outcome, rates });
+    const manifest = writeRun(outDir, { model, study, plan, outcome, rows: rates }, VERSION);
+    await writeReport(outDir, runReport(model, manifest, rates));
     const peakBytes = process.resourceUsage().maxRSS * 1024;
     const shown = shortened(rates, 48, "rates");
     return {
@@ -68,13 +72,13 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
       lines: [
         ...table(
           [{ title: "persona" }, { title: "stimulus" }, { title: "step" }, { title: "rate [90 % interval]", align: "right" }, { title: "ess", align: "right" }, { title: "evidence" }],
-          shown.rows.map((rate) => [plain(rate.persona), plain(rate.stimulus), plain(rate.step), rateText(rate), count(rate.ess), evidence(rate.label)]),
+          shown.rows.map((rate) => [plain(rate.persona), plain(rate.stimulus), plain(rate.step), rateText(rate), rate.ess === null ? "-" : count(rate.ess), evidence(rate.label)]),
         ),
         ...shown.rest, "",
         `run ${paint("bold", outcome.runId)}${outcome.cached ? " (read back from the store; --fresh computes it again)" : ""}`,
         `root hash ${outcome.rootHash}`,
         `${count(outcome.exposures)} exposures in ${duration(outcome.seconds)}, ${compact(outcome.exposures / Math.max(outcome.seconds, 1e-9))}/s, peak memory ${compact(peakBytes)}B, backend ${outcome.backend}`,
-        `results in ${paint("bold", outDir)}; next: populace report --run ${outDir}`,
+        `results in ${paint("bold", outDir)}; report in ${join(outDir, "report.html")}`,
       ],
     };
   },

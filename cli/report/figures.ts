@@ -11,6 +11,7 @@ export interface Figure {
 
 const percentAxis = { format: ".1~%", tickCount: 5 } as const;
 const perCent = (rate: number): string => `${(rate * 100).toFixed(rate >= 0.0995 ? 1 : rate >= 0.00995 ? 2 : 3)}\u00a0%`;
+const money = (value: number): string => value.toLocaleString("en-US", { maximumFractionDigits: value >= 100 ? 0 : 2 });
 const unique = (values: readonly string[]): readonly string[] => [...new Set(values)];
 
 /** Personas on the first two principal components of their trait means; the area of a bubble is the share. */
@@ -183,12 +184,12 @@ export async function regretCurve(regret: readonly ReportRegret[]): Promise<Figu
   const ends = regret.map((policy) => ({ policy: policy.policy, regret: policy.points.at(-1)?.regret ?? 0 })).sort((a, b) => a.regret - b.regret);
   return {
     title: "Regret of the search for the best stimulus",
-    see: `A flat line has stopped losing; after its last exposure ${ends[0].policy} has lost ${ends[0].regret.toPrecision(3)} responses in all${ends.length > 1 ? `, ${ends.at(-1)!.policy} ${ends.at(-1)!.regret.toPrecision(3)}` : ""}.`,
+    see: `A flat line has stopped losing; after its last exposure ${ends[0].policy} has lost ${money(ends[0].regret)} ${regret[0].unit} in all against knowing the best stimulus${ends.length > 1 ? `, ${ends.at(-1)!.policy} ${money(ends.at(-1)!.regret)}` : ""}.`,
     svg: await chart("regret", "Cumulative regret by policy", {
       width: 560, height: 240, data: { values }, mark: { type: "line", strokeWidth: 2.2 },
       encoding: {
         x: { field: "pulls", type: "quantitative", axis: { title: "simulated exposures", format: "~s", tickCount: 6 } },
-        y: { field: "regret", type: "quantitative", axis: { title: "cumulative regret (responses)", tickCount: 5, format: "~s" } },
+        y: { field: "regret", type: "quantitative", axis: { title: `cumulative regret (${regret[0].unit})`, tickCount: 5, format: "~s" } },
         color: { field: "policy", type: "nominal", legend: { title: null, orient: "top" } },
       },
     } as never),

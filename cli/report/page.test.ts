@@ -25,7 +25,7 @@ function fullReport(name: string): ReportData {
     steps: ["visit", "purchase"], rates,
     calibration: { against: "generated truth", coverage90: 0.5, cells: rates.map((rate, index) => ({ group: rate.persona, stimulus: rate.stimulus, step: rate.step, observed: rate.mean * (index % 2 === 0 ? 1 : 2), predicted: rate.mean, low: rate.low, high: rate.high })) },
     posteriors: [{ cell: name, before: { mean: 0.1, ess: 50, label: "prior only" }, after: { mean: 0.14, ess: 900, label: "real" }, observed: 0.141 }],
-    regret: [{ policy: name, points: [{ pulls: 0, regret: 0 }, { pulls: 100, regret: 3 }] }],
+    regret: [{ policy: name, unit: "EUR", points: [{ pulls: 0, regret: 0 }, { pulls: 100, regret: 3 }] }],
     tornado: { step: "visit", stimulus: name, base: 0.1, bars: [{ trait: name, low: 0.08, high: 0.13 }] },
     shock: { what: name, stimulus: name, step: "visit", startTick: 1, halfLifeTicks: 2, series: [0, 1, 2].flatMap((tick) => [{ tick, course: "without it" as const, rate: 0.1 }, { tick, course: "with the shock" as const, rate: tick === 0 ? 0.1 : 0.08 }]) },
     provenance: [["run", name]], roots: ["00ff", name],

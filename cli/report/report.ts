@@ -44,8 +44,10 @@ export interface ReportPosterior {
   readonly observed: number | null;
 }
 
+/** Cumulative regret of one policy, in the money's major unit. */
 export interface ReportRegret {
   readonly policy: string;
+  readonly unit: string;
   readonly points: readonly { readonly pulls: number; readonly regret: number }[];
 }
 

@@ -1,0 +1,80 @@
+import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { PopulaceError, closestName } from "@populace/domain";
+import type { Manifest } from "@populace/studies";
+import type { CommandDefinition } from "../command.ts";
+import { count, duration, plain, table } from "../output.ts";
+
+interface RunsOptions {
+  readonly store: string;
+  readonly run?: string;
+}
+
+const folderOf = (store: string): string => join(store, "runs");
+
+function manifestOf(folder: string): Manifest {
+  const path = join(folder, "manifest.json");
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as Manifest;
+  } catch (cause) {
+    throw new PopulaceError("BAD_DATA", `${path}: is no manifest of a run; delete the folder or run the study again`, { file: path }, cause);
+  }
+}
+
+/** Folders with a finished run, newest first. */
+function runsOf(store: string): readonly { readonly folder: string; readonly manifest: Manifest; readonly finishedMs: number }[] {
+  const root = folderOf(store);
+  if (!existsSync(root)) return [];
+  return readdirSync(root).map((name) => join(root, name)).filter((folder) => existsSync(join(folder, "manifest.json")))
+    .map((folder) => ({ folder, manifest: manifestOf(folder), finishedMs: statSync(join(folder, "manifest.json")).mtimeMs }))
+    .sort((a, b) => b.finishedMs - a.finishedMs);
+}
+
+export const runsListCommand: CommandDefinition<RunsOptions> = {
+  name: "list",
+  summary: "runs whose results lie in the store",
+  examples: ["populace runs list", "populace runs list --store ./populace-demo/store"],
+  configure: (command) => command.option("--store <folder>", "where runs are committed", ".populace"),
+  async run(_context, options) {
+    const runs = runsOf(options.store);
+    return {
+      json: {
+        runs: runs.map(({ folder, manifest, finishedMs }) => ({
+          runId: manifest.runId, rootHash: manifest.rootHash, study: manifest.study.name, model: manifest.model, agents: manifest.runSpec.agents, ticks: manifest.runSpec.ticks,
+          exposures: manifest.execution.exposures, seconds: manifest.execution.seconds, finished: new Date(finishedMs).toISOString(), outDir: folder,
+        })),
+      },
+      lines: runs.length === 0
+        ? [`no runs in ${folderOf(options.store)}; populace simulate --model M makes one`]
+        : table(
+          [{ title: "run" }, { title: "study" }, { title: "agents", align: "right" }, { title: "ticks", align: "right" }, { title: "exposures", align: "right" }, { title: "took", align: "right" }, { title: "finished" }],
+          runs.map(({ manifest, finishedMs }) => [manifest.runId.slice(0, 16), plain(manifest.study.name), count(manifest.runSpec.agents), count(manifest.runSpec.ticks), count(manifest.execution.exposures), duration(manifest.execution.seconds), new Date(finishedMs).toISOString().slice(0, 19)]),
+        ),
+    };
+  },
+};
+
+export const runsShowCommand: CommandDefinition<RunsOptions> = {
+  name: "show",
+  summary: "what a run was and where its results are",
+  examples: ["populace runs show --run 3f9a"],
+  configure: (command) => command
+    .requiredOption("--run <id>", "run id or its beginning")
+    .option("--store <folder>", "where runs are committed", ".populace"),
+  async run(_context, options) {
+    const runs = runsOf(options.store);
+    const found = runs.filter(({ manifest }) => manifest.runId.startsWith(options.run!));
+    if (found.length !== 1) {
+      const near = closestName(options.run!, runs.map(({ manifest }) => manifest.runId.slice(0, options.run!.length)));
+      throw new PopulaceError("NOT_FOUND", `${found.length === 0 ? "no run" : `${found.length} runs`} in ${folderOf(options.store)} begin${found.length === 0 ? "s" : ""} with "${options.run}"${near === null || found.length > 1 ? "" : `; did you mean ${near}?`}; populace runs list shows all`, { run: options.run, found: found.length });
+    }
+    const { folder, manifest } = found[0];
+    return {
+      json: { ...manifest, outDir: folder },
+      lines: ([
+        ["run", manifest.runId], ["root hash", manifest.rootHash], ["study", plain(manifest.study.name)], ["model", `${plain(manifest.model.name)} version ${manifest.model.version} (${manifest.model.evidence})`],
+        ["agents, ticks", `${count(manifest.runSpec.agents)}, ${count(manifest.runSpec.ticks)}`], ["exposures", `${count(manifest.execution.exposures)} in ${duration(manifest.execution.seconds)}`], ["results", folder],
+      ] as const).map(([name, value]) => `${name.padEnd(14)}${value}`),
+    };
+  },
+};
