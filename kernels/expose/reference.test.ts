@@ -223,7 +223,8 @@ function compareWithNaive(plan: SamplePlan, form: PopulationForm) {
 function eventful(plan: SamplePlan): SamplePlan {
   return {
     ...plan,
-    leaveBias: plan.leaveBias.map((bias) => bias + 60_000),
+    leaveBias: plan.leaveBias.map((bias) => bias + 45_000),
+    influence: plan.influence === null ? null : { ...plan.influence, shareThreshold: plan.influence.shareThreshold.map(() => 0xf000_0000), awareGain: 400_000 },
     personas: plan.personas.map((persona) => ({ ...persona, returnThreshold: 0x6000_0000 })),
   };
 }
