@@ -1,0 +1,47 @@
+// What a benchmark is. Each `*.bench.ts` here exports one as `bench`; `npm run bench` runs them all, and the test run runs
+// them with tiny inputs, so that none of them can rot.
+
+/** One measured line: ours beside a peer or a limit, in the same run. */
+export interface BenchRow {
+  /** What was measured, as TARGETS or the README calls it. */
+  readonly what: string;
+  readonly ours: number;
+  /** The peer's or the limit's figure in the same unit, null where there is none. */
+  readonly peer: number | null;
+  /** Who the peer is. */
+  readonly peerName: string;
+  /** How much better ours is, above 1 for better whatever the unit; null without a peer. */
+  readonly ratio: number | null;
+  readonly unit: string;
+  /** What must hold on a busy machine of two cores, and what is aimed for; in words, or null. */
+  readonly floor: string | null;
+  readonly target: string | null;
+  /** A hash or a checksum of the result, so that a fast wrong answer shows. */
+  readonly hash: string;
+}
+
+export interface BenchOptions {
+  /** Tiny inputs: everything runs, nothing is measured seriously. */
+  readonly tiny: boolean;
+}
+
+export interface Bench {
+  readonly name: string;
+  readonly run: (options: BenchOptions) => Promise<readonly BenchRow[]>;
+}
+
+/**
+ * Seconds that `work` takes: the median of `rounds` timings after one untimed round. Interleave ours and the peer by
+ * calling this for both in turn; on a shared machine ratios within a run are steadier than either figure.
+ */
+export async function seconds(rounds: number, work: () => unknown): Promise<number> {
+  await work();
+  const taken: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const started = performance.now();
+    await work();
+    taken.push((performance.now() - started) / 1000);
+  }
+  taken.sort((a, b) => a - b);
+  return taken[taken.length >> 1]!;
+}
