@@ -137,21 +137,22 @@ function refuseTooLarge(model: Model, study: Study, stimuli: number, worlds: num
 /** Folded coefficients, by [world][stimulus][step]. */
 type Folds = readonly (readonly (readonly FoldedStep[])[])[];
 
+/** Without uncertainty, what nobody has seen is at its prior mean. */
+const NO_EFFECT = { normal: (): number => 0 };
+
 function foldAll(model: Model, study: Study, source: PlanSource): Folds {
   const { response, mixture } = model;
-  // Effects of a stimulus the model never saw are drawn once a world, the same for every step's own scales.
   const unseen = RandomStream.of(study.seed, "unseen stimulus");
-  const streams = new Map(source.stimuli.map((stimulus) => [stimulus.id, response.steps.map((step) => unseen.child(stimulus.id).child(step.name))]));
+  const streams = source.stimuli.map((stimulus) => response.steps.map((step) => unseen.child(stimulus.id).child(step.name)));
   const worlds: readonly (number | null)[] = source.worlds.length === 0 ? [null] : source.worlds;
   return worlds.map((world) =>
-    source.stimuli.map((stimulus) => {
+    source.stimuli.map((stimulus, position) => {
       const known = response.stimuli.findIndex((other) => other.id === stimulus.id);
       return response.stepModels.map((step, index) => {
         const p = response.terms.length;
         const coefficients = world === null ? step.mean : step.draws.subarray(world * p, (world + 1) * p);
         if (known >= 0) return foldStep(response, mixture.codings, index, known, coefficients);
-        const random = world === null ? null : (streams.get(stimulus.id)?.[index] ?? null);
-        return foldUnseen(response, mixture.codings, index, stimulus, coefficients, world, random);
+        return foldUnseen(response, mixture.codings, index, stimulus, coefficients, world ?? 0, world === null ? NO_EFFECT : streams[position][index]);
       });
     }),
   );
@@ -234,7 +235,7 @@ function quantize(model: Model, source: PlanSource, folds: Folds, layout: SlotLa
           }
         });
         source.personas.forEach((persona, position) => {
-          bias[((world * personas + position) * stimuli + stimulus) * steps + step] = logitQ14(fold.personaBias[persona], place(`persona ${model.mixture.personas[persona].id}`));
+          bias[((world * personas + position) * stimuli + stimulus) * steps + step] = logitQ14(fold.personaBias[fold.personaBias.length === 1 ? 0 : persona], place(`persona ${model.mixture.personas[persona].id}`));
         });
       }
     }

@@ -1,0 +1,105 @@
+import { join } from "node:path";
+import { parquetWriteBuffer } from "hyparquet-writer";
+import type { ColumnSource } from "hyparquet-writer";
+import { sha256, sha256Hex, writeFileAtomic } from "@populace/io";
+import { ARITHMETIC_PROFILE, KERNEL_SPEC, planHash, runSpecOf } from "@populace/protocol";
+import type { Plan, RunSpec } from "@populace/protocol";
+import { tickRows } from "./intervals.ts";
+import type { RateRow } from "./intervals.ts";
+import type { Model } from "./model.ts";
+import type { RunOutcome } from "./run.ts";
+import type { Study } from "./study.ts";
+
+/** Shape of the result files; grows when a column changes its meaning. */
+export const RESULTS_FORMAT = 1;
+
+/** What a run was, and what it left: enough to repeat it and to prove that the repetition is the same. */
+export interface Manifest {
+  readonly format: typeof RESULTS_FORMAT;
+  readonly runId: string;
+  readonly rootHash: string;
+  /** Hex root of each tick. */
+  readonly roots: readonly string[];
+  readonly runSpec: RunSpec;
+  /** SHA-256 over the names of everything that fixes the bits: kernel specification, arithmetic profile, results format. */
+  readonly codeHash: string;
+  readonly planHash: string;
+  readonly seed: number;
+  readonly study: Study;
+  readonly model: { readonly name: string; readonly version: number; readonly evidence: Model["evidence"]; readonly personas: number; readonly worlds: number };
+  readonly execution: RunOutcome["execution"] & { readonly seconds: number; readonly exposures: number; readonly cached: boolean };
+  readonly versions: { readonly populace: string; readonly node: string };
+  readonly files: Readonly<Record<string, { readonly rows: number; readonly sha256: string }>>;
+}
+
+/** SHA-256 over the names of everything that fixes the bits of a run. */
+export function codeHash(): string {
+  return sha256Hex(new TextEncoder().encode(["populace code 1", KERNEL_SPEC, ARITHMETIC_PROFILE, `results ${RESULTS_FORMAT}`].join("\n")));
+}
+
+/**
+ * Writes `rates.parquet` (one row a scenario, persona, stimulus and step), `ticks.parquet` (the counts of every tick) and
+ * `manifest.json` into `outDir`, each whole or not at all, the manifest last: where it stands, the tables are complete.
+ * Returns the manifest. Throws STORE_FAILED when the disk refuses.
+ */
+export function writeRun(
+  outDir: string,
+  run: { readonly model: Model; readonly study: Study; readonly plan: Plan; readonly outcome: RunOutcome; readonly rows: readonly RateRow[] },
+  version = "0.1.0",
+): Manifest {
+  const { model, study, plan, outcome, rows } = run;
+  const ticks = tickRows(plan, outcome);
+  const files: Record<string, { rows: number; sha256: string }> = {};
+  const write = (name: string, rowCount: number, columnData: ColumnSource[]): void => {
+    const bytes = new Uint8Array(parquetWriteBuffer({ columnData, kvMetadata: [{ key: "populace.runId", value: outcome.runId }, { key: "populace.rootHash", value: outcome.rootHash }] }));
+    writeFileAtomic(join(outDir, name), bytes);
+    files[name] = { rows: rowCount, sha256: sha256Hex(bytes) };
+  };
+  write("rates.parquet", rows.length, [
+    text("scenario", rows.map((row) => row.scenario)),
+    text("persona", rows.map((row) => row.persona)),
+    text("stimulus", rows.map((row) => row.stimulus)),
+    text("step", rows.map((row) => row.step)),
+    number("mean", rows.map((row) => row.mean)),
+    number("low", rows.map((row) => row.low)),
+    number("high", rows.map((row) => row.high)),
+    number("ess", rows.map((row) => row.ess)),
+    text("label", rows.map((row) => row.label)),
+    integer("exposures", rows.map((row) => row.exposures)),
+    integer("responses", rows.map((row) => row.responses)),
+    number("conditional", rows.map((row) => row.conditional)),
+  ]);
+  write("ticks.parquet", ticks.length, [
+    { name: "tick", data: Int32Array.from(ticks, (row) => row.tick), type: "INT32", nullable: false },
+    text("scenario", ticks.map((row) => row.scenario)),
+    text("persona", ticks.map((row) => row.persona)),
+    text("stimulus", ticks.map((row) => row.stimulus)),
+    text("step", ticks.map((row) => row.step)),
+    integer("exposures", ticks.map((row) => row.exposures)),
+    integer("responses", ticks.map((row) => row.responses)),
+    integer("left", ticks.map((row) => row.left)),
+    integer("shared", ticks.map((row) => row.shared)),
+  ]);
+  const hash = planHash(plan, sha256);
+  const manifest: Manifest = {
+    format: RESULTS_FORMAT,
+    runId: outcome.runId,
+    rootHash: outcome.rootHash,
+    roots: outcome.roots,
+    runSpec: runSpecOf(plan, hash),
+    codeHash: codeHash(),
+    planHash: hash,
+    seed: study.seed,
+    study,
+    model: { name: model.name, version: model.version, evidence: model.evidence, personas: model.mixture.personas.length, worlds: model.response.worlds },
+    execution: { ...outcome.execution, seconds: outcome.seconds, exposures: outcome.exposures, cached: outcome.cached },
+    versions: { populace: version, node: process.versions.node },
+    files,
+  };
+  writeFileAtomic(join(outDir, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  return manifest;
+}
+
+const text = (name: string, data: string[]): ColumnSource => ({ name, data, type: "STRING", nullable: false });
+const number = (name: string, data: (number | null)[]): ColumnSource => ({ name, data, type: "DOUBLE", nullable: true });
+const integer = (name: string, data: number[]): ColumnSource => ({ name, data: BigInt64Array.from(data, BigInt), type: "INT64", nullable: false });
