@@ -1,1 +1,11 @@
-export {};
+export { SIGNAL_FORMATS, type Parsed, type Rejected, type SignalFormat, type SignalRecord } from "./core/record.ts";
+export { parseSignals } from "./core/normalize.ts";
+export { sentiment } from "./core/sentiment.ts";
+export { plainText } from "./core/text.ts";
+export { deduplicate, NOTHING_SEEN, type Seen } from "./core/deduplicate.ts";
+export { consentGate, type ConsentOf, type Gated } from "./core/consent-gate.ts";
+export { shocksFrom, IMPACT_LIMITS, type ImpactOptions, type SeriesEffect, type Shock } from "./core/impact.ts";
+export { SIGNAL_LIMITS } from "./core/limits.ts";
+export { readSource, type SourceOptions } from "./shell/sources.ts";
+export { publishSignals, signalSubject } from "./shell/publisher.ts";
+export { ingest, type Ingested, type IngestOptions } from "./shell/ingest.ts";
