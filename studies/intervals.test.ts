@@ -108,14 +108,14 @@ describe("summarizeRun", () => {
     expect(find(after, "*", "plain", "open").mean).toBe(find(before, "*", "plain", "open").mean);
   });
 
-  it("where influence amplifies the differences between worlds the interval widens", () => {
+  it("where what agents live through amplifies the differences between worlds, the interval widens", () => {
     const model = handModel({ ...HAND, sd: 0.25, stimuli: [contact("plain")], terms: HAND.terms.filter((term) => term.kind !== "stimulus"), coefficients: HAND.coefficients.map((row) => [row[0], row[1], row[2], row[5], row[6]]) });
-    const study = { agents: 40_000, ticks: 10, everyTicks: 1 };
-    const influence = { graph: { kind: "small-world" }, shareRate: 0.5, warmthPerShare: 3, warmthHalfLifeTicks: 20 };
+    // Who responds warms to the sender (pressure with a negative weight): likelier responders respond ever more.
+    const study = (logitPerUnit: number) => ({ agents: 80_000, ticks: 20, everyTicks: 1, pressure: { perContact: 0, perResponse: 20, logitPerUnit } });
     const width = (row: RateRow): number => finiteLogit(row.high) - finiteLogit(row.low);
-    const [alone, spread] = [rehearse(model, study), rehearse(model, { ...study, influence })].map(({ rows }) => find(rows, "young", "plain", "open"));
-    expect(spread.mean).toBeGreaterThan(alone.mean);
-    expect(width(spread)).toBeGreaterThanOrEqual(width(alone) * 0.999);
+    const [alone, spread] = [study(0), study(-0.03)].map((each) => find(rehearse(model, each).rows, "young", "plain", "open"));
+    expect(width(spread) / width(alone)).toBeGreaterThan(1.15);
+    expect(spread.ess!).toBeLessThan(alone.ess!);
   });
 });
 

@@ -137,13 +137,15 @@ function worldRates(panelRates: Float64Array, responses: number, exposures: numb
 function amplification(panelRates: Float64Array, counts: (world: number) => readonly [number, number], exposuresPerAgent: number): number {
   const seen = Array.from(panelRates, (_, world) => counts(world)).filter(([exposures]) => exposures > 0);
   if (allEqual(panelRates) || seen.length < 10) return 1;
-  const panelVariance = momentsOf(panelRates).variance;
+  const panel = momentsOf(panelRates);
   const shares = seen.map(([exposures, responses]) => responses / exposures);
   const { mean, variance } = momentsOf(shares);
   const sampling = seen.reduce((sum, [exposures]) => sum + (mean * (1 - mean)) / exposures, 0) / seen.length;
   const correlated = sampling * (1 + Math.max(0, exposuresPerAgent - 1) * AGENT_CORRELATION_MAX);
   const lower = ((seen.length - 1) * variance) / (2 * gammaQuantile(0.99, (seen.length - 1) / 2));
-  return Math.sqrt(Math.max(1, (lower - correlated) / panelVariance));
+  // Compared on the logit scale (delta method), because the run may have moved the rate far from the panel's.
+  const slope = (rate: number): number => rate * (1 - rate);
+  return mean <= 0 || mean >= 1 ? 1 : Math.sqrt(Math.max(1, (lower - correlated) / slope(mean) ** 2 / (panel.variance / slope(panel.mean) ** 2)));
 }
 
 function interval(mean: number, rates: Float64Array): Pick<RateRow, "mean" | "low" | "high" | "ess"> {
