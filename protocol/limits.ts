@@ -18,6 +18,8 @@ export const LIMITS = {
   runsActiveMax: 4,
   /** Submitted runs that wait; TOO_LARGE above. */
   runsQueuedMax: 1000,
+  /** Finished runs whose ShardOuts stay readable; older ones keep their commits and statistics. */
+  runsWithSlotsMax: 4,
   heartbeatMs: 500,
   /** A node not heard for this long is a suspect in the thin detector: 10 heartbeats. */
   nodeSilenceMs: 5000,

@@ -1,0 +1,61 @@
+import { PopulaceError } from "@populace/domain";
+import { LIMITS, blocksOf, columnCount, type ExecutionPlan, type Plan } from "@populace/protocol";
+import { exposuresPlanned } from "./ledger.ts";
+
+/** Exposures a second and worker of the reference kernel before a node has measured its own; the low end of two machines. */
+export const EXPOSURES_PER_SECOND_ASSUMED = 4_000_000;
+/** A span is cut to about this much work: progress and interruption stay lively, the commit stays far below 1 %. */
+const SPAN_SECONDS = 1;
+/** Work between two checkpoints: what an interruption costs at most. */
+const CHECKPOINT_SECONDS = 10;
+/** Shards a worker: a late one is a small part of the span. */
+const SHARDS_PER_WORKER = 4;
+
+export interface Cluster {
+  readonly workers: number;
+  /** Of all workers together; 0 = not measured. */
+  readonly exposuresPerSecond: number;
+}
+
+/**
+ * The execution plan with everything that was left open chosen: it changes speed and memory, never a root. TOO_LARGE when one tick
+ * of one shard does not fit a ShardOut.
+ */
+export function resolveExecution(plan: Plan, wanted: Partial<ExecutionPlan>, cluster: Cluster): ExecutionPlan {
+  const workers = wanted.workers ?? cluster.workers;
+  const blocks = blocksOf(plan).length;
+  const shards = Math.max(1, Math.min(wanted.shards ?? workers * SHARDS_PER_WORKER, blocks, LIMITS.shardsMax));
+  const speed = cluster.exposuresPerSecond > 0 ? cluster.exposuresPerSecond : EXPOSURES_PER_SECOND_ASSUMED * workers;
+  const perTick = Math.max(1, exposuresPlanned(plan).reduce((sum, count) => sum + count, 0) / Math.max(1, plan.ticks));
+  const bytesPerTick = shardOutBytesPerTick(plan, shards);
+  if (bytesPerTick > LIMITS.shardOutBytesMax) {
+    throw new PopulaceError("TOO_LARGE", `one tick of one shard has ${bytesPerTick} bytes of statistics; at most ${LIMITS.shardOutBytesMax} are allowed: use fewer worlds, stimuli or personas, or more shards`, { bytesPerTick, limit: LIMITS.shardOutBytesMax });
+  }
+  const spanMax = Math.min(LIMITS.spanTicksMax, Math.floor(LIMITS.shardOutBytesMax / bytesPerTick), Math.max(1, plan.ticks));
+  const spanWanted = wanted.spanTicks ?? Math.round((SPAN_SECONDS * speed) / perTick);
+  const spanTicks = plan.influence !== null ? 1 : Math.max(1, Math.min(spanWanted, spanMax));
+  return {
+    shards,
+    workers,
+    backend: wanted.backend ?? "reference",
+    population: wanted.population ?? "procedural",
+    spanTicks,
+    checkpointTicks: wanted.checkpointTicks ?? Math.max(spanTicks, Math.round((CHECKPOINT_SECONDS * speed) / perTick)),
+  };
+}
+
+/** First tick after `tick` at which a span starting there must end: span length, checkpoint boundary, end of the run. */
+export function spanAt(execution: ExecutionPlan, tick: number, ticks: number): { readonly span: number; readonly checkpoint: boolean } {
+  const every = execution.checkpointTicks;
+  const boundary = every > 0 ? (Math.floor(tick / every) + 1) * every : ticks;
+  const end = Math.min(tick + execution.spanTicks, boundary, ticks);
+  // The last tick needs none: a finished run is never continued.
+  return { span: end - tick, checkpoint: every > 0 && end === boundary && end < ticks };
+}
+
+/** Bytes of one tick in the largest ShardOut. */
+function shardOutBytesPerTick(plan: Plan, shards: number): number {
+  const blocks = blocksOf(plan).length;
+  const personas = Math.min(plan.personas.length, Math.ceil(blocks / shards) + 1);
+  return personas * (plan.cells.length * plan.worlds * columnCount(plan.steps.length) * 4 + plan.scenarios.length * 8) + Math.ceil(blocks / shards) * 64;
+}

@@ -1,0 +1,21 @@
+import type { LeaderRecord } from "@populace/protocol";
+
+/** What a candidate has seen of the leader record, on its own monotonic clock. */
+export interface LeaseSight {
+  readonly record: LeaderRecord | null;
+  readonly revision: number;
+  readonly unchangedSinceMs: number;
+}
+
+export type LeaseDecision = { readonly kind: "claim"; readonly term: number } | { readonly kind: "wait"; readonly ms: number };
+
+/**
+ * Claims a free record, or one that this candidate itself has seen unchanged for a whole TTL, or whose holder is known to be gone
+ * (the embedded store: its process is dead). The term is 1 + the highest seen in the record, the local commits and the COMMIT log:
+ * the compare-and-set only elects, it does not number.
+ */
+export function decideLease(sight: LeaseSight, nowMs: number, ttlMs: number, highestTerm: number, holderGone: boolean): LeaseDecision {
+  const seenMs = nowMs - sight.unchangedSinceMs;
+  if (sight.record !== null && !holderGone && seenMs < ttlMs) return { kind: "wait", ms: ttlMs - seenMs };
+  return { kind: "claim", term: 1 + Math.max(highestTerm, sight.record?.term ?? 0) };
+}

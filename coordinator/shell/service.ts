@@ -1,0 +1,274 @@
+import { randomUUID } from "node:crypto";
+import { PopulaceError } from "@populace/domain";
+import { SILENT, sha256, sha256Hex, type Logger, type Ports, type Stop, type Store } from "@populace/io";
+import {
+  COMMIT, HEARTBEAT, LIMITS, VIEW_RECORD, commitSubject, decodePlan, encodePlan, heartbeatSubject, runIdOf, runSpecOf, viewKey,
+  type Commit, type ExecutionPlan, type Plan,
+} from "@populace/protocol";
+import type { RunOutcome, RunProgress } from "@populace/studies";
+import { forgive, hear, noMembers, reap, type Membership } from "../core/membership.ts";
+import { isSettled, transition } from "../core/run.ts";
+import { driveRun, purgeSlots, type RunContext } from "./drive-run.ts";
+import { lead } from "./leadership.ts";
+import { clearRun, forgetGarbage, readCommits, readGarbage, readRow, readRows, readSums, readTickSums, writeRow, type RunRow } from "./run-store.ts";
+
+export interface CoordinatorOptions {
+  readonly ports: Ports & { readonly store: Store };
+  readonly tenant: string;
+  readonly logger?: Logger;
+  readonly holder?: string;
+  /** The caller knows that no other coordinator lives (embedded: it holds the store's claim), so no TTL is waited for. */
+  readonly alone?: boolean;
+}
+
+export interface SubmitOptions {
+  readonly onProgress?: (progress: RunProgress) => void;
+  /** Interrupts: the run is paused and goes on from its last checkpoint when submitted again. */
+  readonly signal?: AbortSignal;
+  /** Forgets what an earlier submission of the same run left. */
+  readonly fresh?: boolean;
+}
+
+/** A run as clients see it. */
+export type RunSummary = RunRow;
+
+export interface Coordinator {
+  readonly term: number;
+  /** Runs a plan to its last tick, resumes it, or reads it back when it is done already (`cached`). */
+  submit(plan: Plan, execution?: Partial<ExecutionPlan>, options?: SubmitOptions): Promise<RunOutcome>;
+  /** All runs in order of submission. */
+  runs(): readonly RunSummary[];
+  run(runId: string): RunSummary | null;
+  /** The outcome of a finished run, from the committed store; NOT_FOUND when unknown or not done. */
+  outcome(runId: string): RunOutcome;
+  /** The plan of a run; NOT_FOUND when its blob is gone. */
+  plan(runId: string): Promise<Plan>;
+  /** What the COMMIT log holds of a run, in tick order. */
+  commits(runId: string): Promise<readonly Commit[]>;
+  /** Ends a run for good; NOT_FOUND when it is not under way. */
+  cancel(runId: string): void;
+  membership(): Membership;
+  /** Pauses what runs and gives up the lead. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a coordinator and resolves when it leads its tenant. It meets nodes only through bus, log, registry and blobs; what it
+ * decides is written to its own store first.
+ */
+export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
+  const { ports, tenant } = options;
+  const { bus, registry, store, log, blobs, clock } = ports;
+  const logger = options.logger ?? SILENT;
+  const holder = options.holder ?? `coordinator-${randomUUID().slice(0, 8)}`;
+  const leadership = await lead(ports, tenant, holder, { holderGone: options.alone ?? false, highestCommittedTerm: await highestCommittedTerm() });
+  const { term } = leadership;
+
+  let membership = noMembers((await storedView()) + 1);
+  const stops: Stop[] = [watchNodes()];
+  const closing = new AbortController();
+  const active = new Map<string, { readonly outcome: Promise<RunOutcome>; readonly cancel: AbortController }>();
+  const waiting: (() => void)[] = [];
+  let running = 0;
+  await pauseOrphans();
+  logger.info({ tenant, term, holder }, "coordinator leads");
+
+  return {
+    term,
+    submit,
+    runs: () => readRows(store, tenant),
+    run: (runId) => readRow(store, tenant, runId),
+    outcome: (runId) => readOutcome(runId, true),
+    async plan(runId) {
+      const bytes = await blobs.get(known(runId).spec.planHash);
+      if (bytes === null) throw new PopulaceError("NOT_FOUND", `the plan of run ${runId} is not in the store`, { runId });
+      return decodePlan(bytes);
+    },
+    commits: async (runId) => (await log.read(commitSubject(tenant, runId), { limit: LIMITS.ticksMax })).map((entry) => COMMIT.decode(entry.bytes)),
+    cancel(runId) {
+      const entry = active.get(runId);
+      if (entry === undefined) throw new PopulaceError("NOT_FOUND", `run ${runId} is not under way`, { runId });
+      entry.cancel.abort(new PopulaceError("INTERRUPTED", `run ${runId.slice(0, 12)} was canceled`, { runId, canceled: true }));
+    },
+    membership: () => membership,
+    async close() {
+      closing.abort(new PopulaceError("INTERRUPTED", "the coordinator stopped; committed ticks stay, repeat the command to go on", {}));
+      await Promise.allSettled([...active.values()].map((entry) => entry.outcome));
+      for (const stop of stops) stop();
+      await leadership.release();
+      await store.flushed();
+    },
+  };
+
+  async function submit(plan: Plan, execution: Partial<ExecutionPlan> = {}, submission: SubmitOptions = {}): Promise<RunOutcome> {
+    if (plan.ticks < 1 || plan.ticks > LIMITS.ticksMax) throw new PopulaceError("TOO_LARGE", `${plan.ticks} ticks; expected 1 to ${LIMITS.ticksMax}`, { ticks: plan.ticks, limit: LIMITS.ticksMax });
+    const bytes = encodePlan(plan);
+    const spec = runSpecOf(plan, sha256Hex(bytes));
+    const run = runIdOf(spec, sha256);
+    const under = active.get(run);
+    if (under !== undefined) return under.outcome;
+    if (running === 0) await sweep();
+    const before = readRow(store, tenant, run);
+    if (before?.state === "done" && !submission.fresh) return readOutcome(run, true);
+    if (before?.state === "frozen" && !submission.fresh) throw new PopulaceError("DIVERGENCE", `run ${run.slice(0, 12)} is frozen: ${before.reason}`, { run });
+    if (active.size >= LIMITS.runsQueuedMax) throw new PopulaceError("TOO_LARGE", `${active.size} runs wait already; at most ${LIMITS.runsQueuedMax} may`, { limit: LIMITS.runsQueuedMax });
+
+    const cancel = new AbortController();
+    const outcome = (async () => {
+      await blobs.put(bytes);
+      const row = await enter(run, spec, submission.fresh ?? false);
+      await turn();
+      try {
+        const signals = [cancel.signal, closing.signal, leadership.signal, ...(submission.signal === undefined ? [] : [interruption(submission.signal, run)])];
+        await driveRun(context(), plan, row, execution, AbortSignal.any(signals), (progress) => report(progress, submission));
+      } finally {
+        running -= 1;
+        waiting.shift()?.();
+      }
+      await retire();
+      return readOutcome(run, false);
+    })();
+    active.set(run, { outcome, cancel });
+    try {
+      return await outcome;
+    } finally {
+      active.delete(run);
+    }
+  }
+
+  function report(progress: RunProgress, submission: SubmitOptions): void {
+    submission.onProgress?.(progress);
+  }
+
+  async function enter(run: string, spec: RunRow["spec"], fresh: boolean): Promise<RunRow> {
+    if (fresh) {
+      for (const body of await purgeSlots(ports, tenant, run)) await blobs.remove(body);
+      await log.purge(`pop.${tenant}.${run}.>`, Number.MAX_SAFE_INTEGER);
+    }
+    return store.transaction((tables) => {
+      const rows = readRows(tables, tenant);
+      const before = rows.find((row) => row.run === run);
+      if (fresh) clearRun(tables, tenant, run);
+      const blank = { tick: -1, root: run, checkpointTick: -1, exposures: 0, seconds: 0 };
+      const row: RunRow = before === undefined
+        ? { run, spec, attempt: 1, state: "submitted", reason: "", number: 1 + (rows.at(-1)?.number ?? 0), execution: null, ...blank }
+        : { ...before, ...(fresh ? blank : {}), attempt: before.attempt + 1, state: transition(before.state, "submitted"), reason: "" };
+      writeRow(tables, tenant, row);
+      return row;
+    });
+  }
+
+  async function turn(): Promise<void> {
+    while (running >= LIMITS.runsActiveMax) await new Promise<void>((resolve) => waiting.push(resolve));
+    running += 1;
+  }
+
+  function context(): RunContext {
+    return { ports, tenant, term, logger, membership: () => membership, isAlone: () => running <= 1 };
+  }
+
+  function known(runId: string): RunRow {
+    const row = readRow(store, tenant, runId);
+    if (row === null) throw new PopulaceError("NOT_FOUND", `run ${runId} is not known here; "populace runs" lists those that are`, { runId });
+    return row;
+  }
+
+  function readOutcome(runId: string, cached: boolean): RunOutcome {
+    const row = known(runId);
+    const counts = readSums(store, tenant, runId);
+    if (row.state !== "done" || counts === null || row.execution === null) throw new PopulaceError("NOT_FOUND", `run ${runId} is ${row.state}, not done${row.reason === "" ? "" : `: ${row.reason}`}`, { runId, state: row.state });
+    const ticks = readTickSums(store, tenant, runId);
+    const width = ticks[0].length;
+    const tickCounts = new Float64Array(ticks.length * width);
+    ticks.forEach((tick, index) => tickCounts.set(tick, index * width));
+    return {
+      runId, rootHash: row.root, roots: readCommits(store, tenant, runId).map((commit) => commit.root), exposures: row.exposures,
+      seconds: row.seconds, backend: row.execution.backend, execution: row.execution, counts, tickCounts, cached,
+    };
+  }
+
+  function watchNodes(): Stop {
+    const stopHearing = bus.subscribe(heartbeatSubject(tenant, "*"), async (_, bytes) => {
+      await change(hear(membership, HEARTBEAT.decode(bytes), clock.monotonicMs()));
+    });
+    const period = LIMITS.heartbeatMs;
+    let lastLookMs = clock.monotonicMs();
+    const timer = setInterval(() => {
+      const nowMs = clock.monotonicMs();
+      const blocked = nowMs - lastLookMs > 2 * period;
+      lastLookMs = nowMs;
+      // Heartbeats that waited behind a blocked event loop are heard only after this look: nobody is declared dead for it.
+      void change(blocked ? forgive(membership, nowMs) : reap(membership, nowMs, LIMITS.nodeSilenceMs)).catch((error: unknown) => logger.error({ error: String(error) }, "view not written"));
+    }, period);
+    return () => {
+      stopHearing();
+      clearInterval(timer);
+    };
+  }
+
+  async function change(next: Membership): Promise<void> {
+    const grew = next.view > membership.view;
+    membership = next;
+    if (!grew) return;
+    const bytes = VIEW_RECORD.encode({ view: next.view, members: [...next.members.keys()], dead: [...next.dead] });
+    const entry = await registry.get(viewKey(tenant));
+    if (entry === null) await registry.create(viewKey(tenant), bytes);
+    else await registry.update(viewKey(tenant), bytes, entry.revision);
+  }
+
+  async function storedView(): Promise<number> {
+    const entry = await registry.get(viewKey(tenant));
+    return entry === null ? 0 : VIEW_RECORD.decode(entry.bytes).view;
+  }
+
+  async function highestCommittedTerm(): Promise<number> {
+    let highest = 0;
+    for (const { run } of readRows(store, tenant)) {
+      const last = await log.last(commitSubject(tenant, run));
+      if (last !== null) highest = Math.max(highest, COMMIT.decode(last.bytes).term);
+    }
+    return highest;
+  }
+
+  /** Runs that a dead coordinator left under way wait for their next submission. */
+  async function pauseOrphans(): Promise<void> {
+    await store.transaction((tables) => {
+      for (const row of readRows(tables, tenant)) {
+        if (!isSettled(row.state)) writeRow(tables, tenant, { ...row, state: transition(row.state, "paused"), reason: "its coordinator ended; submit it again to go on" });
+      }
+    });
+  }
+
+  /** Removes blobs that no checkpoint of an unfinished run and no plan names; only while nothing runs. */
+  async function sweep(): Promise<void> {
+    const garbage = readGarbage(store, tenant);
+    if (garbage.length === 0) return;
+    const live = new Set<string>();
+    for (const row of readRows(store, tenant)) {
+      live.add(row.spec.planHash);
+      if (row.checkpointTick >= 0) for (const hash of readCommits(store, tenant, row.run).find((commit) => commit.tick === row.checkpointTick)!.checkpoint) live.add(hash);
+    }
+    for (const hash of garbage) if (!live.has(hash)) await blobs.remove(hash);
+    await store.transaction((tables) => forgetGarbage(tables, tenant, garbage));
+  }
+
+  /** Only the newest finished runs keep their slots. */
+  async function retire(): Promise<void> {
+    const finished = readRows(store, tenant).filter((row) => row.state === "done" && !active.has(row.run));
+    for (const row of finished.slice(0, -LIMITS.runsWithSlotsMax)) {
+      if ((await log.last(`pop.${tenant}.${row.run}.${row.attempt}.open`)) === null) continue;
+      for (const body of await purgeSlots(ports, tenant, row.run)) await blobs.remove(body);
+      await log.purge(`pop.${tenant}.${row.run}.*.open`, Number.MAX_SAFE_INTEGER);
+    }
+  }
+}
+
+/** Any abort of the caller becomes INTERRUPTED with the way to go on. */
+function interruption(signal: AbortSignal, run: string): AbortSignal {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(new PopulaceError("INTERRUPTED", `run ${run.slice(0, 12)} was interrupted; committed ticks stay, repeat the command to go on from the last checkpoint`, { run }));
+  if (signal.aborted) abort();
+  else signal.addEventListener("abort", abort, { once: true });
+  return controller.signal;
+}
+
