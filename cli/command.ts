@@ -14,6 +14,11 @@ export interface CommandContext {
   /** Aborted by the first Ctrl-C. */
   readonly signal: AbortSignal;
   readonly progress: (title: string, unit: string) => Progress;
+  /**
+   * Does long synchronous work that writes nothing. No signal handler can run meanwhile, so Ctrl-C gets its ordinary meaning
+   * back for that time: the process ends at once, and nothing is half written.
+   */
+  readonly blocking: <T>(work: () => T) => T;
   /** Prints a line for people at once; nothing under --json. */
   readonly say: (line: string) => void;
 }
@@ -56,11 +61,22 @@ export function addCommand<Options>(parent: Command, definition: CommandDefiniti
     const result = await definition.run({
       json, seed: options.seed ?? null, signal,
       progress: (title, unit) => progressBar(title, unit, json),
+      blocking,
       say: (line) => { if (!json) streams.out(`${line}\n`); },
     }, options);
     streams.out(json ? `${JSON.stringify(result.json)}\n` : result.lines.map((line) => `${line}\n`).join(""));
   });
   return command;
+}
+
+function blocking<T>(work: () => T): T {
+  const listeners = process.listeners("SIGINT");
+  process.removeAllListeners("SIGINT");
+  try {
+    return work();
+  } finally {
+    for (const listener of listeners) process.on("SIGINT", listener);
+  }
 }
 
 const commandLine = (args: readonly string[]): string =>

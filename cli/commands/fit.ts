@@ -34,7 +34,7 @@ export const fitCommand: CommandDefinition<FitOptions> = {
     .option("--personas <auto|K>", "how many personas", personaCount, "auto")
     .option("--worlds <number>", "posterior draws to keep", whole(16, 4096)),
   async run(context, options) {
-    const { readSchema, readDataset, fitModel, authoredModel, writeModel } = await import("@populace/studies");
+    const { readSchema, readDataset, fitWithNotes, authoredModel, writeModel } = await import("@populace/studies");
     const startedMs = performance.now();
     const schema = readSchema(options.schema);
     const common = { ...(options.worlds === undefined ? {} : { worlds: options.worlds }), ...(context.seed === null ? {} : { seed: context.seed }) };
@@ -46,11 +46,15 @@ export const fitCommand: CommandDefinition<FitOptions> = {
       const reading = context.progress("reading", "B");
       const dataset = await readDataset(schema, options.data, { onProgress: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal) }).finally(() => reading.stop());
       context.signal.throwIfAborted();
-      notes = dataset.notes;
-      const fitting = context.progress("fitting", "steps");
-      model = await fitModel(schema, dataset, { ...common, personas: options.personas, signal: context.signal, onProgress: ({ done, total }) => fitting.update(done, total) }).finally(() => fitting.stop());
+      const fitting = context.progress("fitting", "%");
+      // Personas are the first half of the bar, the response model the second.
+      const onProgress = ({ stage, share }: { readonly stage: string; readonly share: number }): void => fitting.update(50 * (share + (stage === "personas" ? 0 : 1)), 100);
+      const fitted = context.blocking(() => fitWithNotes(schema, dataset, { ...common, personas: options.personas, onProgress }));
+      fitting.stop();
+      model = fitted.model;
+      notes = [...dataset.notes, ...fitted.notes];
     }
-    await writeModel(options.out, model);
+    writeModel(options.out, model);
     const seconds = (performance.now() - startedMs) / 1000;
     const { personas } = model.mixture;
     return {

@@ -42,7 +42,7 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
     const { embeddedRunner } = await import("../embedded.ts");
     const { runReport } = await import("../report/from-run.ts");
     const { writeReport } = await import("../report/write.ts");
-    const model = await readModel(options.model);
+    const model = readModel(options.model);
     const stated = readStudy(options.study ?? {}, model);
     const study = {
       ...stated,

@@ -202,18 +202,28 @@ export const retailerLogCsv = (rows: readonly RetailerRow[]): string =>
 export const retailerRecipientsCsv = (people: readonly RetailerPerson[]): string =>
   `${ATTRIBUTE_HEADER},consent,consent_until\n${people.map((who) => `${attributeCells(who)},${consentCells(who)}\n`).join("")}`;
 
-/** A consumer confidence index by month that falls late in the log, as CSV: the economic series of the demo. */
+/** First day of the demo's rehearsal of a shock; a tick is a day. */
+export const REHEARSAL_START_MS = Date.UTC(2026, 5, 24);
+
+/** A consumer confidence index by month that breaks in July 2026, as CSV: the economic series of the demo. */
 export function consumerConfidenceCsv(): string {
-  const levels = [101.2, 100.8, 101.0, 100.5, 99.9, 98.7, 93.1, 91.8];
-  return `date,consumer_confidence\n${levels.map((level, month) => `2026-${String(month + 1).padStart(2, "0")}-01,${level}\n`).join("")}`;
+  const levels = [100.9, 101.3, 100.8, 101.1, 101.6, 101.2, 100.7, 101.0, 101.4, 101.1, 100.6, 101.2, 101.5, 101.0, 100.8, 101.3, 101.1, 100.7, 97.6];
+  return `date,consumer_confidence\n${levels.map((level, month) => `${2025 + Math.floor(month / 12)}-${String((month % 12) + 1).padStart(2, "0")}-01,${level}\n`).join("")}`;
 }
 
-/** A small RSS feed about the retailer; fictitious, and rather worried. */
+const FEED_ITEMS: readonly (readonly [string, string, string])[] = [
+  ["hs-101", "Shoppers angry about terrible delivery delays and awful service", "Customers are disappointed and complain about horrible waiting times."],
+  ["hs-102", "Consumer confidence collapses as families fear job losses", "A bad month: worries grow, spending is cut, and the mood is gloomy."],
+  ["hs-103", "Store closures hurt the high street", "Another sad loss for the town; people fear worse."],
+  ["hs-104", "Loyalty members love the new store on the coast", "A wonderful opening day with happy visitors."],
+  ["hs-105", "Price rises anger families", "Parents are upset about the painful increase."],
+  ["hs-106", "Retailer admits poor service", "A bad failure, said the manager, and an embarrassing mistake."],
+  ["hs-101", "Shoppers angry about terrible delivery delays and awful service", "The same report, delivered twice: it counts once."],
+];
+
+/** A small RSS feed about the retailer; fictitious, rather worried, with one item delivered twice. */
 export const RETAILER_FEED = `<?xml version="1.0" encoding="UTF-8"?>
-<rss version="2.0"><channel><title>High street daily</title><link>urn:example:high-street</link><description>Retail news</description>
-<item><guid>hs-101</guid><title>Shoppers angry about terrible delivery delays and awful service</title><description>Customers are disappointed and complain about horrible waiting times.</description><pubDate>Mon, 06 Jul 2026 08:00:00 GMT</pubDate></item>
-<item><guid>hs-102</guid><title>Consumer confidence collapses as families fear job losses</title><description>A bad month: worries grow, spending is cut, and the mood is gloomy.</description><pubDate>Tue, 07 Jul 2026 08:00:00 GMT</pubDate></item>
-<item><guid>hs-103</guid><title>Loyalty members love the new store on the coast</title><description>A wonderful opening day with happy visitors.</description><pubDate>Wed, 08 Jul 2026 08:00:00 GMT</pubDate></item>
-<item><guid>hs-101</guid><title>Shoppers angry about terrible delivery delays and awful service</title><description>The same report, delivered twice: it must count once.</description><pubDate>Mon, 06 Jul 2026 08:00:00 GMT</pubDate></item>
+<rss version="2.0"><channel><title>High street daily</title><link>https://example.org/</link><description>Retail news</description>
+${FEED_ITEMS.map(([guid, title, text]) => `<item><guid isPermaLink="false">${guid}</guid><title>${title}</title><description>${text}</description><pubDate>Tue, 07 Jul 2026 08:00:00 GMT</pubDate></item>`).join("\n")}
 </channel></rss>
 `;
