@@ -56,5 +56,5 @@ export function isPure(path: string): boolean {
 }
 
 export function isTest(path: string): boolean {
-  return /\.(test|bench|peer)\.ts$/.test(path) || path.startsWith("test/");
+  return /\.(test|bench|peer|fixture)\.ts$/.test(path) || path.startsWith("test/");
 }
