@@ -1,0 +1,198 @@
+/**
+ * A node decides here and nowhere else. Messages and finished effects come in as events, effects go out as data; the shell
+ * performs them one after another per run and feeds back what came of them.
+ *
+ *            TickOpen of an unknown run, attempt or view
+ *   unknown ─────────────────────────────────────────────▶ loading ──record──▶ ready ◀──────────────┐
+ *                                                                               │ TickOpen          │ filled
+ *                                                        commits behind: read ◀─┤                   │
+ *                                                        shards elsewhere: restore ──restored──▶ computing
+ *   RunStop, or a record of a newer attempt: the run is dropped from any state.
+ */
+import type { Climate } from "@populace/kernels";
+import type { Commit, Plan, RunRecord, RunStop, Shard, TickOpen } from "@populace/protocol";
+import { afterCommit, type Checkpoint, climateAt, type CommitView, noCommits } from "./checkpoint.ts";
+
+export interface NodeState {
+  readonly incarnation: string;
+  /** Highest term seen: the fencing token. */
+  readonly term: number;
+  readonly runs: ReadonlyMap<string, NodeRun>;
+}
+
+export interface NodeRun {
+  readonly plan: Plan;
+  readonly record: RunRecord;
+  readonly owned: readonly Shard[];
+  readonly commits: CommitView;
+  /** First tick not yet computed, by shard held in memory. */
+  readonly cursors: ReadonlyMap<number, number>;
+  /** The TickOpen being worked on. */
+  readonly current: TickOpen | null;
+  /** The last one whose slots were filled: a repetition fills them again from memory, in case they were lost. */
+  readonly filled: TickOpen | null;
+}
+
+export type NodeEvent =
+  | { readonly kind: "tickOpen"; readonly open: TickOpen }
+  | { readonly kind: "loaded"; readonly open: TickOpen; readonly record: RunRecord; readonly plan: Plan }
+  | { readonly kind: "commits"; readonly run: string; readonly commits: readonly Commit[] }
+  | { readonly kind: "restored"; readonly run: string; readonly shards: readonly Shard[]; readonly tick: number }
+  | { readonly kind: "filled"; readonly run: string }
+  | { readonly kind: "failed"; readonly run: string }
+  | { readonly kind: "stop"; readonly stop: RunStop };
+
+export type NodeEffect =
+  /** Read the run's record and plan, answer with `loaded`. */
+  | { readonly kind: "load"; readonly open: TickOpen }
+  /** Read the commits after tick `after`, answer with `commits`. */
+  | { readonly kind: "readCommits"; readonly run: string; readonly after: number }
+  /** Bring these shards from the checkpoint to the start of `tick`, one climate a replayed tick; answer with `restored`. */
+  | { readonly kind: "restore"; readonly run: string; readonly shards: readonly Shard[]; readonly checkpoint: Checkpoint; readonly climates: readonly Climate[]; readonly tick: number }
+  /** Compute the span for these shards, put checkpoints if asked, fill the slots; answer with `filled`. */
+  | { readonly kind: "compute"; readonly open: TickOpen; readonly shards: readonly Shard[]; readonly climate: Climate }
+  /** Fill the slots of the last outputs again. */
+  | { readonly kind: "refill"; readonly open: TickOpen }
+  /** Let go of the blocks of these shards. */
+  | { readonly kind: "release"; readonly run: string; readonly shards: readonly Shard[] }
+  /** Stop the kernels of the run within one block and forget it. */
+  | { readonly kind: "drop"; readonly run: string; readonly attempt: number }
+  | { readonly kind: "refuse"; readonly open: TickOpen; readonly code: "STALE_TERM" | "STALE_ROOT" | "BAD_REQUEST"; readonly message: string };
+
+export interface NodeStep {
+  readonly state: NodeState;
+  readonly effects: readonly NodeEffect[];
+}
+
+/** A node that knows nothing. */
+export const freshNode = (incarnation: string): NodeState => ({ incarnation, term: 0, runs: new Map() });
+
+/** The node after one event, and what it wants done. Pure. */
+export function stepNode(state: NodeState, event: NodeEvent): NodeStep {
+  switch (event.kind) {
+    case "tickOpen": return onTickOpen(state, event.open);
+    case "loaded": return onLoaded(state, event.open, event.record, event.plan);
+    case "commits": return onCommits(state, event.run, event.commits);
+    case "restored": return onRestored(state, event.run, event.shards, event.tick);
+    case "filled": return onFilled(state, event.run);
+    case "failed": return onFailed(state, event.run);
+    case "stop": return onStop(state, event.stop);
+  }
+}
+
+function onTickOpen(state: NodeState, open: TickOpen): NodeStep {
+  if (open.term < state.term) {
+    return { state, effects: [{ kind: "refuse", open, code: "STALE_TERM", message: `run ${open.run}: TickOpen ${open.tick} carries term ${open.term}; term ${state.term} was seen already` }] };
+  }
+  const seen = { ...state, term: open.term };
+  const run = seen.runs.get(open.run);
+  if (run === undefined || run.record.attempt < open.attempt || run.record.view < open.view) return { state: seen, effects: [{ kind: "load", open }] };
+  if (run.record.attempt > open.attempt || run.current !== null) return { state: seen, effects: [] };
+  return proceed(withRun(seen, { ...run, current: open }), open.run);
+}
+
+/** A record older than the TickOpen is ignored: the leader repeats the TickOpen, and the record will have come by then. */
+function onLoaded(state: NodeState, open: TickOpen, record: RunRecord, plan: Plan): NodeStep {
+  if (record.attempt < open.attempt || record.view < open.view) return { state, effects: [] };
+  const before = state.runs.get(record.run);
+  const same = before !== undefined && before.record.attempt === record.attempt ? before : null;
+  const owned = record.shards.filter((shard) => record.owners[shard.index] === state.incarnation);
+  const effects: NodeEffect[] = [];
+  if (before !== undefined && same === null) effects.push({ kind: "drop", run: record.run, attempt: before.record.attempt });
+  const lost = same === null ? [] : same.owned.filter((shard) => !owned.some((other) => sameShard(shard, other)));
+  if (lost.length > 0) effects.push({ kind: "release", run: record.run, shards: lost });
+  const cursors = new Map([...(same?.cursors ?? [])].filter(([index]) => !lost.some((shard) => shard.index === index)));
+  const run: NodeRun = {
+    plan, record, owned, cursors,
+    commits: same?.commits ?? noCommits(plan, record.run),
+    current: record.attempt === open.attempt ? open : null,
+    // Kept outputs name the old view's shards; after a change of view they are made anew if they are needed.
+    filled: lost.length === 0 && same?.owned.length === owned.length ? same.filled : null,
+  };
+  const next = proceed(withRun(state, run), record.run);
+  return { state: next.state, effects: [...effects, ...next.effects] };
+}
+
+/** What the current TickOpen still needs: the commits before it, then the shards at its tick, then the computation. */
+function proceed(state: NodeState, runId: string): NodeStep {
+  const run = state.runs.get(runId);
+  if (run === undefined || run.current === null) return { state, effects: [] };
+  const { current: open, commits } = run;
+  if (commits.tick < open.tick - 1) return { state, effects: [{ kind: "readCommits", run: runId, after: commits.tick }] };
+  const idle = withRun(state, { ...run, current: null });
+  if (commits.tick >= open.tick || run.owned.length === 0) return { state: idle, effects: [] };
+  if (commits.root !== open.prevRoot) {
+    return { state: idle, effects: [{ kind: "refuse", open, code: "STALE_ROOT", message: `run ${runId}: TickOpen ${open.tick} builds on root ${open.prevRoot}, the commit of tick ${open.tick - 1} has ${commits.root}` }] };
+  }
+  if (run.plan.influence !== null && open.span > 1) {
+    return { state: idle, effects: [{ kind: "refuse", open, code: "BAD_REQUEST", message: `run ${runId}: a span of ${open.span} ticks was opened, but its personas influence one another at every tick; expected a span of 1` }] };
+  }
+  if (run.filled !== null && run.filled.tick === open.tick && run.filled.span === open.span && run.filled.checkpoint === open.checkpoint) {
+    return { state: idle, effects: [{ kind: "refill", open }] };
+  }
+  const elsewhere = run.owned.filter((shard) => run.cursors.get(shard.index) !== open.tick);
+  if (elsewhere.length > 0) {
+    const climates: Climate[] = [];
+    for (let tick = commits.checkpoint.tick + 1; tick < open.tick; tick++) climates.push(climateAt(run.plan, commits, tick));
+    return { state, effects: [{ kind: "restore", run: runId, shards: elsewhere, checkpoint: commits.checkpoint, climates, tick: open.tick }] };
+  }
+  return { state, effects: [{ kind: "compute", open, shards: run.owned, climate: climateAt(run.plan, commits, open.tick) }] };
+}
+
+function onCommits(state: NodeState, runId: string, list: readonly Commit[]): NodeStep {
+  const run = state.runs.get(runId);
+  if (run === undefined || run.current === null) return { state, effects: [] };
+  let commits = run.commits;
+  for (const commit of list) {
+    const next = afterCommit(run.plan, commits, commit);
+    // It does not chain: what was read before is not this history. Everything is forgotten and read anew at the next TickOpen.
+    if (next === null) return { state: withoutRun(state, runId), effects: [{ kind: "drop", run: runId, attempt: run.record.attempt }] };
+    commits = next;
+  }
+  // The commit before this tick is not there yet: the TickOpen will be repeated.
+  const behind = commits.tick < run.current.tick - 1;
+  const next = withRun(state, { ...run, commits, current: behind ? null : run.current });
+  return proceed(next, runId);
+}
+
+function onRestored(state: NodeState, runId: string, shards: readonly Shard[], tick: number): NodeStep {
+  const run = state.runs.get(runId);
+  if (run === undefined) return { state, effects: [] };
+  const cursors = new Map(run.cursors);
+  for (const shard of shards) cursors.set(shard.index, tick);
+  return proceed(withRun(state, { ...run, cursors }), runId);
+}
+
+function onFilled(state: NodeState, runId: string): NodeStep {
+  const run = state.runs.get(runId);
+  if (run === undefined || run.current === null) return { state, effects: [] };
+  const cursors = new Map(run.owned.map((shard) => [shard.index, run.current!.tick + run.current!.span]));
+  return { state: withRun(state, { ...run, cursors, filled: run.current, current: null }), effects: [] };
+}
+
+/** The states may be anywhere: forget them, so that a repeated TickOpen restores and tries again. */
+function onFailed(state: NodeState, runId: string): NodeStep {
+  const run = state.runs.get(runId);
+  if (run === undefined) return { state, effects: [] };
+  return { state: withoutRun(state, runId), effects: [{ kind: "drop", run: runId, attempt: run.record.attempt }] };
+}
+
+function onStop(state: NodeState, stop: RunStop): NodeStep {
+  const run = state.runs.get(stop.run);
+  if (run === undefined || run.record.attempt > stop.attempt) return { state, effects: [] };
+  return { state: withoutRun(state, stop.run), effects: [{ kind: "drop", run: stop.run, attempt: run.record.attempt }] };
+}
+
+function sameShard(a: Shard, b: Shard): boolean {
+  return a.index === b.index && a.first === b.first && a.count === b.count;
+}
+
+function withRun(state: NodeState, run: NodeRun): NodeState {
+  return { ...state, runs: new Map(state.runs).set(run.record.run, run) };
+}
+
+function withoutRun(state: NodeState, run: string): NodeState {
+  const runs = new Map(state.runs);
+  runs.delete(run);
+  return { ...state, runs };
+}

@@ -1,0 +1,325 @@
+/** The node process around `core/node.ts`: performs its effects over the ports and the workers, one run at a time per run. */
+import { PopulaceError } from "@populace/domain";
+import { type Logger, type Ports, sha256Hex, SILENT, type Stop } from "@populace/io";
+import { BACKEND_NAMES, backendOf } from "@populace/kernels";
+import {
+  type Block, blocksOf, COMMIT, commitSubject, decodePlan, failSubject, HEARTBEAT, heartbeatSubject, LIMITS, NODE_FAILURE, openSubject, outSubject,
+  type Plan, RUN_RECORD, RUN_STOP, runKey, type Shard, SHARD_OUT, type ShardOut, SLOT_REFERENCE, schemaOf, stopSubject, TICK_OPEN, type TickOpen,
+} from "@populace/protocol";
+import { freshNode, type NodeEffect, type NodeEvent, type NodeState, stepNode } from "../core/node.ts";
+import { assembleShardOut, type BlockHashes, type ShardPart, spreadBlocks } from "../core/shard.ts";
+import { startWorkers } from "./worker-pool.ts";
+
+export interface NodeOptions {
+  readonly ports: Ports;
+  /** Unique for every start of a process; letters, digits, "-" and "_". */
+  readonly incarnation: string;
+  /** Worker threads, at least 1. */
+  readonly workers: number;
+  readonly tenant?: string;
+  readonly logger?: Logger;
+}
+
+export interface RunningNode {
+  readonly incarnation: string;
+  /** Exposures computed so far, over all runs, also inside unfinished spans. */
+  exposures(): number;
+  /** Says goodbye, stops the kernels within one block and ends the workers. */
+  stop(): Promise<void>;
+}
+
+/** What the shell keeps of a run beside the core's state: where its blocks are, how far the log was read, the last outputs. */
+interface RunShell {
+  readonly key: string;
+  readonly attempt: number;
+  readonly plan: Plan;
+  readonly blocks: readonly Block[];
+  readonly control: Int32Array;
+  readonly population: "stored" | "procedural";
+  readonly workerOf: Map<number, number>;
+  commitSequence: number;
+  outputs: readonly { readonly shard: number; readonly bytes: Uint8Array }[];
+}
+
+/**
+ * Starts a node: it joins with its first heartbeat, answers TickOpens of its tenant by computing its shards on worker threads
+ * and filling their slots, and restores shards that are given to it. Failures of one run are published (NodeFailure) and never
+ * end the node.
+ */
+export function startNode(options: NodeOptions): RunningNode {
+  const { ports, incarnation } = options;
+  if (!Number.isInteger(options.workers) || options.workers < 1) {
+    throw new PopulaceError("BAD_USAGE", `a node was asked to run ${options.workers} workers, expected an integer of 1 or more`, { workers: options.workers });
+  }
+  const tenant = options.tenant ?? "default", logger = options.logger ?? SILENT;
+  const pool = startWorkers(options.workers);
+  const runs = new Map<string, RunShell>();
+  const mailboxes = new Map<string, Mailbox>();
+  const backends = BACKEND_NAMES.filter((name) => { try { backendOf(name); return true; } catch { return false; } });
+  let state: NodeState = freshNode(incarnation);
+  let stopped = false;
+
+  // The speed of the time spent computing, not of the time waiting for the coordinator.
+  let busyMs = 0, busyRuns = 0, busySince = 0;
+  const exposuresPerSecond = (): number => {
+    const spent = busyMs + (busyRuns > 0 ? ports.clock.monotonicMs() - busySince : 0);
+    return spent > 0 ? (pool.exposures() / spent) * 1000 : 0;
+  };
+
+  const beat = (said: "up" | "leaving"): void => ports.bus.publish(heartbeatSubject(tenant, incarnation), HEARTBEAT.encode({
+    incarnation, state: said, workers: options.workers, backends, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: pool.exposures(),
+  }));
+
+  /** One TickOpen of a run at a time; of those that come meanwhile only the newest is kept, for they repeat. */
+  function deliver(run: string, event: NodeEvent): void {
+    const mailbox = mailboxes.get(run) ?? { next: null, stop: null, busy: false };
+    mailboxes.set(run, mailbox);
+    if (event.kind === "stop") mailbox.stop = event;
+    else mailbox.next = event;
+    if (!mailbox.busy) void work(run, mailbox);
+  }
+
+  async function work(run: string, mailbox: Mailbox): Promise<void> {
+    mailbox.busy = true;
+    while (!stopped) {
+      const event: NodeEvent | null = mailbox.stop ?? mailbox.next;
+      if (event === null) break;
+      if (mailbox.stop !== null) mailbox.stop = null;
+      else mailbox.next = null;
+      const open = event.kind === "tickOpen" ? event.open : null;
+      try {
+        await handle(event);
+      } catch (error) {
+        await handle({ kind: "failed", run }).catch(() => {});
+        if (open !== null && !stopped) report(open, -1, error);
+      }
+    }
+    mailbox.busy = false;
+    if (mailbox.next === null && mailbox.stop === null) mailboxes.delete(run);
+  }
+
+  /** Steps the core, performs what it asks and feeds back what came of it, until nothing is asked any more. */
+  async function handle(first: NodeEvent): Promise<void> {
+    const events: NodeEvent[] = [first];
+    for (let event = events.shift(); event !== undefined; event = events.shift()) {
+      const step = stepNode(state, event);
+      state = step.state;
+      for (const effect of step.effects) {
+        const answer = await perform(effect);
+        if (answer !== null) events.push(answer);
+      }
+    }
+  }
+
+  async function perform(effect: NodeEffect): Promise<NodeEvent | null> {
+    switch (effect.kind) {
+      case "load": return load(effect.open);
+      case "readCommits": return readCommits(effect.run);
+      case "restore": return restore(effect);
+      case "compute": return busy(() => compute(effect));
+      case "refill": return refill(effect.open);
+      case "release": return release(effect.run, effect.shards);
+      case "drop": return drop(effect.run);
+      case "refuse":
+        logger.warn({ run: effect.open.run, tick: effect.open.tick, code: effect.code, message: effect.message }, "TickOpen refused");
+        return null;
+    }
+  }
+
+  async function load(open: TickOpen): Promise<NodeEvent | null> {
+    const entry = await ports.registry.get(runKey(tenant, open.run));
+    if (entry === null) return null;
+    const record = RUN_RECORD.decode(entry.bytes);
+    let shell = runs.get(open.run);
+    if (shell === undefined || shell.attempt !== record.attempt) {
+      const bytes = await ports.blobs.get(record.spec.planHash);
+      if (bytes === null) throw new PopulaceError("NOT_FOUND", `run ${open.run}: its plan ${record.spec.planHash} is not in the blob store`, { run: open.run });
+      backendOf(record.execution.backend);
+      if (shell !== undefined) drop(open.run);
+      const plan = decodePlan(bytes);
+      const control = new SharedArrayBuffer(4);
+      shell = {
+        key: `${open.run}/${record.attempt}`, attempt: record.attempt, plan, blocks: blocksOf(plan), control: new Int32Array(control),
+        population: record.execution.population, workerOf: new Map(), commitSequence: 0, outputs: [],
+      };
+      runs.set(open.run, shell);
+      for (let worker = 0; worker < pool.size; worker++) {
+        pool.tell(worker, { kind: "open", key: shell.key, plan, backend: record.execution.backend, population: shell.population, control });
+      }
+    }
+    return { kind: "loaded", open, record, plan: shell.plan };
+  }
+
+  async function readCommits(run: string): Promise<NodeEvent> {
+    const shell = shellOf(run);
+    const entries = await ports.log.read(commitSubject(tenant, run), { after: shell.commitSequence });
+    if (entries.length > 0) shell.commitSequence = entries[entries.length - 1].sequence;
+    return { kind: "commits", run, commits: entries.map((entry) => COMMIT.decode(entry.bytes)) };
+  }
+
+  /** The states of a checkpoint are named by their hash, so the blob store's own check is the check of the state. */
+  async function restore(effect: Extract<NodeEffect, { kind: "restore" }>): Promise<NodeEvent> {
+    const shell = shellOf(effect.run);
+    const { checkpoint, climates, shards } = effect;
+    const list = shards.flatMap((shard) => Array.from({ length: shard.count }, (_, i) => shard.first + i));
+    const known = list.filter((block) => !shell.workerOf.has(block));
+    for (const [block, worker] of spreadBlocks(shell.blocks, known, pool.size)) shell.workerOf.set(block, worker);
+    await onWorkers(list, shell, async (worker, blocks) => {
+      const states = await Promise.all(blocks.map(async (block) => ({ block, state: checkpoint.tick < 0 ? null : await stateBlob(effect.run, block, checkpoint.states[block]) })));
+      await pool.ask(worker, { kind: "hold", key: shell.key, blocks: states, replayFrom: checkpoint.tick + 1, climates });
+    });
+    return { kind: "restored", run: effect.run, shards, tick: effect.tick };
+  }
+
+  async function stateBlob(run: string, block: number, hash: string): Promise<Uint8Array> {
+    const bytes = await ports.blobs.get(hash);
+    if (bytes === null) throw new PopulaceError("NOT_FOUND", `run ${run}: the checkpoint ${hash} of block ${block} is not in the blob store`, { run, block });
+    return bytes;
+  }
+
+  async function compute({ open, shards, climate }: Extract<NodeEffect, { kind: "compute" }>): Promise<NodeEvent> {
+    const shell = shellOf(open.run);
+    const list = shards.flatMap((shard) => Array.from({ length: shard.count }, (_, i) => shard.first + i));
+    const parts: ShardPart[] = [], hashes: BlockHashes[] = [];
+    await onWorkers(list, shell, async (worker, blocks) => {
+      const puts: Promise<unknown>[] = [];
+      const mine = shards
+        .map((shard) => ({ shard: shard.index, blocks: blocks.filter((block) => block >= shard.first && block < shard.first + shard.count) }))
+        .filter((share) => share.blocks.length > 0);
+      const answer = await pool.ask(
+        worker, { kind: "compute", key: shell.key, tick: open.tick, span: open.span, climate, checkpoint: open.checkpoint, shards: mine },
+        (_block, bytes) => { const put = ports.blobs.put(bytes); put.catch(() => {}); puts.push(put); },
+      );
+      await Promise.all(puts);
+      if (answer.kind !== "computed") throw new PopulaceError("INTERNAL", `worker ${worker} answered "${answer.kind}" to "compute"`, {});
+      parts.push(...answer.parts);
+      hashes.push(...answer.hashes);
+    });
+    const header = { run: open.run, attempt: open.attempt, tick: open.tick, span: open.span, view: open.view, incarnation };
+    shell.outputs = shards.map((shard) => ({ shard: shard.index, bytes: SHARD_OUT.encode(assembleShardOut(header, shell.plan, shell.blocks, shard, parts, hashes)) }));
+    await fillAll(open, shell);
+    return { kind: "filled", run: open.run };
+  }
+
+  async function refill(open: TickOpen): Promise<null> {
+    await fillAll(open, shellOf(open.run));
+    return null;
+  }
+
+  async function fillAll(open: TickOpen, shell: RunShell): Promise<void> {
+    for (const { shard, bytes } of shell.outputs) {
+      if (Atomics.load(shell.control, 0) !== 0) throw new PopulaceError("INTERRUPTED", `run ${open.run} was stopped`, {});
+      let body = bytes;
+      if (bytes.length > LIMITS.slotBytesMax) body = SLOT_REFERENCE.encode({ blob: await ports.blobs.put(bytes), bytes: bytes.length });
+      const result = await ports.log.fill(outSubject(tenant, open.run, open.attempt, open.tick, shard), body);
+      if (!result.filled) await compareWithStored(open, shard, bytes, result.stored);
+    }
+  }
+
+  /** A slot filled before, by whomever: equal hashes mean the work is done; different ones are a divergence. */
+  async function compareWithStored(open: TickOpen, shard: number, bytes: Uint8Array, stored: Uint8Array): Promise<void> {
+    let theirs: ShardOut;
+    if (schemaOf(stored) === SLOT_REFERENCE.schema) {
+      const blob = await ports.blobs.get(SLOT_REFERENCE.decode(stored).blob);
+      if (blob === null) throw new PopulaceError("NOT_FOUND", `run ${open.run}: the output of shard ${shard} at tick ${open.tick} is not in the blob store`, {});
+      theirs = SHARD_OUT.decode(blob);
+    } else theirs = SHARD_OUT.decode(stored);
+    const ours = SHARD_OUT.decode(bytes);
+    // A leader may have opened another span over the same tick; the ticks both cover must agree.
+    const common = Math.min(ours.hashes.length, theirs.hashes.length);
+    if (Buffer.compare(ours.hashes.subarray(0, common), theirs.hashes.subarray(0, common)) !== 0) {
+      throw new PopulaceError(
+        "DIVERGENCE",
+        `run ${open.run}, shard ${shard}, tick ${open.tick}: this node (${incarnation}) and ${theirs.incarnation} computed different blocks (${sha256Hex(ours.hashes).slice(0, 12)} and ${sha256Hex(theirs.hashes).slice(0, 12)})`,
+        { shard, tick: open.tick },
+      );
+    }
+  }
+
+  function release(run: string, shards: readonly Shard[]): null {
+    const shell = runs.get(run);
+    if (shell === undefined) return null;
+    const gone = shards.flatMap((shard) => Array.from({ length: shard.count }, (_, i) => shard.first + i));
+    for (let worker = 0; worker < pool.size; worker++) {
+      const blocks = gone.filter((block) => shell.workerOf.get(block) === worker);
+      if (blocks.length > 0) pool.tell(worker, { kind: "release", key: shell.key, blocks });
+    }
+    for (const block of gone) shell.workerOf.delete(block);
+    return null;
+  }
+
+  function drop(run: string): null {
+    const shell = runs.get(run);
+    if (shell === undefined) return null;
+    Atomics.store(shell.control, 0, 1);
+    runs.delete(run);
+    for (let worker = 0; worker < pool.size; worker++) pool.tell(worker, { kind: "close", key: shell.key });
+    return null;
+  }
+
+  function shellOf(run: string): RunShell {
+    const shell = runs.get(run);
+    if (shell === undefined) throw new PopulaceError("INTERRUPTED", `run ${run} was dropped`, { run });
+    return shell;
+  }
+
+  /** Runs `action` for every worker that holds some of the blocks, all at once; waits for all before it throws the first failure. */
+  async function onWorkers(list: readonly number[], shell: RunShell, action: (worker: number, blocks: readonly number[]) => Promise<void>): Promise<void> {
+    const byWorker = Map.groupBy(list, (block) => shell.workerOf.get(block)!);
+    const results = await Promise.allSettled([...byWorker].map(([worker, blocks]) => action(worker, blocks)));
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+
+  async function busy<T>(action: () => Promise<T>): Promise<T> {
+    if (busyRuns++ === 0) busySince = ports.clock.monotonicMs();
+    try {
+      return await action();
+    } finally {
+      if (--busyRuns === 0) busyMs += ports.clock.monotonicMs() - busySince;
+    }
+  }
+
+  function report(open: TickOpen, shard: number, error: unknown): void {
+    const code = error instanceof PopulaceError ? error.code : "INTERNAL";
+    const message = error instanceof Error ? error.message : String(error);
+    if (code === "INTERRUPTED") return;
+    logger.error({ run: open.run, tick: open.tick, code, message }, "tick failed");
+    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick: open.tick, shard: Math.max(0, shard), incarnation, code, message }));
+  }
+
+  const stops: Stop[] = [
+    ports.bus.subscribe(openSubject(tenant, "*", "*"), (_subject, bytes) => {
+      const open = TICK_OPEN.decode(bytes);
+      deliver(open.run, { kind: "tickOpen", open });
+    }),
+    ports.bus.subscribe(stopSubject(tenant, "*", "*"), (_subject, bytes) => {
+      const stop = RUN_STOP.decode(bytes);
+      const shell = runs.get(stop.run);
+      // At once, past the mailbox: the kernel is in the middle of a span.
+      if (shell !== undefined && shell.attempt <= stop.attempt) Atomics.store(shell.control, 0, 1);
+      deliver(stop.run, { kind: "stop", stop });
+    }),
+  ];
+  beat("up");
+  const heart = setInterval(() => beat("up"), LIMITS.heartbeatMs);
+
+  return {
+    incarnation,
+    exposures: () => pool.exposures(),
+    async stop() {
+      if (stopped) return;
+      stopped = true;
+      clearInterval(heart);
+      for (const stop of stops) stop();
+      for (const run of [...runs.keys()]) drop(run);
+      beat("leaving");
+      await pool.close();
+    },
+  };
+}
+
+interface Mailbox {
+  next: NodeEvent | null;
+  stop: NodeEvent | null;
+  busy: boolean;
+}

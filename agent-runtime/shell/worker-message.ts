@@ -1,0 +1,62 @@
+import type { Climate, PopulationForm } from "@populace/kernels";
+import type { Plan } from "@populace/protocol";
+import type { BlockHashes, ShardPart } from "../core/shard.ts";
+
+/** What every worker is started with. */
+export interface WorkerStart {
+  /** One BigInt64 a worker: exposures computed so far, read by the node while the worker is busy. */
+  readonly progress: SharedArrayBuffer;
+  readonly worker: number;
+}
+
+/** A run opened on a worker; `control` holds one Int32 that turns 1 when the run is to stop within one block. */
+export interface OpenRun {
+  readonly kind: "open";
+  readonly key: string;
+  readonly plan: Plan;
+  readonly backend: string;
+  readonly population: PopulationForm;
+  readonly control: SharedArrayBuffer;
+}
+
+/** Puts blocks into the worker, from a checkpoint's bytes or (null) before tick 0, and replays ticks that are committed already. */
+export interface HoldBlocks {
+  readonly kind: "hold";
+  readonly key: string;
+  readonly ticket: number;
+  readonly blocks: readonly { readonly block: number; readonly state: Uint8Array | null }[];
+  readonly replayFrom: number;
+  /** One a replayed tick. */
+  readonly climates: readonly Climate[];
+}
+
+export interface ReleaseBlocks {
+  readonly kind: "release";
+  readonly key: string;
+  readonly blocks: readonly number[];
+}
+
+export interface ComputeSpan {
+  readonly kind: "compute";
+  readonly key: string;
+  readonly ticket: number;
+  readonly tick: number;
+  readonly span: number;
+  readonly climate: Climate;
+  readonly checkpoint: boolean;
+  readonly shards: readonly { readonly shard: number; readonly blocks: readonly number[] }[];
+}
+
+export interface CloseRun {
+  readonly kind: "close";
+  readonly key: string;
+}
+
+export type ToWorker = OpenRun | HoldBlocks | ReleaseBlocks | ComputeSpan | CloseRun;
+
+export type FromWorker =
+  | { readonly kind: "held"; readonly ticket: number }
+  /** A block's state after the span, sent as soon as it is there, before `computed`. */
+  | { readonly kind: "state"; readonly ticket: number; readonly block: number; readonly state: Uint8Array }
+  | { readonly kind: "computed"; readonly ticket: number; readonly parts: readonly ShardPart[]; readonly hashes: readonly BlockHashes[] }
+  | { readonly kind: "failed"; readonly ticket: number; readonly code: string; readonly message: string };
