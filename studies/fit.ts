@@ -1,5 +1,5 @@
-import { PopulaceError, RandomStream, fitMixture, matchesOf, stimulusFeatures, termsOf } from "@populace/domain";
-import type { PersonaMixture, ResponseLayout, ResponseModel, TraitCoding } from "@populace/domain";
+import { PopulaceError, RandomStream, fitLogNormalValue, fitMixture, matchesOf, stimulusFeatures, termsOf } from "@populace/domain";
+import type { PersonaMixture, ResponseLayout, ResponseModel, TraitCoding, ValueModel } from "@populace/domain";
 import type { Dataset } from "./dataset.ts";
 import type { Model } from "./model.ts";
 import type { Schema } from "./schema.ts";
@@ -24,6 +24,16 @@ export interface FittedModel {
 
 /** Rows below which a fit says nothing. */
 const FIT_ROWS_MIN = 30;
+/** Normal quantile of 0.95: half the width of a stated 90 % interval. */
+const Z_90 = 1.6448536269514722;
+const logit = (p: number): number => Math.log(p / (1 - p));
+
+function leavePrior(schema: Schema): { readonly logitMean: number; readonly logitSd: number } {
+  const stated = schema.prior?.leaveRate ?? null;
+  if (stated === null) return LEAVE_PRIOR;
+  return { logitMean: (logit(stated.low) + logit(stated.high)) / 2, logitSd: (logit(stated.high) - logit(stated.low)) / (2 * Z_90) };
+}
+
 /** Leaving per contact when nobody states it: 90 % between about 1 in 2,000 and 1 in 120. */
 export const LEAVE_PRIOR = { logitMean: Math.log(0.002 / 0.998), logitSd: 0.85 } as const;
 
@@ -57,12 +67,13 @@ export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptio
   const stepModels = fitSteps(layout, mixture, rows, schema.funnel, {
     worlds, seed, shift: samplingShift(schema, dataset), path: dataset.path, onStep: (step) => report("response", (step + 1) / schema.funnel.length),
   });
+  const leave = leavePrior(schema);
   const leaveStream = RandomStream.of(seed, "leave");
   const response: ResponseModel = {
     steps: schema.funnel.map(({ name }) => ({ name })),
     ...layout,
     stepModels,
-    leave: { ...LEAVE_PRIOR, draws: Float64Array.from({ length: worlds }, () => LEAVE_PRIOR.logitMean + LEAVE_PRIOR.logitSd * leaveStream.normal()) },
+    leave: { ...leave, draws: Float64Array.from({ length: worlds }, () => leave.logitMean + leave.logitSd * leaveStream.normal()) },
     worlds,
   };
   const model: Model = {
@@ -72,7 +83,7 @@ export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptio
     schema: filled,
     mixture,
     response,
-    value: null,
+    value: fitValue(filled, dataset, persona, mixture.personas.length, { worlds, seed }),
     evidence: schema.assignment.kind === "unknown" ? "observational" : schema.assignment.kind,
     fit: {
       rows: dataset.rows,
@@ -89,6 +100,34 @@ export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptio
     shocks: [],
   };
   return { model, notes: [...dataset.notes, ...notes] };
+}
+
+/** Responders with an amount below which no value model is fitted. */
+const VALUE_ROWS_MIN = 20;
+
+/**
+ * The value model of a dataset: amounts of those who reached the last step. Null without a value column or with fewer than 20
+ * positive amounts; amounts of 0 or less (returns) are left out.
+ */
+export function fitValue(schema: Schema, dataset: Dataset, persona: Int32Array, personaCount: number, options: { readonly worlds: number; readonly seed: number }): ValueModel | null {
+  const steps = schema.funnel.length;
+  if (schema.value === null || dataset.value === null) return null;
+  const rows: number[] = [];
+  for (let row = 0; row < dataset.rows; row++) if (dataset.outcomes[row * steps + steps - 1] === 1 && dataset.value[row] > 0) rows.push(row);
+  if (rows.length < VALUE_ROWS_MIN) return null;
+  const weight = likelihoodWeights(dataset);
+  const posterior = fitLogNormalValue(
+    {
+      amount: Float64Array.from(rows, (row) => dataset.value![row]),
+      persona: Int32Array.from(rows, (row) => persona[row]),
+      stimulus: Int32Array.from(rows, (row) => dataset.stimulus[row]),
+      personaCount,
+      stimulusCount: schema.stimulus.stimuli.length,
+      ...(weight === null ? {} : { weight: Float64Array.from(rows, (row) => weight[row]) }),
+    },
+    { worlds: options.worlds, random: RandomStream.of(options.seed, "value") },
+  );
+  return { currency: schema.value.currency, minorUnits: schema.value.minorUnits, meanMinor: [...posterior.mean], draws: posterior.draws, rows: rows.length };
 }
 
 /** The terms, stimuli and features of a schema's response model. */

@@ -42,7 +42,8 @@ const TRIAL_ROWS_MAX = 6_000;
 
 /**
  * Fits a mixture over mixed attributes: k-means++ start, EM with missing values marginalized, the number of personas by BIC
- * among those that two disjoint halves of the rows agree on (adjusted Rand index >= 0.6) and that leave no persona under 2 %.
+ * among those that two disjoint halves of the rows agree on (adjusted Rand index >= 0.6); what is then smaller than 2 % is
+ * a handful of odd rows and goes to the personas next to it.
  * The last passes assign each row to its closest persona and take the traits from those members, so that a persona's traits
  * describe exactly the recipients whom `assign` sends there. Deterministic given the stream.
  */
@@ -84,7 +85,7 @@ const sampleRows = (data: MixtureData): number => data.codes.length / Math.max(1
 function compact(assignment: Int32Array, drop: boolean): Int32Array {
   const sizes = new Map<number, number>();
   for (const persona of assignment) sizes.set(persona, (sizes.get(persona) ?? 0) + 1);
-  const kept = [...sizes].filter(([, size]) => !drop || size >= 0.5 * SHARE_MIN * assignment.length || sizes.size === 1).toSorted((a, b) => b[1] - a[1] || a[0] - b[0]);
+  const kept = [...sizes].filter(([, size]) => !drop || size >= SHARE_MIN * assignment.length || sizes.size === 1).toSorted((a, b) => b[1] - a[1] || a[0] - b[0]);
   const place = new Map(kept.map(([persona], index) => [persona, index]));
   // Members of a vanished persona go to the largest for this pass; the next pass sends each to the closest.
   return assignment.map((persona) => place.get(persona) ?? 0);
@@ -110,7 +111,7 @@ function chooseCount(data: MixtureData, most: number, random: RandomStream, cand
     bestBic = Math.min(bestBic, bic);
     if (withoutGain >= 3) break;
   }
-  const admissible = candidates.filter((candidate) => candidate.stability >= STABILITY_MIN && candidate.smallestShare >= SHARE_MIN);
+  const admissible = candidates.filter((candidate) => candidate.stability >= STABILITY_MIN);
   return admissible.reduce((best, candidate) => (candidate.bic < best.bic ? candidate : best), candidates[0]).personas;
 }
 

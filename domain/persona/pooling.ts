@@ -12,8 +12,8 @@ import type { MixtureData } from "./mixture.ts";
 /** Pseudo-members with the population's traits that pull every persona toward the whole. */
 export const POOLING_STRENGTH = 5;
 const SHAPE_POINTS = 33;
-/** Members from which a persona's own shape and correlation can be read. */
-const SHAPE_MEMBERS_MIN = 100;
+/** Members from which a persona's own correlations can be read. */
+const CORRELATION_MEMBERS_MIN = 100;
 
 /**
  * The personas whose members are given by `assignment` (0 .. k - 1): conjugate posteriors of the traits, pulled toward the
@@ -60,7 +60,7 @@ export function personasOf(data: MixtureData, assignment: Int32Array): PersonaMi
       ...persona,
       name: names[k],
       logDensityFloor: densities.length === 0 ? -Infinity : densities[Math.floor(0.01 * densities.length)],
-      correlation: sample.length < SHAPE_MEMBERS_MIN ? [] : residualCorrelation(codings, codes, sample),
+      correlation: sample.length < CORRELATION_MEMBERS_MIN ? [] : residualCorrelation(codings, codes, sample),
     };
   });
   return { codings, personas };
@@ -91,7 +91,7 @@ function traitOf(coding: TraitCoding, histogram: Float64Array, whole: Float64Arr
       const populationMean = raw.reduce((total, value, i) => total + value * share(i), 0);
       distribution = { kind: "count", shape: POOLING_STRENGTH * Math.max(populationMean, 1e-3) + sum, rate: POOLING_STRENGTH + n };
     }
-    if (n >= SHAPE_MEMBERS_MIN) shape = quantiles(histogram, n);
+    shape = quantiles(histogram.map((count, i) => count + POOLING_STRENGTH * share(i)), n + POOLING_STRENGTH);
   }
   return { name: coding.name, kind: coding.kind, unit: coding.unit, distribution, shape, evidence: { prior: POOLING_STRENGTH, simulated: 0, real: n, external: 0 } };
 }

@@ -1,0 +1,527 @@
+import { closeSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { PopulaceError, RandomStream, assignRows, betaBinomialInterval, termPriors, updateLogistic } from "@populace/domain";
+import type { LogisticPosterior, Stimulus, StepModel } from "@populace/domain";
+import type { Dataset } from "./dataset.ts";
+import { selectRows } from "./dataset.ts";
+import type { Model } from "./model.ts";
+import { encodeDataset } from "./codings.ts";
+import { likelihoodWeights, populationWeights, samplingShift, stepDesign, stepModelOf } from "./response-fit.ts";
+import { RatePredictor } from "./predict.ts";
+import { auc, calibrationError, logLossOf, qini } from "./scores.ts";
+
+export interface BacktestOptions {
+  /** Group by these instead of personas: a column, or a comparison such as `recency<=6`. */
+  readonly by?: readonly string[];
+  /** Predict this many rows (in time order), then learn from them, and so on. */
+  readonly rolling?: number;
+  /** Share of the past that each rolling update keeps, 0 to 1; default 1 forgets nothing. */
+  readonly forgetting?: number;
+  readonly allowSeen?: boolean;
+  /** CSV file of every row's prediction for every stimulus and step. */
+  readonly predictions?: string;
+  readonly seed?: number;
+  readonly onProgress?: (share: number) => void;
+}
+
+export interface BacktestCell {
+  readonly group: string;
+  /** Persona id; "*" when grouped by columns. */
+  readonly persona: string;
+  readonly stimulus: string;
+  readonly step: string;
+  /** Recipients; with sampling weights the effective number. */
+  readonly exposures: number;
+  readonly responses: number;
+  readonly observed: number;
+  readonly predicted: number;
+  /** 90 % credible interval of the rate. */
+  readonly rateLow: number;
+  readonly rateHigh: number;
+  /** 90 % predictive interval of the observed share. */
+  readonly low: number;
+  readonly high: number;
+  /** Beta that the worlds' rates of this cell were matched to. */
+  readonly alpha: number;
+  readonly beta: number;
+}
+
+export interface StepScore { readonly step: string; readonly logLoss: number; readonly auc: number; readonly ece: number; readonly coverage90: number; readonly observed: number; readonly predicted: number }
+export interface PolicyValue { readonly name: string; readonly step: string; readonly value: number; readonly se: number }
+
+export interface ValueScore {
+  readonly stimulus: string;
+  readonly responders: number;
+  /** Mean amount of responders, minor units: observed with its standard error, predicted with a 90 % credible interval. */
+  readonly observed: number;
+  readonly se: number;
+  readonly predicted: number;
+  readonly low: number;
+  readonly high: number;
+  /** The same per recipient: last step's rate x amount. */
+  readonly perRecipient: { readonly recipients: number; readonly observed: number; readonly se: number; readonly predicted: number; readonly low: number; readonly high: number };
+}
+
+export interface BacktestResult {
+  readonly rows: number;
+  /** Rows left out because the fit had seen them. */
+  readonly seen: number;
+  readonly evidence: Model["evidence"];
+  readonly cells: readonly BacktestCell[];
+  readonly coverage90: number;
+  /** Scores of the first step; `steps` has them all. */
+  readonly ece: number;
+  readonly logLoss: number;
+  readonly auc: number;
+  readonly steps: readonly StepScore[];
+  /** Estimates by inverse propensity weighting, first step first; empty with one stimulus. */
+  readonly policies: readonly PolicyValue[];
+  /** Contacted stimuli against no contact, first step; empty without a no-contact stimulus. */
+  readonly qini: readonly { readonly stimulus: string; readonly step: string; readonly value: number }[];
+  readonly value: readonly ValueScore[];
+  /** With `rolling`: log loss of the first step beside that of the model never updated, and the paired difference. */
+  readonly rolling: { readonly every: number; readonly updates: number; readonly logLoss: number; readonly logLossSingle: number; readonly difference: number; readonly se: number; readonly auc: number; readonly aucSingle: number } | null;
+}
+
+/** Share of a file's rows that may have been in the fit by chance (equal rows) before the whole file is refused. */
+const SEEN_SHARE_MAX = 0.01;
+
+/**
+ * Sets predictions beside what happened. Rows whose text was in the fit are left out; a file with more than 1 % of them is
+ * refused (SEEN_ROWS) unless `allowSeen`. A response of a later step is counted per exposure. Predictions of a cell are
+ * averaged over its own recipients in every world; the predictive interval is beta-binomial at the cell's exposures.
+ * Cost: rows x traits x worlds, times the stimuli when several exist.
+ */
+export function backtest(model: Model, dataset: Dataset, options: BacktestOptions = {}): BacktestResult {
+  const { dataset: held, seen } = withoutSeen(model, dataset, options.allowSeen === true);
+  return new Backtest(model, inOrder(held), options).run(seen);
+}
+
+function withoutSeen(model: Model, dataset: Dataset, allowSeen: boolean): { readonly dataset: Dataset; readonly seen: number } {
+  if (allowSeen) return { dataset, seen: 0 };
+  const known = new Set(hashNumbers(model.fit.seen));
+  const hashes = hashNumbers(dataset.hashes);
+  const fresh: number[] = [];
+  hashes.forEach((hash, row) => { if (!known.has(hash)) fresh.push(row); });
+  const seen = dataset.rows - fresh.length;
+  if (seen > SEEN_SHARE_MAX * dataset.rows || fresh.length === 0) {
+    throw new PopulaceError("SEEN_ROWS", `${dataset.path}: ${seen} of ${dataset.rows} rows were in the fit of ${model.name}; a model is judged on rows it has not seen. Give held-out rows, or --allow-seen to look at the fit itself`, { seen, rows: dataset.rows });
+  }
+  return { dataset: seen === 0 ? dataset : selectRows(dataset, fresh), seen };
+}
+
+function hashNumbers(bytes: Uint8Array): bigint[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: bytes.length / 8 }, (_, i) => view.getBigUint64(i * 8));
+}
+
+/** Rows in time order where the schema has a time (rows without one last); else as they came. */
+function inOrder(dataset: Dataset): Dataset {
+  const { time } = dataset;
+  if (time === null) return dataset;
+  const order = Array.from({ length: dataset.rows }, (_, i) => i).toSorted((a, b) => (Number.isNaN(time[a]) ? Infinity : time[a]) - (Number.isNaN(time[b]) ? Infinity : time[b]) || a - b);
+  return selectRows(dataset, order);
+}
+
+/** Two seeded parts of a dataset: about `fraction` of the rows, and the rest, each in file order. */
+export function splitDataset(dataset: Dataset, fraction: number, seed: number): readonly [Dataset, Dataset] {
+  const random = RandomStream.of(seed, "split");
+  const order = Int32Array.from({ length: dataset.rows }, (_, i) => i);
+  random.shuffle(order);
+  const cut = Math.round(fraction * dataset.rows);
+  return [selectRows(dataset, order.slice(0, cut).sort()), selectRows(dataset, order.slice(cut).sort())];
+}
+
+interface Grouping { readonly labels: readonly string[]; readonly persona: (group: number) => string; readonly of: Int32Array }
+
+class Backtest {
+  readonly #model: Model;
+  readonly #data: Dataset;
+  readonly #options: BacktestOptions;
+  readonly #stimuli: readonly Stimulus[];
+  readonly #codes: Int16Array;
+  readonly #persona: Int32Array;
+  readonly #weight: Float64Array | null;
+  readonly #steps: number;
+  readonly #traits: number;
+
+  constructor(model: Model, data: Dataset, options: BacktestOptions) {
+    this.#model = model;
+    this.#data = data;
+    this.#options = options;
+    this.#stimuli = data.schema.stimulus.stimuli.length > 0 ? data.schema.stimulus.stimuli : model.response.stimuli;
+    this.#codes = encodeDataset(data, model.mixture.codings).codes;
+    this.#traits = model.mixture.codings.length;
+    this.#persona = this.#traits === 0 ? new Int32Array(data.rows) : assignRows(model.mixture, this.#codes);
+    this.#weight = populationWeights(data);
+    this.#steps = data.schema.funnel.length;
+    if (this.#steps !== model.response.stepModels.length) throw new PopulaceError("BAD_DATA", `${data.path}: read with ${this.#steps} funnel steps, the model has ${model.response.stepModels.length}; read it with the model's schema`);
+  }
+
+  run(seen: number): BacktestResult {
+    const { rows, stimulus, outcomes } = this.#data;
+    const { seed = 1, rolling } = this.#options;
+    const worlds = this.#model.response.worlds, steps = this.#steps;
+    const grouping = this.#grouping();
+    const cells = new Map<number, CellSum>();
+    // Mean prediction of every row for its own stimulus, and for every stimulus (policies, files): rows x stimuli x steps.
+    const arms = this.#stimuli.length;
+    const predicted = new Float64Array(rows * arms * steps);
+    const single = rolling === undefined ? null : new Float64Array(rows);
+    const amounts = new AmountSums(this.#model, arms);
+    const file = this.#options.predictions === undefined ? null : new PredictionFile(this.#options.predictions);
+    const rates = new Float64Array(steps * worlds);
+    let model = this.#model, updates = 0;
+    let predictors = this.#predictors(model, seed);
+    const first = predictors;
+    try {
+      for (let row = 0; row < rows; row++) {
+        if (rolling !== undefined && row > 0 && row % rolling === 0) {
+          model = this.#updated(model, row - rolling, row, seed + updates);
+          predictors = this.#predictors(model, seed);
+          updates++;
+        }
+        for (let arm = 0; arm < arms; arm++) {
+          predictors[arm].rates(this.#codes, row * this.#traits, this.#persona[row], rates);
+          for (let step = 0; step < steps; step++) {
+            let sum = 0;
+            for (let w = step * worlds; w < (step + 1) * worlds; w++) sum += rates[w];
+            predicted[(row * arms + arm) * steps + step] = sum / worlds;
+          }
+          file?.add(this.#data.rowNumber[row], this.#stimuli[arm].id, this.#data.schema.funnel, rates, worlds);
+          if (arm !== stimulus[row]) continue;
+          this.#addToCells(cells, grouping.of[row], row, arm, rates);
+          amounts.add(this.#data, row, this.#persona[row], rates, this.#weight);
+        }
+        if (single !== null) {
+          first[stimulus[row]].rates(this.#codes, row * this.#traits, this.#persona[row], rates);
+          for (let w = 0; w < worlds; w++) single[row] += rates[w] / worlds;
+        }
+        if (row % 2048 === 0) this.#options.onProgress?.(row / rows);
+      }
+      file?.finish();
+    } catch (cause) {
+      file?.abandon();
+      throw cause;
+    }
+    this.#options.onProgress?.(1);
+    const finished = [...cells.values()].map((cell) => finishCell(cell, grouping, this.#stimuli, this.#data.schema.funnel)).toSorted((a, b) => a.order - b.order).map(({ cell }) => cell);
+    const covered = (part: readonly BacktestCell[]): number => part.filter((cell) => cell.observed >= cell.low - 1e-12 && cell.observed <= cell.high + 1e-12).length / part.length;
+    const own = (step: number): Float64Array => Float64Array.from({ length: rows }, (_, row) => predicted[(row * arms + stimulus[row]) * steps + step]);
+    const outcome = (step: number): Uint8Array => Uint8Array.from({ length: rows }, (_, row) => outcomes[row * steps + step]);
+    const scores = this.#data.schema.funnel.map(({ name }, step): StepScore => {
+      const p = own(step), y = outcome(step), w = this.#weight;
+      const mean = (value: (row: number) => number): number => {
+        let sum = 0, total = 0;
+        for (let row = 0; row < rows; row++) { sum += (w === null ? 1 : w[row]) * value(row); total += w === null ? 1 : w[row]; }
+        return sum / total;
+      };
+      return { step: name, logLoss: mean((row) => logLossOf(p[row], y[row])), auc: auc(p, y, w), ece: calibrationError(p, y, w), coverage90: covered(finished.filter((cell) => cell.step === name)), observed: mean((row) => y[row]), predicted: mean((row) => p[row]) };
+    });
+    return {
+      rows,
+      seen,
+      evidence: this.#model.evidence,
+      cells: finished,
+      coverage90: covered(finished),
+      ece: scores[0].ece,
+      logLoss: scores[0].logLoss,
+      auc: scores[0].auc,
+      steps: scores,
+      policies: this.#policies(predicted),
+      qini: this.#qini(predicted, outcome(0)),
+      value: amounts.finish(this.#stimuli),
+      rolling: single === null ? null : rollingScore(rolling as number, updates, own(0), single, outcome(0)),
+    };
+  }
+
+  #predictors(model: Model, seed: number): readonly RatePredictor[] {
+    return this.#stimuli.map((stimulus) => new RatePredictor(model, stimulus, seed));
+  }
+
+  #grouping(): Grouping {
+    const by = this.#options.by ?? [];
+    if (by.length === 0) return { labels: this.#model.mixture.personas.map((persona) => persona.name), persona: (group) => this.#model.mixture.personas[group].id, of: this.#persona };
+    const parts = by.map((each) => labelsOf(this.#data, each));
+    const labels: string[] = [], indexOf = new Map<string, number>();
+    const of = Int32Array.from({ length: this.#data.rows }, (_, row) => {
+      const label = parts.map((part, i) => `${by[i]}=${part(row)}`).join(", ");
+      let index = indexOf.get(label);
+      if (index === undefined) { index = labels.push(label) - 1; indexOf.set(label, index); }
+      return index;
+    });
+    return { labels, persona: () => "*", of };
+  }
+
+  #addToCells(cells: Map<number, CellSum>, group: number, row: number, arm: number, rates: Float64Array): void {
+    const worlds = this.#model.response.worlds, steps = this.#steps, w = this.#weight === null ? 1 : this.#weight[row];
+    for (let step = 0; step < steps; step++) {
+      const key = (group * this.#stimuli.length + arm) * steps + step;
+      let cell = cells.get(key);
+      if (cell === undefined) { cell = { key, group, arm, step, n: 0, weight: 0, squares: 0, responses: 0, yes: 0, rates: new Float64Array(worlds) }; cells.set(key, cell); }
+      cell.n++;
+      cell.weight += w;
+      cell.squares += w * w;
+      cell.responses += this.#data.outcomes[row * steps + step];
+      cell.yes += w * this.#data.outcomes[row * steps + step];
+      for (let i = 0; i < worlds; i++) cell.rates[i] += w * rates[step * worlds + i];
+    }
+  }
+
+  /** The model after rows from..to: every step's last posterior is the next prior. */
+  #updated(model: Model, from: number, to: number, seed: number): Model {
+    const { response, mixture } = model;
+    const part = { codes: this.#codes, persona: this.#persona, stimulus: this.#data.stimulus, outcomes: this.#data.outcomes, steps: this.#steps, weight: likelihoodWeights(this.#data) };
+    const priors = termPriors(response.terms, mixture.codings);
+    const shift = samplingShift(this.#data.schema, this.#data);
+    const stepModels = response.stepModels.map((stepModel, step): StepModel => {
+      const design = stepDesign(response, mixture, part, step, priors, from, to);
+      if (design.rows === 0) return stepModel;
+      const previous = posteriorOf(stepModel, response.terms.findIndex((term) => term.kind === "intercept"), step === 0 ? shift : 0);
+      const posterior = updateLogistic(previous, design, { worlds: response.worlds, random: RandomStream.of(seed, `rolling ${step}`), forgetting: this.#options.forgetting ?? 1 });
+      const events = design.response.reduce((sum, y) => sum + y, 0);
+      return stepModelOf(stepModel.step, response, posterior, priors, { rows: stepModel.rows + design.rows, events: stepModel.events + events }, step === 0 ? shift : 0);
+    });
+    return { ...model, response: { ...response, stepModels } };
+  }
+
+  #policies(predicted: Float64Array): readonly PolicyValue[] {
+    const arms = this.#stimuli.length, steps = this.#steps, { rows, stimulus, outcomes } = this.#data;
+    if (arms < 2) return [];
+    const shares = new Float64Array(arms);
+    for (let row = 0; row < rows; row++) shares[stimulus[row]] += (this.#weight?.[row] ?? 1);
+    const total = shares.reduce((sum, share) => sum + share, 0);
+    const propensity = (row: number): number => this.#data.propensity?.[row] ?? shares[stimulus[row]] / total;
+    const valueOf = (step: number, share: (row: number) => number): { value: number; se: number } => {
+      let sum = 0, squares = 0, weights = 0;
+      const terms = new Float64Array(rows);
+      for (let row = 0; row < rows; row++) {
+        const w = this.#weight?.[row] ?? 1;
+        terms[row] = (share(row) * outcomes[row * steps + step]) / propensity(row);
+        sum += w * terms[row];
+        weights += w;
+      }
+      const mean = sum / weights;
+      for (let row = 0; row < rows; row++) squares += ((this.#weight?.[row] ?? 1) * (terms[row] - mean)) ** 2;
+      return { value: mean, se: Math.sqrt(squares) / weights };
+    };
+    return this.#data.schema.funnel.flatMap(({ name }, step) => {
+      const best = Int32Array.from({ length: rows }, (_, row) => {
+        let top = 0;
+        for (let arm = 1; arm < arms; arm++) if (predicted[(row * arms + arm) * steps + step] > predicted[(row * arms + top) * steps + step]) top = arm;
+        return top;
+      });
+      const label = (text: string): string => (step === 0 ? text : `${text} (${name})`);
+      return [
+        { name: label("best predicted"), step: name, ...valueOf(step, (row) => (best[row] === stimulus[row] ? 1 : 0)) },
+        ...this.#stimuli.map((each, arm) => ({ name: label(`always ${each.id}`), step: name, ...valueOf(step, (row) => (stimulus[row] === arm ? 1 : 0)) })),
+        { name: label("random"), step: name, ...valueOf(step, () => 1 / arms) },
+      ];
+    });
+  }
+
+  #qini(predicted: Float64Array, outcome: Uint8Array): BacktestResult["qini"] {
+    const arms = this.#stimuli.length, steps = this.#steps;
+    const control = this.#stimuli.findIndex((stimulus) => !stimulus.contact);
+    if (control < 0) return [];
+    return this.#stimuli.flatMap((stimulus, arm) => {
+      if (arm === control) return [];
+      const rows: number[] = [];
+      for (let row = 0; row < this.#data.rows; row++) if (this.#data.stimulus[row] === arm || this.#data.stimulus[row] === control) rows.push(row);
+      const uplift = Float64Array.from(rows, (row) => predicted[(row * arms + arm) * steps] - predicted[(row * arms + control) * steps]);
+      return [{ stimulus: stimulus.id as string, step: this.#data.schema.funnel[0].name, value: qini(uplift, Uint8Array.from(rows, (row) => outcome[row]), Uint8Array.from(rows, (row) => (this.#data.stimulus[row] === arm ? 1 : 0))) }];
+    });
+  }
+}
+
+interface CellSum { readonly key: number; readonly group: number; readonly arm: number; readonly step: number; n: number; weight: number; squares: number; responses: number; yes: number; readonly rates: Float64Array }
+
+function finishCell(cell: CellSum, grouping: Grouping, stimuli: readonly Stimulus[], funnel: readonly { readonly name: string }[]): { readonly order: number; readonly cell: BacktestCell } {
+  const rates = cell.rates.map((sum) => sum / cell.weight);
+  const exposures = Math.max(1, Math.round((cell.weight * cell.weight) / cell.squares));
+  const { mean, alpha, beta } = matchedBeta(rates);
+  const sorted = rates.toSorted();
+  const predictive = betaBinomialInterval(exposures, alpha, beta);
+  return {
+    order: cell.key,
+    cell: {
+      group: grouping.labels[cell.group],
+      persona: grouping.persona(cell.group),
+      stimulus: stimuli[cell.arm].id,
+      step: funnel[cell.step].name,
+      exposures,
+      responses: cell.responses,
+      observed: cell.yes / cell.weight,
+      predicted: mean,
+      rateLow: quantile(sorted, 0.05),
+      rateHigh: quantile(sorted, 0.95),
+      low: predictive.low / exposures,
+      high: predictive.high / exposures,
+      alpha,
+      beta,
+    },
+  };
+}
+
+/** The Beta with the mean and variance of the given rates. */
+export function matchedBeta(rates: ArrayLike<number>): { readonly mean: number; readonly alpha: number; readonly beta: number } {
+  let sum = 0, squares = 0;
+  for (let i = 0; i < rates.length; i++) sum += rates[i];
+  const mean = Math.min(1 - 1e-9, Math.max(1e-9, sum / rates.length));
+  for (let i = 0; i < rates.length; i++) squares += (rates[i] - mean) ** 2;
+  const variance = squares / Math.max(1, rates.length - 1);
+  // Between "everything is possible" and a rate known to four digits.
+  const size = Math.min(1e8, Math.max(0.01, (mean * (1 - mean)) / Math.max(variance, 1e-18) - 1));
+  return { mean, alpha: mean * size, beta: (1 - mean) * size };
+}
+
+const quantile = (sorted: ArrayLike<number>, p: number): number => {
+  const at = p * (sorted.length - 1), below = Math.floor(at), above = Math.min(sorted.length - 1, below + 1);
+  return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
+};
+
+function posteriorOf(step: StepModel, intercept: number, shift: number): LogisticPosterior {
+  const mean = Float64Array.from(step.mean);
+  mean[intercept] += shift;
+  const { covarianceCholesky, draws, scaleDraws, scaleGroups, method } = step;
+  return { mean, covarianceCholesky, draws, scaleDraws, scaleGroups, method, logMarginal: NaN, diagnostics: { distinctRows: 0, newtonSteps: 0, converged: true, scaleEffectiveSize: 0, paretoK: NaN, correction: "none" } };
+}
+
+function rollingScore(every: number, updates: number, rolled: Float64Array, single: Float64Array, outcome: Uint8Array): NonNullable<BacktestResult["rolling"]> {
+  const rows = rolled.length;
+  let sum = 0, sumSingle = 0, squares = 0;
+  for (let row = 0; row < rows; row++) {
+    const a = logLossOf(rolled[row], outcome[row]), b = logLossOf(single[row], outcome[row]);
+    sum += a;
+    sumSingle += b;
+    squares += (a - b) ** 2;
+  }
+  const difference = (sum - sumSingle) / rows;
+  return { every, updates, logLoss: sum / rows, logLossSingle: sumSingle / rows, difference, se: Math.sqrt(Math.max(0, squares / rows - difference ** 2) / rows), auc: auc(rolled, outcome), aucSingle: auc(single, outcome) };
+}
+
+const COMPARISON = /^(.+?)(<=|>=|<|>)(-?[\d.]+)$/;
+
+/** The label of each row for one `--by`: an attribute, a kept column, or a comparison of an attribute with a number. */
+function labelsOf(data: Dataset, by: string): (row: number) => string {
+  const comparison = COMPARISON.exec(by);
+  const name = comparison === null ? by : comparison[1];
+  const index = data.schema.attributes.findIndex((attribute) => attribute.name === name || attribute.column === name);
+  const column = index >= 0 ? data.columns[index] : undefined;
+  const kept = Object.hasOwn(data.kept, name) ? data.kept[name] : undefined;
+  if (column === undefined && kept === undefined) {
+    throw new PopulaceError("BAD_USAGE", `--by ${by}: no attribute "${name}" in the schema; it knows ${data.schema.attributes.map((attribute) => attribute.name).join(", ")}`, { by });
+  }
+  const text = (row: number): string => {
+    if (column?.kind === "number") return Number.isNaN(column.values[row]) ? "missing" : String(column.values[row]);
+    const source = column?.kind === "text" ? column : kept!;
+    return source.codes[row] < 0 ? "missing" : source.dictionary[source.codes[row]];
+  };
+  if (comparison === null) return text;
+  const limit = Number(comparison[3]), operator = comparison[2];
+  return (row) => {
+    const value = Number(text(row));
+    if (Number.isNaN(value)) return "missing";
+    return String(operator === "<=" ? value <= limit : operator === ">=" ? value >= limit : operator === "<" ? value < limit : value > limit);
+  };
+}
+
+/** Columns a `--by` names that are no attributes of the schema: to be kept when the file is read. */
+export function columnsToKeep(schema: { readonly attributes: readonly { readonly name: string; readonly column: string }[] }, by: readonly string[]): readonly string[] {
+  return by.map((each) => COMPARISON.exec(each)?.[1] ?? each).filter((name) => !schema.attributes.some((attribute) => attribute.name === name || attribute.column === name));
+}
+
+/** Sums of amounts by stimulus: of responders, and per recipient. */
+class AmountSums {
+  readonly #model: Model;
+  readonly #arms: { n: number; weight: number; sum: number; squares: number; responders: number; amount: number; amountSquares: number; predicted: Float64Array; expected: Float64Array }[];
+
+  constructor(model: Model, arms: number) {
+    this.#model = model;
+    this.#arms = Array.from({ length: arms }, () => ({ n: 0, weight: 0, sum: 0, squares: 0, responders: 0, amount: 0, amountSquares: 0, predicted: new Float64Array(model.response.worlds), expected: new Float64Array(model.response.worlds) }));
+  }
+
+  add(data: Dataset, row: number, persona: number, rates: Float64Array, weights: Float64Array | null): void {
+    const { value } = this.#model;
+    const stimuli = this.#model.response.stimuli.length, worlds = this.#model.response.worlds;
+    const stimulus = data.stimulus[row];
+    if (value === null || data.value === null || stimulus >= stimuli) return;
+    const arm = this.#arms[stimulus], steps = data.schema.funnel.length, w = weights === null ? 1 : weights[row];
+    const responded = data.outcomes[row * steps + steps - 1] === 1 && data.value[row] > 0;
+    const amount = responded ? data.value[row] : 0;
+    const cells = this.#model.mixture.personas.length * stimuli, cell = persona * stimuli + stimulus;
+    arm.n++;
+    arm.weight += w;
+    arm.sum += w * amount;
+    arm.squares += w * amount * amount;
+    if (responded) { arm.responders++; arm.amount += amount; arm.amountSquares += amount * amount; }
+    for (let i = 0; i < worlds; i++) {
+      const expected = value.draws[i * cells + cell];
+      arm.predicted[i] += w * rates[(steps - 1) * worlds + i] * expected;
+      if (responded) arm.expected[i] += expected;
+    }
+  }
+
+  finish(stimuli: readonly Stimulus[]): readonly ValueScore[] {
+    return this.#arms.flatMap((arm, index): ValueScore[] => {
+      if (arm.n === 0 || arm.responders === 0) return [];
+      const sd = (sum: number, squares: number, n: number): number => Math.sqrt(Math.max(0, squares / n - (sum / n) ** 2) / n);
+      const summary = (sums: Float64Array, n: number): { predicted: number; low: number; high: number } => {
+        const sorted = sums.map((sum) => sum / n).toSorted();
+        return { predicted: sorted.reduce((total, each) => total + each, 0) / sorted.length, low: quantile(sorted, 0.05), high: quantile(sorted, 0.95) };
+      };
+      return [{
+        stimulus: stimuli[index].id,
+        responders: arm.responders,
+        observed: arm.amount / arm.responders,
+        se: sd(arm.amount, arm.amountSquares, arm.responders),
+        ...summary(arm.expected, arm.responders),
+        perRecipient: { recipients: arm.n, observed: arm.sum / arm.weight, se: sd(arm.sum, arm.squares, arm.weight), ...summary(arm.predicted, arm.weight) },
+      }];
+    });
+  }
+}
+
+/** `row,stimulus,step,predicted,low,high`: row is the 1-based number of the data row; low and high hold the rate with 90 %. */
+class PredictionFile {
+  readonly #path: string;
+  readonly #temporary: string;
+  readonly #file: number;
+  #lines: string[] = ["row,stimulus,step,predicted,low,high\n"];
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#temporary = `${path}.${process.pid}.tmp`;
+    try {
+      this.#file = openSync(this.#temporary, "w");
+    } catch (cause) {
+      throw new PopulaceError("STORE_FAILED", `${path}: cannot be written (${(cause as NodeJS.ErrnoException).code ?? "unknown"}); name a file in a writable folder`, { file: path }, cause);
+    }
+  }
+
+  add(row: number, stimulus: string, funnel: readonly { readonly name: string }[], rates: Float64Array, worlds: number): void {
+    funnel.forEach(({ name }, step) => {
+      const sorted = rates.slice(step * worlds, (step + 1) * worlds).sort();
+      const mean = sorted.reduce((sum, rate) => sum + rate, 0) / worlds;
+      this.#lines.push(`${row},${csvText(stimulus)},${csvText(name)},${mean.toPrecision(7)},${quantile(sorted, 0.05).toPrecision(7)},${quantile(sorted, 0.95).toPrecision(7)}\n`);
+    });
+    if (this.#lines.length > 10_000) this.#flush();
+  }
+
+  #flush(): void {
+    writeSync(this.#file, this.#lines.join(""));
+    this.#lines = [];
+  }
+
+  finish(): void {
+    this.#flush();
+    closeSync(this.#file);
+    renameSync(this.#temporary, this.#path);
+  }
+
+  abandon(): void {
+    closeSync(this.#file);
+    rmSync(this.#temporary, { force: true });
+  }
+}
+
+const csvText = (text: string): string => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
