@@ -198,9 +198,9 @@ describe("a node", () => {
   it("takes over from a lost node: restores the checkpoint, replays to the barrier, same roots", async () => {
     for (const influence of [false, true]) {
       const plan = planOf({ influence, ticks: 7 });
-      const { roots } = await rootsOf(plan, { workers: 2, shards: 3 });
+      const { roots } = await rootsOf(plan, { workers: 1, shards: 3 });
       const taken = new Drive(plan, {
-        workers: 2, shards: 3, checkpointTicks: 2,
+        workers: 1, shards: 3, checkpointTicks: 2,
         async before(tick, drive) {
           if (tick !== 5 && tick !== 1) return;
           // At 1 there is no checkpoint yet (replay from the start), at 5 the one after tick 3.
