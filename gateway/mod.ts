@@ -1,1 +1,4 @@
-export {};
+export { createGateway, startGateway, type Gateway, type GatewayOptions, type RunningGateway } from "./shell/gateway.ts";
+export { readOutcomes, storeOutcomes, type StoredOutcome } from "./shell/outbox.ts";
+export { GATEWAY_LIMITS } from "./core/limits.ts";
+export type { Outcome } from "./core/schemas.ts";

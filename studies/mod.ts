@@ -21,3 +21,4 @@ export * from "./backtest.ts";
 export * from "./learn.ts";
 export * from "./cell-rates.ts";
 export * from "./prior.ts";
+export * from "./score-table.ts";

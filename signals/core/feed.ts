@@ -29,8 +29,10 @@ export function parseFeedDocument(text: string): Parsed {
     try {
       const title = plainText(item.title ?? "", SIGNAL_LIMITS.nameCharactersMax);
       const body = plainText(item.content ?? item.description ?? "");
-      const url = safeUrl(item.url);
-      const id = item.id ?? url ?? (title === "" ? null : title);
+      // RDF names its items by an attribute; RSS' guid is an address unless it says otherwise.
+      const named = item.id ?? item.element.getAttribute("rdf:about");
+      const url = safeUrl(item.url ?? named);
+      const id = named ?? url ?? (title === "" ? null : title);
       if (id === null && body === "") {
         rejected.push({ index, reason: "the item has neither id, link, title nor text" });
         return;

@@ -1,0 +1,18 @@
+/** Every bound of the gateway, with what happens at it. */
+export const GATEWAY_LIMITS = {
+  /** Bytes of a request body: 413 above. */
+  bodyBytesMax: 1_048_576,
+  /** Recipients of one request: 400 above. */
+  recipientsMax: 1_000,
+  /** Campaigns of one request: 400 above. */
+  campaignsMax: 1_000,
+  /** Outcomes of one request: 400 above. */
+  outcomesMax: 5_000,
+  attributesMax: 500,
+  /** Characters of an id or a name. */
+  nameMax: 256,
+  /** Bound campaign lists kept ready for reuse; the oldest is dropped. */
+  prioritizersMax: 16,
+  /** Milliseconds until an unfinished request is closed. */
+  requestTimeoutMs: 10_000,
+} as const;

@@ -1,0 +1,82 @@
+import Type from "typebox";
+import type { Static } from "typebox";
+import { GATEWAY_LIMITS } from "./limits.ts";
+
+/** What the HTTP interface takes and gives. The schemas check requests, write answers and are the OpenAPI document. */
+
+const closed = { additionalProperties: false } as const;
+const Name = Type.String({ minLength: 1, maxLength: GATEWAY_LIMITS.nameMax });
+const AttributeValue = Type.Union([Type.String({ maxLength: 1000 }), Type.Number(), Type.Boolean(), Type.Null()]);
+const Attributes = Type.Record(Type.String(), AttributeValue, { maxProperties: GATEWAY_LIMITS.attributesMax, description: "Raw values by attribute name; null or left out means unknown." });
+const Consent = Type.Object({ purpose: Name, until: Type.Union([Type.String({ maxLength: 64 }), Type.Number(), Type.Null()], { description: "ISO date (to the end of that day, UTC), ISO time with zone, epoch milliseconds, or null for a permission given without an end." }) }, closed);
+const Consents = Type.Union([Consent, Type.Array(Consent, { maxItems: 100 }), Type.Literal(false), Type.Null()]);
+
+export const RecipientSchema = Type.Object({ id: Name, attributes: Attributes, consent: Type.Optional(Consents) }, closed);
+export const CampaignSchema = Type.Object(
+  {
+    id: Name,
+    stimuli: Type.Array(Name, { minItems: 1, maxItems: 1000 }),
+    economicValueMinor: Type.Optional(Type.Number({ minimum: 0, description: "Worth of one response, minor currency units; absent = the value model's expectation." })),
+    step: Type.Optional(Name),
+    contactCostMinor: Type.Optional(Type.Number({ minimum: 0 })),
+  },
+  closed,
+);
+
+export const PrioritizeRequest = Type.Object(
+  {
+    recipient: Type.Optional(RecipientSchema),
+    recipients: Type.Optional(Type.Array(RecipientSchema, { minItems: 1, maxItems: GATEWAY_LIMITS.recipientsMax })),
+    campaigns: Type.Optional(Type.Union([Type.Array(CampaignSchema, { maxItems: GATEWAY_LIMITS.campaignsMax }), Type.Array(Name, { maxItems: GATEWAY_LIMITS.campaignsMax })], { description: "Campaigns, or ids of campaigns the gateway holds; absent = all it holds." })),
+    topN: Type.Optional(Type.Integer({ minimum: 1 })),
+    mode: Type.Optional(Type.Union([Type.Literal("plain"), Type.Literal("value"), Type.Literal("thompson")])),
+    rateMin: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+    scoreMinMinor: Type.Optional(Type.Number()),
+    suppressFitsNone: Type.Optional(Type.Boolean()),
+    purpose: Type.Optional(Name),
+    seed: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: "Seed of the draws in mode thompson; absent = 1, so that the same request gets the same answer." })),
+  },
+  closed,
+);
+export type PrioritizeRequest = Static<typeof PrioritizeRequest>;
+
+const RankedSchema = Type.Object({
+  campaign: Type.String(), stimulus: Type.String(), score: Type.Number(), rate: Type.Number(), value: Type.Number(), cost: Type.Number(), low: Type.Number(), high: Type.Number(),
+  rateLow: Type.Number(), rateHigh: Type.Number(), label: Type.String(), ess: Type.Number(),
+});
+const SuppressedSchema = Type.Object({ campaign: Type.String(), reason: Type.String(), stimulus: Type.Union([Type.String(), Type.Null()]), rate: Type.Union([Type.Number(), Type.Null()]), score: Type.Union([Type.Number(), Type.Null()]) });
+export const DecisionSchema = Type.Object({
+  decisionId: Type.String({ description: "SHA-256 of the recipient's inputs, the campaigns, the policy and the release: equal inputs give equal decisions." }),
+  recipient: Type.String(), persona: Type.String(), probability: Type.Number(), fitsNone: Type.Boolean(), ranked: Type.Array(RankedSchema), suppressed: Type.Array(SuppressedSchema),
+});
+const Release = { release: Type.String(), model: Type.String(), version: Type.Integer(), evidence: Type.String() };
+export const PrioritizeResponse = Type.Object({ ...Release, mode: Type.String(), currency: Type.String(), minorUnits: Type.Number(), decisions: Type.Array(DecisionSchema) });
+
+export const OutcomeSchema = Type.Object(
+  {
+    id: Type.String({ minLength: 1, maxLength: GATEWAY_LIMITS.nameMax, description: "Chosen by the sender; the same id counts once." }),
+    recipient: Name,
+    attributes: Attributes,
+    stimulus: Name,
+    reached: Type.Union([Name, Type.Null()], { description: "Furthest funnel step reached, null = none." }),
+    valueMinor: Type.Optional(Type.Number({ minimum: 0 })),
+    at: Type.String({ maxLength: 40, description: "RFC 3339 time with zone." }),
+    consent: Type.Optional(Consents),
+  },
+  closed,
+);
+export type Outcome = Static<typeof OutcomeSchema>;
+export const OutcomesRequest = Type.Object({ outcomes: Type.Array(OutcomeSchema, { minItems: 1, maxItems: GATEWAY_LIMITS.outcomesMax }), purpose: Type.Optional(Name) }, closed);
+export const OutcomesResponse = Type.Object({ accepted: Type.Integer(), doubled: Type.Integer(), withoutConsent: Type.Integer() });
+
+export const ErrorResponse = Type.Object({ error: Type.Object({ code: Type.String(), message: Type.String(), details: Type.Object({}, { additionalProperties: true }) }) });
+
+const RateSchema = Type.Object({ stimulus: Type.String(), step: Type.String(), mean: Type.Number(), low: Type.Number(), high: Type.Number(), ess: Type.Number(), label: Type.String() });
+export const PersonasResponse = Type.Object({
+  ...Release,
+  personas: Type.Array(Type.Object({ id: Type.String(), name: Type.String(), share: Type.Number(), lineage: Type.Object({ event: Type.String(), parents: Type.Array(Type.String()), atVersion: Type.Integer() }), rates: Type.Array(RateSchema) })),
+});
+export const ModelResponse = Type.Object({
+  ...Release, steps: Type.Array(Type.String()), currency: Type.String(), stimuli: Type.Array(Type.Object({ id: Type.String(), name: Type.String(), contact: Type.Boolean(), channel: Type.String() })),
+  attributes: Type.Array(Type.Object({ name: Type.String(), kind: Type.String(), unit: Type.String(), levels: Type.Array(Type.String()) })), campaigns: Type.Array(Type.String()), consentPurpose: Type.Union([Type.String(), Type.Null()]),
+});

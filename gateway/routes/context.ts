@@ -1,0 +1,28 @@
+import type { FastifyInstance } from "fastify";
+import type { RawServerDefault, FastifyBaseLogger } from "fastify";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type { Store } from "@populace/io";
+import { PopulaceError } from "@populace/domain";
+import type { Decider, DecisionPolicy } from "../core/prioritize.ts";
+import type { Releases } from "../core/release.ts";
+import type { GatewayMetrics } from "../shell/metrics.ts";
+
+export type GatewayApp = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
+
+/** What every route is given. */
+export interface RouteContext {
+  readonly releases: Releases;
+  readonly policy: DecisionPolicy;
+  readonly store: Store | null;
+  readonly metrics: GatewayMetrics;
+  /** Epoch milliseconds, for consent. */
+  readonly nowMs: () => number;
+}
+
+/** The release being served; throws `UNAVAILABLE` before the first one. */
+export function served(context: RouteContext): Decider {
+  const current = context.releases.current;
+  if (current === null) throw new PopulaceError("UNAVAILABLE", "no release is served yet; fit a model and try again", {});
+  return current;
+}

@@ -1,0 +1,34 @@
+import { getResponseRate } from "@populace/domain";
+import { consolePage } from "../core/console.ts";
+import { ErrorResponse, ModelResponse, PersonasResponse } from "../core/schemas.ts";
+import { served } from "./context.ts";
+import type { GatewayApp, RouteContext } from "./context.ts";
+
+/** GET /v1/personas, /v1/model and the console's page. */
+export function modelRoutes(app: GatewayApp, context: RouteContext): void {
+  app.get("/v1/personas", { schema: { summary: "Personas with their response rates", response: { 200: PersonasResponse, "5xx": ErrorResponse } } }, () => {
+    const { table } = served(context);
+    return {
+      release: table.release, model: table.model, version: table.version, evidence: table.evidence,
+      personas: table.mixture.personas.map((persona, p) => ({
+        id: persona.id as string, name: persona.name, share: persona.share, lineage: { ...persona.lineage, parents: [...persona.lineage.parents] },
+        rates: table.stimuli.flatMap((stimulus, s) => table.steps.map((step, index) => {
+          const { mean, low, high, ess, label } = getResponseRate(table, p, s, index);
+          return { stimulus: stimulus.id, step, mean, low, high, ess, label };
+        })),
+      })),
+    };
+  });
+
+  app.get("/v1/model", { schema: { summary: "The release being served", response: { 200: ModelResponse, "5xx": ErrorResponse } } }, () => {
+    const { table } = served(context);
+    return {
+      release: table.release, model: table.model, version: table.version, evidence: table.evidence, steps: [...table.steps], currency: table.currency,
+      stimuli: table.stimuli.map(({ id, name, contact, channel }) => ({ id, name, contact, channel })),
+      attributes: table.mixture.codings.map(({ name, kind, unit, levels }) => ({ name, kind, unit, levels: [...levels] })),
+      campaigns: context.policy.campaigns.map((campaign) => campaign.id), consentPurpose: context.policy.requireConsent ? context.policy.purpose : null,
+    };
+  });
+
+  app.get("/", { schema: { hide: true } }, (_request, reply) => reply.type("text/html; charset=utf-8").send(consolePage(context.releases.current?.table ?? null)));
+}
