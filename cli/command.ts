@@ -86,6 +86,7 @@ const commandLine = (args: readonly string[]): string =>
 function asPopulaceError(error: unknown, aborted: boolean): PopulaceError {
   if (error instanceof PopulaceError) return error;
   if (aborted || (error instanceof Error && error.name === "AbortError")) return new PopulaceError("INTERRUPTED", "interrupted; what was committed stays");
+  if (error instanceof CommanderError && error.code === "commander.help") return new PopulaceError("BAD_USAGE", "a command is missing; --help lists what there is");
   if (error instanceof CommanderError) return new PopulaceError("BAD_USAGE", error.message.replace(/^error: /, ""));
   const system = error as NodeJS.ErrnoException;
   if (system?.code === "ENOENT" || system?.code === "EISDIR" || system?.code === "ENOTDIR") {
@@ -99,7 +100,7 @@ function asPopulaceError(error: unknown, aborted: boolean): PopulaceError {
 }
 
 /** Prints the failure where it belongs and returns the exit code of the process. */
-export function reportFailure(error: unknown, args: readonly string[], streams: Streams, aborted: boolean): number {
+export function reportFailure(error: unknown, args: readonly string[], commands: readonly string[], streams: Streams, aborted: boolean): number {
   if (error instanceof CommanderError && error.exitCode === 0) return 0;
   const failure = asPopulaceError(error, aborted);
   const exit = ERROR_TABLE[failure.code].exit;
@@ -108,7 +109,7 @@ export function reportFailure(error: unknown, args: readonly string[], streams: 
   } else {
     streams.err(`${paint("red", "error")}: ${failure.message.split("\n").map(plain).join("\n")}\n`);
     if (failure.code === "INTERRUPTED") streams.err(`resume with the same command: ${commandLine(args)}\n`);
-    if (failure.code === "BAD_USAGE") streams.err(`try: populace ${args.find((word) => /^[a-z]/.test(word)) ?? ""} --help\n`.replace("  ", " "));
+    if (failure.code === "BAD_USAGE") streams.err(`try: populace ${args.filter((word) => commands.includes(word)).join(" ")} --help\n`.replace("  ", " "));
     if (failure.code === "INTERNAL") streams.err("this is a fault of the program; POPULACE_DEBUG=1 shows where it happened\n");
   }
   if (process.env["POPULACE_DEBUG"] === "1") streams.err(`${(failure.cause instanceof Error ? failure.cause : error instanceof Error ? error : failure).stack ?? ""}\n`);

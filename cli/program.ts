@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { PopulaceError, closestName } from "@populace/domain";
 import { addCommand, reportFailure, STANDARD_STREAMS } from "./command.ts";
 import type { CommandDefinition, Streams } from "./command.ts";
 import { COMMANDS, SIGNAL_COMMANDS, RUN_COMMANDS } from "./commands/table.ts";
@@ -28,6 +29,7 @@ export async function runPopulace(args: readonly string[], signal: AbortSignal, 
   const runs = program.command("runs").summary("list the runs of the store, show one").description("Runs that were committed to the store.");
   for (const definition of RUN_COMMANDS) define(runs, definition);
   try {
+    refuseUnknownOptions(program, args);
     if (args.length === 0) {
       program.outputHelp();
       return 0;
@@ -35,6 +37,26 @@ export async function runPopulace(args: readonly string[], signal: AbortSignal, 
     await program.parseAsync([...args], { from: "user" });
     return 0;
   } catch (error) {
-    return reportFailure(error, args, streams, signal.aborted);
+    return reportFailure(error, args, [...program.commands, ...signals.commands, ...runs.commands].map((command) => command.name()), streams, signal.aborted);
+  }
+}
+
+/**
+ * Refuses a misspelled option with what was probably meant. Commander would name a missing mandatory option first, which hides
+ * the misspelling that caused it.
+ */
+function refuseUnknownOptions(program: Command, args: readonly string[]): void {
+  let command = program;
+  for (const word of args) {
+    if (word === "--") return;
+    if (!word.startsWith("--")) {
+      command = command.commands.find((child) => child.name() === word) ?? command;
+      continue;
+    }
+    const name = word.split("=")[0];
+    const known = [...command.options.map((option) => option.long ?? ""), "--help"];
+    if (command.commands.length > 0 || known.includes(name)) continue;
+    const near = closestName(name, known);
+    throw new PopulaceError("BAD_USAGE", `unknown option '${name}'${near === null ? "" : `; did you mean ${near}?`}`, { option: name, suggestion: near });
   }
 }

@@ -33,13 +33,16 @@ export const optimizeCommand: CommandDefinition<OptimizeOptions> = {
     const stated = readStudy(options.study ?? {}, model);
     const study = { ...stated, seed: context.seed ?? stated.seed };
     const bar = context.progress("optimizing", "rounds");
-    const runner = embeddedRunner({ storeDir: options.store });
+    const runner = embeddedRunner({ storeDir: options.store, onNote: (note) => context.say(paint("dim", note)) });
     const result = await optimize(model, study, runner, {
       ...(options.step === undefined ? {} : { step: options.step }), ...(options.batch === undefined ? {} : { batch: options.batch }),
       ...(options.rounds === undefined ? {} : { roundsMax: options.rounds }),
       ...(options.workers === undefined ? {} : { execution: { workers: options.workers } }),
       signal: context.signal, onProgress: ({ round, rounds }) => bar.update(round, rounds),
-    }).finally(() => bar.stop());
+    }).finally(async () => {
+      bar.stop();
+      await runner.close();
+    });
     const names = personaNames(model);
     const minor = model.schema.value?.minorUnits ?? 100;
     const currency = model.schema.value?.currency ?? "";

@@ -50,14 +50,17 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
     };
     const plan = compilePlan(model, study);
     const bar = context.progress("simulating", "exposures");
-    const runPlan = embeddedRunner({ storeDir: options.store });
-    const outcome = await runPlan(plan, {
+    const runner = embeddedRunner({ storeDir: options.store, onNote: (note) => context.say(paint("dim", note)) });
+    const outcome = await runner(plan, {
       ...(options.workers === undefined ? {} : { workers: options.workers }), ...(options.shards === undefined ? {} : { shards: options.shards }),
       ...(options.population === undefined ? {} : { population: options.population }), ...(options.backend === undefined ? {} : { backend: options.backend }),
     }, {
       signal: context.signal, fresh: options.fresh === true,
       onProgress: ({ exposures, exposuresTotal }) => bar.update(exposures, exposuresTotal),
-    }).finally(() => bar.stop());
+    }).finally(async () => {
+      bar.stop();
+      await runner.close();
+    });
     const rates = summarizeRun(model, study, plan, outcome);
     const outDir = options.out ?? join(options.store, "runs", outcome.runId);
     const manifest = writeRun(outDir, { model, study, plan, outcome, rows: rates }, VERSION);

@@ -4,9 +4,7 @@ import { count, duration } from "../output.ts";
 import { profileOf } from "./profile.ts";
 import type { ReportData, ReportRate, ReportShock } from "./report.ts";
 import { tornadoOf } from "./tornado.ts";
-
-export const OBSERVATIONAL = "The stimuli were not assigned at random: differences between them are observational, and may be differences between the people who met them.";
-export const PRIOR_ONLY = "No data yet: every rate rests on the author's intervals alone (prior only).";
+import { OBSERVATIONAL, PRIOR_ONLY } from "./wording.ts";
 
 /** Sentences a reader of anything made from this model must not miss. */
 export const warningsOf = (model: Model): readonly string[] =>

@@ -1,0 +1,140 @@
+import { randomUUID } from "node:crypto";
+import { availableParallelism } from "node:os";
+import { startNode, type RunningNode } from "@populace/agent-runtime";
+import { EXPOSURES_PER_SECOND_ASSUMED, MEMORY_SHARE, admit, runReader, runSize, startCoordinator, type Coordinator, type RunReader, type RunSummary } from "@populace/coordinator";
+import { PopulaceError } from "@populace/domain";
+import { SILENT, claimProcess, openEmbeddedPorts, type EmbeddedPorts, type Logger } from "@populace/io";
+import { blocksOf, type ExecutionPlan, type Plan } from "@populace/protocol";
+import type { RunPlan } from "@populace/studies";
+
+/** Tenant of a store that one person uses alone. */
+export const LOCAL_TENANT = "local";
+/** Longest run that is begun without force, by estimate. */
+const RUN_SECONDS_MAX = 2 * 3600;
+/** Runs shorter than this say little about a machine's speed. */
+const SPEED_SAMPLE_SECONDS = 0.5;
+
+export interface EmbeddedOptions {
+  /** Folder of the store, made if missing: runs are committed there, read back and resumed from there. */
+  readonly storeDir: string;
+  /** Worker threads of runs that name no number; default: the machine's cores. */
+  readonly workers?: number;
+  readonly shards?: number;
+  readonly population?: "stored" | "procedural";
+  /** Begin runs whose estimated time is beyond the bound. */
+  readonly force?: boolean;
+  /** Sentences for a person: a choice that was made for them. */
+  readonly onNote?: (note: string) => void;
+  readonly logger?: Logger;
+  readonly tenant?: string;
+}
+
+/** A RunPlan with the cluster of one process behind it. The cluster starts with the first run; `close` ends it, after that runs are refused. */
+export interface EmbeddedRunner extends RunPlan {
+  /** Starts the cluster if need be. STORE_IN_USE when another process leads in this store. */
+  coordinator(): Promise<Coordinator>;
+  ports(): Promise<EmbeddedPorts>;
+  /** Pauses what runs, stops the workers, closes the store. */
+  close(): Promise<void>;
+}
+
+interface Cluster {
+  readonly ports: EmbeddedPorts;
+  readonly coordinator: Coordinator;
+  readonly release: () => Promise<void>;
+}
+
+/**
+ * Runs plans in this process by the protocol of the cluster: a coordinator and a node over embedded ports, which meet only in bus,
+ * log, registry and blobs. A run that is committed already is read back; one that was interrupted goes on from its last checkpoint.
+ */
+export function embeddedRunner(options: EmbeddedOptions): EmbeddedRunner {
+  const tenant = options.tenant ?? LOCAL_TENANT;
+  const logger = options.logger ?? SILENT;
+  let cluster: Promise<Cluster> | null = null;
+  let node: { readonly workers: number; readonly service: RunningNode } | null = null;
+  let runsUnderWay = 0;
+  let nodeChange: Promise<void> = Promise.resolve();
+  let closed = false;
+
+  const run: RunPlan = async (plan, execution, runOptions = {}) => {
+    const { coordinator, ports } = await start();
+    const workers = Math.max(1, Math.floor(execution.workers ?? options.workers ?? availableParallelism()));
+    const admitted = admitHere(coordinator, plan, { ...execution, workers });
+    runsUnderWay += 1;
+    try {
+      await (nodeChange = nodeChange.then(() => ensureNode(ports, workers)));
+      return await coordinator.submit(plan, admitted, runOptions);
+    } finally {
+      runsUnderWay -= 1;
+    }
+  };
+
+  return Object.assign(run, {
+    coordinator: async () => (await start()).coordinator,
+    ports: async () => (await start()).ports,
+    async close() {
+      closed = true;
+      const started = await cluster?.catch(() => null);
+      if (!started) return;
+      await started.coordinator.close();
+      await nodeChange.catch(() => {});
+      await node?.service.stop();
+      await started.release();
+      await started.ports.close();
+    },
+  });
+
+  function start(): Promise<Cluster> {
+    if (closed) throw new PopulaceError("INTERRUPTED", "the runner is closed; open another one", {});
+    cluster ??= (async () => {
+      const ports = openEmbeddedPorts(options.storeDir, logger);
+      try {
+        const release = await claimProcess(ports.store, `coordinator ${tenant}`, `the store ${options.storeDir}`);
+        // The claim proves that no other coordinator lives, so the lease of a dead one is not waited for.
+        const coordinator = await startCoordinator({ ports, tenant, logger, alone: true });
+        return { ports, coordinator, release };
+      } catch (error) {
+        await ports.close();
+        cluster = null;
+        throw error;
+      }
+    })();
+    return cluster;
+  }
+
+  async function ensureNode(ports: EmbeddedPorts, workers: number): Promise<void> {
+    // Another number of workers is another node: the old one leaves first, unless a run still needs it.
+    if (node !== null && (node.workers === workers || runsUnderWay > 1)) return;
+    await node?.service.stop();
+    node = { workers, service: startNode({ ports, tenant, workers, logger, incarnation: randomUUID() }) };
+  }
+
+  function admitHere(coordinator: Coordinator, plan: Plan, execution: Partial<ExecutionPlan> & { readonly workers: number }): Partial<ExecutionPlan> {
+    const shards = execution.shards ?? options.shards;
+    const size = runSize(plan, Math.min(shards ?? execution.workers * 4, blocksOf(plan).length));
+    const machine = {
+      memoryBytes: Math.floor(process.availableMemory() * MEMORY_SHARE),
+      exposuresPerSecond: execution.workers * speedPerWorker(coordinator.runs()),
+      secondsMax: RUN_SECONDS_MAX,
+    };
+    const admission = admit(size, machine, execution.population ?? options.population, options.force ?? false);
+    if (admission.note !== "") options.onNote?.(admission.note);
+    return { ...execution, ...(shards === undefined ? {} : { shards }), population: admission.population };
+  }
+}
+
+/** Reads the runs of a store without leading in it; safe while another process works there. */
+export function openRuns(storeDir: string, tenant: string = LOCAL_TENANT): RunReader & { close(): Promise<void> } {
+  const ports = openEmbeddedPorts(storeDir);
+  return { ...runReader(ports, tenant), close: () => ports.close() };
+}
+
+/** Exposures a second and worker as the newest finished runs of this store had them; an assumption before the first. */
+function speedPerWorker(runs: readonly RunSummary[]): number {
+  const measured = runs
+    .filter((row) => row.state === "done" && row.execution !== null && row.seconds >= SPEED_SAMPLE_SECONDS)
+    .slice(-5)
+    .map((row) => row.exposures / row.seconds / row.execution!.workers);
+  return measured.length === 0 ? EXPOSURES_PER_SECOND_ASSUMED : Math.max(...measured);
+}
