@@ -223,7 +223,7 @@ function fold(
   cell: (() => number) | null,
 ): FoldedStep {
   let personas = 1;
-  for (const term of response.terms) if (term.kind === "persona") personas = Math.max(personas, term.persona + 1);
+  for (const term of response.terms) if (term.kind === "persona" || term.kind === "persona-stimulus") personas = Math.max(personas, term.persona + 1);
   const slotWeight = new Float64Array(codings.length);
   const levelTable = codings.map((coding) => new Float64Array(coding.kind === "categorical" ? coding.levels.length : 0));
   const personaBias = new Float64Array(personas);
