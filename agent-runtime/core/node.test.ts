@@ -1,0 +1,175 @@
+import { samplePlan } from "@populace/kernels/sample-plan";
+import type { Commit, Plan, RunRecord, Shard, TickOpen } from "@populace/protocol";
+import { describe, expect, it } from "vitest";
+import { climateAt, noCommits, afterCommit } from "./checkpoint.ts";
+import { freshNode, type NodeEffect, type NodeEvent, type NodeState, stepNode } from "./node.ts";
+
+const RUN = "aa", ME = "me";
+const SHARDS: readonly Shard[] = [{ index: 0, first: 0, count: 1 }, { index: 1, first: 1, count: 1 }];
+const plan: Plan = samplePlan(1, { agents: [10, 10], ticks: 9 });
+const coupled: Plan = samplePlan(1, { agents: [10, 10], ticks: 9, influence: true });
+
+const open = (tick: number, more: Partial<TickOpen> = {}): TickOpen => ({
+  run: RUN, attempt: 1, term: 1, view: 1, tick, span: 1, prevRoot: tick === 0 ? RUN : `root-${tick - 1}`, inputHash: "", checkpoint: false, ...more,
+});
+const record = (more: Partial<RunRecord> = {}): RunRecord => ({
+  run: RUN, attempt: 1, view: 1, state: "running", shards: SHARDS, owners: [ME, ME], reason: "",
+  spec: { kernelSpec: "expose-1", arithmeticProfile: "nest8-1", planHash: "", seed: [0, 0], agents: 20, ticks: 9 },
+  execution: { shards: 2, workers: 1, backend: "reference", population: "stored", spanTicks: 1, checkpointTicks: 0 }, ...more,
+});
+const commit = (tick: number, more: Partial<Commit> = {}): Commit => ({
+  run: RUN, attempt: 1, term: 1, tick, prevRoot: tick === 0 ? RUN : `root-${tick - 1}`, inputHash: "", root: `root-${tick}`, sumsHash: "", checkpoint: [],
+  sections: new Float64Array(2 * 2 * 2), ...more,
+});
+
+/** A node and the commits of its log; performs effects by answering them as a faultless shell would. */
+class Rig {
+  state: NodeState = freshNode(ME);
+  readonly effects: NodeEffect[] = [];
+  log: Commit[] = [];
+  record = record();
+  readonly plan: Plan;
+
+  constructor(runPlan: Plan = plan) {
+    this.plan = runPlan;
+  }
+
+  /** The kinds of effects that the event led to, in order. */
+  send(event: NodeEvent, fail?: NodeEffect["kind"]): string[] {
+    const kinds: string[] = [], events = [event];
+    for (let next = events.shift(); next !== undefined; next = events.shift()) {
+      const step = stepNode(this.state, next);
+      this.state = step.state;
+      for (const effect of step.effects) {
+        kinds.push(effect.kind);
+        this.effects.push(effect);
+        if (effect.kind === fail) events.push({ kind: "failed", run: RUN });
+        else if (effect.kind === "load") events.push({ kind: "loaded", open: effect.open, record: this.record, plan: this.plan });
+        else if (effect.kind === "readCommits") events.push({ kind: "commits", run: RUN, commits: this.log.filter((entry) => entry.tick > effect.after) });
+        else if (effect.kind === "restore") events.push({ kind: "restored", run: RUN, shards: effect.shards, tick: effect.tick });
+        else if (effect.kind === "compute") events.push({ kind: "filled", run: RUN });
+      }
+    }
+    return kinds;
+  }
+
+  tick(tick: number, more: Partial<TickOpen> = {}): string[] {
+    return this.send({ kind: "tickOpen", open: open(tick, more) });
+  }
+
+  last<K extends NodeEffect["kind"]>(kind: K): Extract<NodeEffect, { kind: K }> {
+    return this.effects.findLast((effect): effect is Extract<NodeEffect, { kind: K }> => effect.kind === kind)!;
+  }
+}
+
+describe("node core", () => {
+  it("loads a run it does not know, makes its shards, computes; then only reads commits and computes", () => {
+    const rig = new Rig();
+    expect(rig.tick(0)).toEqual(["load", "restore", "compute"]);
+    rig.log.push(commit(0));
+    expect(rig.tick(1)).toEqual(["readCommits", "compute"]);
+    expect(rig.last("compute").shards).toEqual(SHARDS);
+  });
+
+  it("waits for the commit before the tick, and ignores a tick that is committed", () => {
+    const rig = new Rig();
+    rig.tick(0);
+    expect(rig.tick(1)).toEqual(["readCommits"]);
+    rig.log.push(commit(0), commit(1));
+    expect(rig.tick(1)).toEqual(["readCommits"]);
+    expect(rig.tick(2)).toEqual(["restore", "compute"]);
+  });
+
+  it("refills its slots when a TickOpen is repeated and computes again when its span changed", () => {
+    const rig = new Rig();
+    rig.tick(0);
+    expect(rig.tick(0)).toEqual(["refill"]);
+    expect(rig.tick(0, { span: 2 })).toEqual(["restore", "compute"]);
+  });
+
+  it("refuses a lower term than the highest it has seen, in any run", () => {
+    const rig = new Rig();
+    rig.tick(0, { term: 5 });
+    expect(rig.tick(0, { run: "bb", term: 4 })).toEqual(["refuse"]);
+    expect(rig.last("refuse").code).toBe("STALE_TERM");
+    expect(rig.state.term).toBe(5);
+  });
+
+  it("refuses a TickOpen that builds on another root", () => {
+    const rig = new Rig();
+    rig.tick(0);
+    rig.log.push(commit(0));
+    expect(rig.tick(1, { prevRoot: "other" })).toEqual(["readCommits", "refuse"]);
+    expect(rig.last("refuse").code).toBe("STALE_ROOT");
+    expect(rig.tick(1)).toEqual(["compute"]);
+  });
+
+  it("forgets everything and reads anew when the commits do not chain", () => {
+    const rig = new Rig();
+    rig.tick(0);
+    rig.log.push(commit(0, { prevRoot: "other" }));
+    expect(rig.tick(1)).toEqual(["readCommits", "drop"]);
+    rig.log = [commit(0)];
+    expect(rig.tick(1)).toEqual(["load", "readCommits", "restore", "compute"]);
+  });
+
+  it("restores from the newest checkpoint and replays only the ticks after it", () => {
+    const rig = new Rig();
+    rig.log.push(commit(0), commit(1, { checkpoint: ["s0", "s1"] }), commit(2), commit(3));
+    expect(rig.tick(4)).toEqual(["load", "readCommits", "restore", "compute"]);
+    const effect = rig.last("restore");
+    expect(effect.checkpoint).toEqual({ tick: 1, states: ["s0", "s1"] });
+    expect(effect.climates.length).toBe(2);
+  });
+
+  it("takes shards over and gives shards away when the view changes", () => {
+    const rig = new Rig();
+    rig.record = record({ owners: [ME, "other"] });
+    rig.tick(0);
+    expect(rig.last("compute").shards).toEqual([SHARDS[0]]);
+    rig.log.push(commit(0));
+    rig.record = record({ view: 2, owners: ["other", ME] });
+    expect(rig.tick(1, { view: 2 })).toEqual(["load", "release", "readCommits", "restore", "compute"]);
+    expect(rig.last("release").shards).toEqual([SHARDS[0]]);
+    expect(rig.last("restore").shards).toEqual([SHARDS[1]]);
+    expect(rig.last("compute").shards).toEqual([SHARDS[1]]);
+  });
+
+  it("waits while the record is older than the TickOpen, and idles without shards", () => {
+    const rig = new Rig();
+    expect(rig.tick(0, { view: 2 })).toEqual(["load"]);
+    rig.record = record({ view: 2, owners: ["a", "b"] });
+    expect(rig.tick(0, { view: 2 })).toEqual(["load"]);
+    expect(rig.tick(0, { view: 2 })).toEqual([]);
+  });
+
+  it("drops the old attempt's state when a new attempt opens, and ignores the old attempt's TickOpens", () => {
+    const rig = new Rig();
+    rig.tick(0);
+    rig.record = record({ attempt: 2 });
+    expect(rig.tick(0, { attempt: 2 })).toEqual(["load", "drop", "restore", "compute"]);
+    expect(rig.tick(0)).toEqual([]);
+  });
+
+  it("drops a run that is stopped or failed and can begin again", () => {
+    const rig = new Rig();
+    rig.tick(0);
+    expect(rig.send({ kind: "stop", stop: { run: RUN, attempt: 1, reason: "" } })).toEqual(["drop"]);
+    expect(rig.state.runs.size).toBe(0);
+    expect(rig.send({ kind: "tickOpen", open: open(0) }, "compute")).toEqual(["load", "restore", "compute", "drop"]);
+    expect(rig.tick(0)).toEqual(["load", "restore", "compute"]);
+  });
+
+  it("refuses a span under influence, and gives each tick the climate its commits make", () => {
+    const rig = new Rig(coupled);
+    expect(rig.tick(0, { span: 2 })).toEqual(["load", "refuse"]);
+    expect(rig.tick(0)).toEqual(["restore", "compute"]);
+    const sections = Float64Array.from({ length: 8 }, (_, i) => (i % 2 === 0 ? 9 : 0));
+    rig.log.push(commit(0, { sections }), commit(1, { sections: new Float64Array(8) }));
+    rig.tick(2);
+    expect(rig.last("restore").climates.length).toBe(2);
+    const view = [commit(0, { sections }), commit(1, { sections: new Float64Array(8) })].reduce((seen, next) => afterCommit(coupled, seen, next)!, noCommits(coupled, RUN));
+    expect(rig.last("compute").climate).toEqual(climateAt(coupled, view, 2));
+    expect(rig.last("restore").climates[1].warmth.some((value) => value > 0)).toBe(true);
+  });
+});
