@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { onTestFinished } from "vitest";
+import { afterAll, beforeAll, onTestFinished } from "vitest";
 import { readTree } from "../../tools/rules/rule.ts";
 import { ROOMS } from "../../tools/rooms.ts";
 import { ROOT } from "./data.ts";
@@ -74,6 +74,21 @@ export function temporaryFolder(): string {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), "populace-")));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
+}
+
+/** A new empty folder outside the checkout for all tests of a file, removed after the last; call the answer inside the tests. */
+export function sharedTemporaryFolder(): () => string {
+  let folder: string | null = null;
+  beforeAll(() => {
+    folder = realpathSync(mkdtempSync(join(tmpdir(), "populace-")));
+  });
+  afterAll(() => {
+    if (folder !== null) rmSync(folder, { recursive: true, force: true });
+  });
+  return () => {
+    if (folder === null) throw new Error("the folder exists only while the tests run");
+    return folder;
+  };
 }
 
 /**
