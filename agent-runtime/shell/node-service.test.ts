@@ -260,6 +260,25 @@ describe("a node", () => {
     expect(drive.failures[0].code).toBe("DIVERGENCE");
   });
 
+  it("checks what it replays against the slots and reports a block that comes out otherwise", async () => {
+    const drive = new Drive(planOf({ ticks: 3, agents: [200] }), {
+      workers: 1, shards: 1,
+      async before(tick, { ports, run, node }) {
+        if (tick !== 2) return;
+        await node.stop();
+        const subject = outSubject(TENANT, run, 1, 1, 0);
+        const out = SHARD_OUT.decode((await ports.log.last(subject))!.bytes);
+        out.hashes[5] ^= 1;
+        await ports.log.purge(subject, Number.MAX_SAFE_INTEGER);
+        await ports.log.fill(subject, SHARD_OUT.encode(out));
+        drive.view++;
+        await drive.join("node-b");
+      },
+    });
+    await drive.join("node-a");
+    await expect(drive.drive()).rejects.toThrow(/DIVERGENCE.*replayed to tick 1/);
+  });
+
   it("acts on no TickOpen of a stale term or of another root", async () => {
     const drive = new Drive(planOf({ ticks: 1 }), { workers: 1, shards: 1 });
     await drive.join("node-a");

@@ -55,6 +55,7 @@ export function startNode(options: NodeOptions): RunningNode {
   const pool = startWorkers(options.workers);
   const runs = new Map<string, RunShell>();
   const mailboxes = new Map<string, Mailbox>();
+  const inFlight = new Set<Promise<void>>();
   const backends = BACKEND_NAMES.filter((name) => { try { backendOf(name); return true; } catch { return false; } });
   let state: NodeState = freshNode(incarnation);
   let stopped = false;
@@ -76,7 +77,9 @@ export function startNode(options: NodeOptions): RunningNode {
     mailboxes.set(run, mailbox);
     if (event.kind === "stop") mailbox.stop = event;
     else mailbox.next = event;
-    if (!mailbox.busy) void work(run, mailbox);
+    if (mailbox.busy) return;
+    const working = work(run, mailbox).finally(() => { inFlight.delete(working); });
+    inFlight.add(working);
   }
 
   async function work(run: string, mailbox: Mailbox): Promise<void> {
@@ -157,18 +160,39 @@ export function startNode(options: NodeOptions): RunningNode {
     return { kind: "commits", run, commits: entries.map((entry) => COMMIT.decode(entry.bytes)) };
   }
 
-  /** The states of a checkpoint are named by their hash, so the blob store's own check is the check of the state. */
+  /**
+   * The states of a checkpoint are named by their hash, so the blob store's own check is the check of the state; what was
+   * replayed on top of it is checked against the slot that covers the last replayed tick, where it is not purged yet.
+   */
   async function restore(effect: Extract<NodeEffect, { kind: "restore" }>): Promise<NodeEvent> {
     const shell = shellOf(effect.run);
     const { checkpoint, climates, shards } = effect;
     const list = shards.flatMap((shard) => Array.from({ length: shard.count }, (_, i) => shard.first + i));
     const known = list.filter((block) => !shell.workerOf.has(block));
     for (const [block, worker] of spreadBlocks(shell.blocks, known, pool.size)) shell.workerOf.set(block, worker);
+    const replayed = new Map<number, Uint8Array>();
     await onWorkers(list, shell, async (worker, blocks) => {
       const states = await Promise.all(blocks.map(async (block) => ({ block, state: checkpoint.tick < 0 ? null : await stateBlob(effect.run, block, checkpoint.states[block]) })));
-      await pool.ask(worker, { kind: "hold", key: shell.key, blocks: states, replayFrom: checkpoint.tick + 1, climates });
+      const answer = await pool.ask(worker, { kind: "hold", key: shell.key, blocks: states, replayFrom: checkpoint.tick + 1, climates });
+      if (answer.kind === "held") for (const { block, hashes } of answer.hashes) replayed.set(block, hashes);
     });
+    for (const shard of shards) await checkReplay(effect.run, shell, shard, effect.tick - 1, replayed);
     return { kind: "restored", run: effect.run, shards, tick: effect.tick };
+  }
+
+  async function checkReplay(run: string, shell: RunShell, shard: Shard, tick: number, replayed: ReadonlyMap<number, Uint8Array>): Promise<void> {
+    if (replayed.size === 0) return;
+    const entries = await ports.log.read(outSubject(tenant, run, shell.attempt, "*", shard.index));
+    for (const entry of entries.toReversed()) {
+      const out = await shardOutOf(run, entry.bytes);
+      if (out.tick > tick || out.tick + out.span <= tick || out.hashes.length !== out.span * shard.count * 64) continue;
+      for (let i = 0; i < shard.count; i++) {
+        const at = ((tick - out.tick) * shard.count + i) * 64;
+        if (Buffer.compare(out.hashes.subarray(at, at + 32), replayed.get(shard.first + i)!) === 0) continue;
+        throw new PopulaceError("DIVERGENCE", `run ${run}: block ${shard.first + i}, replayed to tick ${tick} on ${incarnation}, differs from what ${out.incarnation} computed`, { block: shard.first + i, tick });
+      }
+      return;
+    }
   }
 
   async function stateBlob(run: string, block: number, hash: string): Promise<Uint8Array> {
@@ -218,12 +242,7 @@ export function startNode(options: NodeOptions): RunningNode {
 
   /** A slot filled before, by whomever: equal hashes mean the work is done; different ones are a divergence. */
   async function compareWithStored(open: TickOpen, shard: number, bytes: Uint8Array, stored: Uint8Array): Promise<void> {
-    let theirs: ShardOut;
-    if (schemaOf(stored) === SLOT_REFERENCE.schema) {
-      const blob = await ports.blobs.get(SLOT_REFERENCE.decode(stored).blob);
-      if (blob === null) throw new PopulaceError("NOT_FOUND", `run ${open.run}: the output of shard ${shard} at tick ${open.tick} is not in the blob store`, {});
-      theirs = SHARD_OUT.decode(blob);
-    } else theirs = SHARD_OUT.decode(stored);
+    const theirs = await shardOutOf(open.run, stored);
     const ours = SHARD_OUT.decode(bytes);
     // A leader may have opened another span over the same tick; the ticks both cover must agree.
     const common = Math.min(ours.hashes.length, theirs.hashes.length);
@@ -234,6 +253,15 @@ export function startNode(options: NodeOptions): RunningNode {
         { shard, tick: open.tick },
       );
     }
+  }
+
+  /** The output a slot holds, itself or by reference. */
+  async function shardOutOf(run: string, body: Uint8Array): Promise<ShardOut> {
+    if (schemaOf(body) !== SLOT_REFERENCE.schema) return SHARD_OUT.decode(body);
+    const { blob } = SLOT_REFERENCE.decode(body);
+    const bytes = await ports.blobs.get(blob);
+    if (bytes === null) throw new PopulaceError("NOT_FOUND", `run ${run}: the output ${blob} that a slot refers to is not in the blob store`, { run, blob });
+    return SHARD_OUT.decode(bytes);
   }
 
   function release(run: string, shards: readonly Shard[]): null {
@@ -314,6 +342,8 @@ export function startNode(options: NodeOptions): RunningNode {
       for (const run of [...runs.keys()]) drop(run);
       beat("leaving");
       await pool.close();
+      // What was being written when the stop came is written, so that the caller may close the ports.
+      await Promise.allSettled(inFlight);
     },
   };
 }

@@ -55,7 +55,8 @@ export interface CloseRun {
 export type ToWorker = OpenRun | HoldBlocks | ReleaseBlocks | ComputeSpan | CloseRun;
 
 export type FromWorker =
-  | { readonly kind: "held"; readonly ticket: number }
+  /** State hash of each block after the replay; of no use and empty when nothing was replayed. */
+  | { readonly kind: "held"; readonly ticket: number; readonly hashes: readonly BlockHashes[] }
   /** A block's state after the span, sent as soon as it is there, before `computed`. */
   | { readonly kind: "state"; readonly ticket: number; readonly block: number; readonly state: Uint8Array }
   | { readonly kind: "computed"; readonly ticket: number; readonly parts: readonly ShardPart[]; readonly hashes: readonly BlockHashes[] }

@@ -63,6 +63,7 @@ function runOf(key: string): WorkerRun {
 
 function hold({ key, ticket, blocks, replayFrom, climates }: HoldBlocks): void {
   const run = runOf(key);
+  const hashes: BlockHashes[] = [];
   for (const { block, state } of blocks) {
     stopIfAsked(run);
     const held = run.session.createBlock(run.blocks[block], run.population, state ?? undefined);
@@ -70,9 +71,10 @@ function hold({ key, ticket, blocks, replayFrom, climates }: HoldBlocks): void {
       stopIfAsked(run);
       step(run, held, replayFrom + i, climate);
     });
+    if (climates.length > 0) hashes.push({ block, hashes: sha256(held.state) });
     run.held.set(block, held);
   }
-  send({ kind: "held", ticket });
+  send({ kind: "held", ticket, hashes });
 }
 
 /** Block by block, all ticks of the span at once: a block's state then stays in the cache. */
