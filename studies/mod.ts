@@ -22,3 +22,5 @@ export * from "./learn.ts";
 export * from "./cell-rates.ts";
 export * from "./prior.ts";
 export * from "./score-table.ts";
+export * from "./cluster.ts";
+export * from "./cluster-points.ts";

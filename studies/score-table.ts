@@ -12,14 +12,15 @@ import { quantileOfSorted } from "./rates.ts";
  *
  * Throws `BAD_MODEL` for a model whose numbers are out of range. Cost: as `cellRates`.
  */
-export function scoreTable(model: Model): ScoreTable {
+export function scoreTableOf(model: Model): ScoreTable {
   const stated = model.schema.value?.economicValueMinor ?? null;
   const { steps, stimuli } = model.response;
   const content: Omit<ScoreTable, "release"> = {
     model: model.name,
     version: model.version,
     evidence: model.evidence,
-    mixture: model.mixture,
+    // A release travels as JSON, which knows no infinity: a floor nobody can fall below stays one.
+    mixture: { ...model.mixture, personas: model.mixture.personas.map((persona) => ({ ...persona, logDensityFloor: Math.max(-Number.MAX_VALUE, persona.logDensityFloor) })) },
     stimuli: stimuli.map(({ id, name, contact, channel, contactCostMinor, offer }) => ({ id, name, contact, channel, contactCostMinor, offerCostMinor: offer.costMinor ?? 0 })),
     steps: steps.map((step) => step.name),
     rates: cellRates(model),
