@@ -8,6 +8,8 @@ import { BINARY_CODE } from "@populace/domain";
 const LEVELS_KEPT = 30;
 /** A level seen in fewer rows than this share is "other". */
 const LEVEL_SHARE_MIN = 0.002;
+/** A stated range is 8 units wide, as four standard deviations either way are. */
+const RANGE_UNITS = 8;
 const YES = ["yes", "true", "1", "y", "t"];
 const NO = ["no", "false", "0", "n", "f"];
 
@@ -28,7 +30,7 @@ export function codingsOf(dataset: Dataset): { readonly codings: readonly TraitC
 
 function codingOf(attribute: AttributeColumn, column: DataColumn, path: string): TraitCoding | string {
   const { name, kind, unit, transform } = attribute;
-  const base = { name, kind, unit, transform, center: 0, scale: 1, slot: 0 };
+  const base = { name, kind, unit, transform, center: 0, scale: 1, slot: 0, ...(attribute.inPersonas === false ? { inPersonas: false } : {}) };
   const alone = (value: string): string => `attribute "${name}" has one single value (${value}) and was left out of the model`;
   if (column.kind === "number") {
     let n = 0, mean = 0, squares = 0, first = NaN;
@@ -44,6 +46,10 @@ function codingOf(attribute: AttributeColumn, column: DataColumn, path: string):
     const scale = Math.sqrt(squares / Math.max(1, n));
     if (n === 0) return `attribute "${name}" is missing in every row and was left out of the model`;
     if (!(scale > 1e-9 * Math.max(1, Math.abs(mean)))) return alone(String(first));
+    if (attribute.range !== undefined) {
+      const [low, high] = attribute.range.map((raw) => transformed(transform, raw));
+      return { ...base, levels: [], center: (low + high) / 2, scale: (high - low) / RANGE_UNITS };
+    }
     return { ...base, levels: [], center: mean, scale };
   }
   const counts = new Float64Array(column.dictionary.length);

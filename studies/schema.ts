@@ -36,6 +36,10 @@ export interface AttributeColumn {
   readonly levels: readonly string[];
   /** false: describes people but is left out of the response model. */
   readonly inResponse: boolean;
+  /** false: a fact of the moment (an interest rate, a season) that moves responses but tells no persona from another; default true. */
+  readonly inPersonas?: boolean;
+  /** continuous: raw values the int8 grid should span; absent = 4 standard deviations of the rows of the fit either way. */
+  readonly range?: readonly [number, number];
   /** A raw value that means "missing" for this column only. */
   readonly missing: readonly string[];
 }
@@ -153,7 +157,7 @@ const KINDS = ["binary", "categorical", "continuous", "count"] as const;
 
 function attributeFrom(entry: Entry, name: string): AttributeColumn {
   const short = entry.isText;
-  if (!short && !entry.absent) entry.only(["name", "column", "kind", "transform", "unit", "levels", "inResponse", "missing"]);
+  if (!short && !entry.absent) entry.only(["name", "column", "kind", "transform", "unit", "levels", "inResponse", "inPersonas", "range", "missing"]);
   if (entry.absent) return entry.fail(`attribute "${name}" needs a kind: one of ${KINDS.join(", ")}`);
   const kind = (short ? entry : entry.at("kind")).oneOf(KINDS);
   const at = (key: string): Entry => (short ? new Entry(entry.source, entry.keys, undefined) : entry.at(key));
@@ -165,7 +169,20 @@ function attributeFrom(entry: Entry, name: string): AttributeColumn {
   if (kind === "binary" && levels.length !== 0 && levels.length !== 2) at("levels").fail(`a binary attribute has the two raw values [no, yes]; found ${levels.length}`);
   if ((kind === "continuous" || kind === "count") && levels.length > 0) at("levels").fail(`a ${kind} attribute has no levels; make it categorical or leave them out`);
   if (levels.length > LEVELS_MAX) at("levels").fail(`at most ${LEVELS_MAX} levels; found ${levels.length}`);
-  return { name, column: at("column").text(name), kind, transform, unit: at("unit").text(""), levels, inResponse: at("inResponse").boolean(true), missing: at("missing").texts([]) };
+  return {
+    name, column: at("column").text(name), kind, transform, unit: at("unit").text(""), levels,
+    inResponse: at("inResponse").boolean(true), inPersonas: at("inPersonas").boolean(true),
+    ...rangeFrom(at("range"), kind, transform), missing: at("missing").texts([]),
+  };
+}
+
+function rangeFrom(entry: Entry, kind: TraitKind, transform: Transform): { readonly range?: readonly [number, number] } {
+  if (entry.absent) return {};
+  if (kind !== "continuous") entry.fail(`only a continuous attribute has a range; this one is ${kind}`);
+  const [low, high, ...rest] = entry.list().map((part) => part.number());
+  if (rest.length > 0 || !(low < high)) entry.fail("expected [low, high] with low < high");
+  if ((transform === "log1p" && low <= -1) || (transform === "logit" && (low <= 0 || high >= 1))) entry.fail(`the range leaves the domain of ${transform}`);
+  return { range: [low, high] };
 }
 
 /** Levels of a categorical attribute, without "other": codes are int8 and every level costs a coefficient a step. */

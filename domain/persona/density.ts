@@ -84,7 +84,7 @@ function buildTables(codings: readonly TraitCoding[], personas: readonly Persona
   const tables = personas.flatMap((persona, k) =>
     codings.map((coding, t) => {
       const table = new Float64Array(codeRange(coding).count);
-      expected[k * codings.length + t] = fillLogDensity(coding, persona.traits[t], table);
+      if (coding.inPersonas !== false) expected[k * codings.length + t] = fillLogDensity(coding, persona.traits[t], table);
       return table;
     }),
   );

@@ -45,6 +45,7 @@ function ownMeans(coding: TraitCoding, persona: Persona, t: number): readonly nu
 }
 
 function wordFor(coding: TraitCoding, persona: Persona, t: number, population: readonly number[]): { readonly text: string; readonly strength: number } {
+  if (coding.inPersonas === false) return { text: coding.name, strength: 0 };
   const own = ownMeans(coding, persona, t);
   const spread = (share: number): number => Math.sqrt(Math.max(share * (1 - share), 0.01));
   if (coding.kind === "binary") {

@@ -50,6 +50,8 @@ export interface TraitCoding {
   readonly scale: number;
   /** Position in the agent's row of codes. */
   readonly slot: number;
+  /** false: a fact of the moment that tells no persona from another and stays out of densities; absent = true. */
+  readonly inPersonas?: boolean;
 }
 
 /** Codes per standard deviation of a continuous or count trait: the grid spans +-4 sd. */
