@@ -1,8 +1,9 @@
-import { writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { ROOT } from "./helpers/data.ts";
-import { run, temporaryFolder } from "./helpers/process.ts";
+import { npm, npmRefusal } from "./helpers/npm.ts";
+import { copyOfCheckout, run, temporaryFolder } from "./helpers/process.ts";
 
 const RUN = join(ROOT, "tools", "run.mjs");
 
@@ -33,5 +34,22 @@ describe("tools/run.mjs", () => {
     const file = probe('process.kill(process.pid, "SIGTERM"); setTimeout(() => {}, 20000);');
     const { code } = await run(process.execPath, [RUN, file]);
     expect(code).toBe(128 + 15);
+  });
+});
+
+describe("a fresh clone", () => {
+  test("is set up by a habitual npm ci and npm install with the machine's own Node, and keeps its files as they are", { timeout: 300_000 }, async (context) => {
+    const refusal = await npmRefusal();
+    if (refusal !== null) return context.skip(refusal);
+    const clone = copyOfCheckout(false);
+    for (const command of ["ci", "install"]) {
+      const { code, stderr } = await npm([command], clone);
+      expect(code, stderr).toBe(0);
+      for (const program of ["node", "tsc", "vitest"]) expect(existsSync(join(clone, "node_modules", ".bin", program)), `${command}: ${program}`).toBe(true);
+      for (const file of ["package.json", "package-lock.json", "pnpm-lock.yaml"]) expect(readFileSync(join(clone, file), "utf8")).toBe(readFileSync(join(ROOT, file), "utf8"));
+    }
+    const { code, stdout } = await npm(["run", "-s", "populace", "--", "--version"], clone);
+    expect(code).toBe(0);
+    expect(stdout.trim()).toBe((JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string }).version);
   });
 });
