@@ -248,8 +248,14 @@ export function portContract(name: string, open: () => ContractPorts, reopen: ((
       });
       expect(store.range("t").map((row) => row.key)).toEqual(["a", "b", "b 10", "b 2", "bc"]);
       expect(store.range("t", { prefix: "b " }).map((row) => row.key)).toEqual(["b 10", "b 2"]);
+      expect(store.range("t", { prefix: "b ", from: "b 11" }).map((row) => row.key)).toEqual(["b 2"]);
+      expect(store.range("t", { prefix: "b ", from: "b 3" })).toEqual([]);
       expect(store.range("t", { prefix: "b", reverse: true, limit: 2 }).map((row) => row.key)).toEqual(["bc", "b 2"]);
       expect(store.range("t", { prefix: "b 2" })[0].bytes).toEqual(bytes(3));
+      const long = ["x".repeat(200), `${"x".repeat(200)} 1`, `${"x".repeat(200)}y`];
+      await store.transaction((tables) => long.forEach((key, index) => tables.put("long", key, bytes(index))));
+      expect(store.range("long").map((row) => row.key)).toEqual(long);
+      expect(store.get("long", long[1])).toEqual(bytes(1));
       expect(() => store.get("t", "ü")).toThrow(expect.objectContaining({ code: "BAD_REQUEST" }));
       await close();
     });

@@ -97,6 +97,8 @@ export interface StoreTables {
 
 export interface StoreRange {
   readonly prefix?: string;
+  /** First key to return (not with `reverse`); must begin with the prefix. */
+  readonly from?: string;
   readonly reverse?: boolean;
   readonly limit?: number;
   /** Rows come without their bytes (empty arrays). */

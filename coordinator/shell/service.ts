@@ -2,15 +2,16 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, HEARTBEAT, LIMITS, VIEW_RECORD, commitSubject, decodePlan, encodePlan, heartbeatSubject, runIdOf, runSpecOf, viewKey,
-  type Commit, type ExecutionPlan, type Plan,
+  COMMIT, HEARTBEAT, LIMITS, VIEW_RECORD, commitSubject, encodePlan, heartbeatSubject, runIdOf, runSpecOf, viewKey,
+  type ExecutionPlan, type Plan,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
 import { forgive, hear, noMembers, reap, type Membership } from "../core/membership.ts";
 import { isSettled, transition } from "../core/run.ts";
 import { driveRun, purgeSlots, type RunContext } from "./drive-run.ts";
 import { lead } from "./leadership.ts";
-import { clearRun, forgetGarbage, readCommits, readGarbage, readRow, readRows, readSums, readTickSums, writeRow, type RunRow } from "./run-store.ts";
+import { runReader, type RunReader } from "./run-reader.ts";
+import { clearRun, forgetGarbage, readCommits, readGarbage, readRow, readRows, writeRow, type RunRow } from "./run-store.ts";
 
 export interface CoordinatorOptions {
   readonly ports: Ports & { readonly store: Store };
@@ -29,22 +30,10 @@ export interface SubmitOptions {
   readonly fresh?: boolean;
 }
 
-/** A run as clients see it. */
-export type RunSummary = RunRow;
-
-export interface Coordinator {
+export interface Coordinator extends RunReader {
   readonly term: number;
   /** Runs a plan to its last tick, resumes it, or reads it back when it is done already (`cached`). */
   submit(plan: Plan, execution?: Partial<ExecutionPlan>, options?: SubmitOptions): Promise<RunOutcome>;
-  /** All runs in order of submission. */
-  runs(): readonly RunSummary[];
-  run(runId: string): RunSummary | null;
-  /** The outcome of a finished run, from the committed store; NOT_FOUND when unknown or not done. */
-  outcome(runId: string): RunOutcome;
-  /** The plan of a run; NOT_FOUND when its blob is gone. */
-  plan(runId: string): Promise<Plan>;
-  /** What the COMMIT log holds of a run, in tick order. */
-  commits(runId: string): Promise<readonly Commit[]>;
   /** Ends a run for good; NOT_FOUND when it is not under way. */
   cancel(runId: string): void;
   membership(): Membership;
@@ -64,6 +53,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const leadership = await lead(ports, tenant, holder, { holderGone: options.alone ?? false, highestCommittedTerm: await highestCommittedTerm() });
   const { term } = leadership;
 
+  const reader = runReader(ports, tenant);
   let membership = noMembers((await storedView()) + 1);
   const stops: Stop[] = [watchNodes()];
   const closing = new AbortController();
@@ -76,15 +66,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   return {
     term,
     submit,
-    runs: () => readRows(store, tenant),
-    run: (runId) => readRow(store, tenant, runId),
-    outcome: (runId) => readOutcome(runId, true),
-    async plan(runId) {
-      const bytes = await blobs.get(known(runId).spec.planHash);
-      if (bytes === null) throw new PopulaceError("NOT_FOUND", `the plan of run ${runId} is not in the store`, { runId });
-      return decodePlan(bytes);
-    },
-    commits: async (runId) => (await log.read(commitSubject(tenant, runId), { limit: LIMITS.ticksMax })).map((entry) => COMMIT.decode(entry.bytes)),
+    ...reader,
     cancel(runId) {
       const entry = active.get(runId);
       if (entry === undefined) throw new PopulaceError("NOT_FOUND", `run ${runId} is not under way`, { runId });
@@ -109,7 +91,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (under !== undefined) return under.outcome;
     if (running === 0) await sweep();
     const before = readRow(store, tenant, run);
-    if (before?.state === "done" && !submission.fresh) return readOutcome(run, true);
+    if (before?.state === "done" && !submission.fresh) return reader.outcome(run);
     if (before?.state === "frozen" && !submission.fresh) throw new PopulaceError("DIVERGENCE", `run ${run.slice(0, 12)} is frozen: ${before.reason}`, { run });
     if (active.size >= LIMITS.runsQueuedMax) throw new PopulaceError("TOO_LARGE", `${active.size} runs wait already; at most ${LIMITS.runsQueuedMax} may`, { limit: LIMITS.runsQueuedMax });
 
@@ -126,7 +108,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         waiting.shift()?.();
       }
       await retire();
-      return readOutcome(run, false);
+      return { ...reader.outcome(run), cached: false };
     })();
     active.set(run, { outcome, cancel });
     try {
@@ -165,26 +147,6 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 
   function context(): RunContext {
     return { ports, tenant, term, logger, membership: () => membership, isAlone: () => running <= 1 };
-  }
-
-  function known(runId: string): RunRow {
-    const row = readRow(store, tenant, runId);
-    if (row === null) throw new PopulaceError("NOT_FOUND", `run ${runId} is not known here; "populace runs" lists those that are`, { runId });
-    return row;
-  }
-
-  function readOutcome(runId: string, cached: boolean): RunOutcome {
-    const row = known(runId);
-    const counts = readSums(store, tenant, runId);
-    if (row.state !== "done" || counts === null || row.execution === null) throw new PopulaceError("NOT_FOUND", `run ${runId} is ${row.state}, not done${row.reason === "" ? "" : `: ${row.reason}`}`, { runId, state: row.state });
-    const ticks = readTickSums(store, tenant, runId);
-    const width = ticks[0].length;
-    const tickCounts = new Float64Array(ticks.length * width);
-    ticks.forEach((tick, index) => tickCounts.set(tick, index * width));
-    return {
-      runId, rootHash: row.root, roots: readCommits(store, tenant, runId).map((commit) => commit.root), exposures: row.exposures,
-      seconds: row.seconds, backend: row.execution.backend, execution: row.execution, counts, tickCounts, cached,
-    };
   }
 
   function watchNodes(): Stop {

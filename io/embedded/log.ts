@@ -67,7 +67,7 @@ export function createLog(store: Store, logger: Logger = SILENT): Log {
     const prefix = literalPrefix(filter);
     const exact = prefix === filter;
     const entries: LogEntry[] = [];
-    for (const row of store.range(ENTRIES, { prefix: exact ? prefix + GAP : prefix })) {
+    for (const row of store.range(ENTRIES, exact ? { prefix: prefix + GAP, from: keyOf(prefix, after + 1), limit } : { prefix })) {
       const entry = entryOf(row);
       if (entry.sequence > after && matches(entry.subject)) entries.push(entry);
     }

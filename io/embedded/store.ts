@@ -31,7 +31,7 @@ export function openStore(folder: string): EmbeddedStore {
   const range = (table: string, options: StoreRange = {}): readonly StoreRow[] => {
     const low = storeKey(table, options.prefix ?? "");
     const high = `${low}\u007f`;
-    const bounds = { ...(options.reverse ? { start: high, end: low, reverse: true } : { start: low, end: high }), ...(options.limit === undefined ? {} : { limit: options.limit }) };
+    const bounds = { ...(options.reverse ? { start: high, end: low, reverse: true } : { start: options.from === undefined ? low : storeKey(table, options.from), end: high }), ...(options.limit === undefined ? {} : { limit: options.limit }) };
     const offset = table.length + 1;
     return options.keysOnly
       ? Array.from(root.getKeys(bounds), (key) => ({ key: key.slice(offset), bytes: new Uint8Array(0) }))

@@ -11,7 +11,8 @@ export function memoryStore(): Store & { close(): Promise<void> } {
   // Sorting at every range keeps this twin plain; it is not meant for large tables.
   const range = (table: string, options: StoreRange = {}): readonly StoreRow[] => {
     const prefix = storeKey(table, options.prefix ?? "");
-    const keys = [...values.keys()].filter((key) => key.startsWith(prefix)).toSorted((left, right) => (left < right ? -1 : left > right ? 1 : 0));
+    const from = options.from === undefined ? prefix : storeKey(table, options.from);
+    const keys = [...values.keys()].filter((key) => key.startsWith(prefix) && key >= from).toSorted((left, right) => (left < right ? -1 : left > right ? 1 : 0));
     if (options.reverse) keys.reverse();
     return keys.slice(0, options.limit ?? keys.length).map((key) => ({ key: key.slice(table.length + 1), bytes: options.keysOnly ? new Uint8Array(0) : new Uint8Array(values.get(key)!) }));
   };
