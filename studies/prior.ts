@@ -59,6 +59,7 @@ function normalOf(interval: Interval90, link: (value: number) => number): { read
 function authoredStep(step: string, prior: SchemaPrior, layout: Pick<ResponseModel, "terms" | "stimuli" | "featureNames">, mixture: PersonaMixture, worlds: number, random: RandomStream): StepModel {
   const effects = prior.effects.filter((effect) => effect.step === step).map((effect) => ({ on: effect.on, ...normalOf(effect.oddsRatio, Math.log) }));
   const stated = layout.terms.map((term) => statedEffect(term, effects, mixture.codings, layout));
+  for (const effect of effects) if (!layout.terms.some((term) => targetOf(term, mixture.codings, layout) === effect.on)) refuseEffect(step, effect.on, layout);
   const base = normalOf(prior.baseRates[step] ?? RATE_UNSTATED, logit);
   // The base rate is that of the population as it is, so what the average person's traits add is taken off the intercept.
   const average = layout.terms.reduce((sum, term, at) => sum + (term.kind === "trait" ? stated[at].mean * averageValue(mixture, term.trait, term.level) : 0), 0);
@@ -83,14 +84,25 @@ function authoredStep(step: string, prior: SchemaPrior, layout: Pick<ResponseMod
 function statedEffect(
   term: Term, effects: readonly { readonly on: string; readonly mean: number; readonly sd: number }[], codings: readonly TraitCoding[], layout: Pick<ResponseModel, "stimuli">,
 ): { readonly mean: number; readonly sd: number } {
-  const on = (name: string): { readonly mean: number; readonly sd: number } | undefined => effects.find((effect) => effect.on === name);
-  if (term.kind === "stimulus") return on(layout.stimuli[term.stimulus].id) ?? { mean: 0, sd: UNSTATED_SD };
-  if (term.kind === "persona") return { mean: 0, sd: UNSTATED_SD };
-  if (term.kind === "trait") {
-    const coding = codings[term.trait];
-    return (term.level < 0 ? on(coding.name) : on(`${coding.name}=${coding.levels[term.level]}`)) ?? { mean: 0, sd: 0 };
-  }
-  return { mean: 0, sd: 0 };
+  const target = targetOf(term, codings, layout);
+  const stated = target === null ? undefined : effects.find((effect) => effect.on === target);
+  return stated ?? { mean: 0, sd: term.kind === "stimulus" || term.kind === "persona" ? UNSTATED_SD : 0 };
+}
+
+/** How an author names the effect of a term: the stimulus' id, the attribute, or attribute=level; null where there is no name. */
+function targetOf(term: Term, codings: readonly TraitCoding[], layout: Pick<ResponseModel, "stimuli">): string | null {
+  if (term.kind === "stimulus") return layout.stimuli[term.stimulus].id;
+  if (term.kind !== "trait") return null;
+  const coding = codings[term.trait];
+  return term.level < 0 ? coding.name : `${coding.name}=${coding.levels[term.level]}`;
+}
+
+function refuseEffect(step: string, on: string, layout: Pick<ResponseModel, "stimuli">): never {
+  const why =
+    layout.stimuli.some((stimulus) => stimulus.id === on)
+      ? "with a single stimulus its effect is part of the base rate; state it there"
+      : "expected a stimulus, a numeric or binary attribute, or attribute=level, that some persona or marginal describes";
+  throw new PopulaceError("BAD_SCHEMA", `prior.effects: the effect on "${on}" at step ${step} has nothing to act on: ${why}`, { step, on });
 }
 
 /** The population's mean of a numeric trait in the regression's unit, or its share of a level. */
