@@ -20,9 +20,12 @@ const PURE = 0.9;
  */
 export function cellRates(model: Model): readonly RateEstimate[] {
   const worldRates = modelRates(model);
+  const cells = model.response.stimuli.length * model.response.steps.length;
+  // A persona promoted from a cluster was in no fit: its rates are its traits' and the prior of its own effects.
+  const emerged = model.mixture.personas.map((persona) => persona.lineage.event === "emerge");
   return model.outcomes.map((cell, at) => {
     const matched = betaFromDraws(worldRates[at]);
-    const isBelief = model.evidence === "prior only";
+    const isBelief = model.evidence === "prior only" || emerged[Math.floor(at / cells)];
     const base: Beta = isBelief && cell.exposures > 0 ? powerPrior(matched, model.exchangeRate.a0, cell.exposures) : matched;
     const joined: Beta = { alpha: base.alpha + cell.responses, beta: base.beta + cell.exposures - cell.responses };
     const essBase = base.alpha + base.beta;
