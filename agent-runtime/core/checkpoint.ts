@@ -11,6 +11,8 @@ export interface CommitView {
   /** Its root; before the first commit the run id. */
   readonly root: string;
   readonly checkpoint: Checkpoint;
+  /** Root after tick `checkpoint.tick + i`; the last one is `root`. */
+  readonly roots: readonly string[];
   /** Climate of tick `checkpoint.tick + 1 + i`; the last one belongs to the tick after the newest commit. */
   readonly climates: readonly Climate[];
 }
@@ -24,7 +26,7 @@ export interface Checkpoint {
 
 /** No commit yet. */
 export function noCommits(plan: Plan, run: string): CommitView {
-  return { tick: -1, root: run, checkpoint: { tick: -1, states: [] }, climates: [initialClimate(plan)] };
+  return { tick: -1, root: run, checkpoint: { tick: -1, states: [] }, roots: [run], climates: [initialClimate(plan)] };
 }
 
 /** The view after one more commit; repeats of a commit change nothing; null when it does not chain (the log is to be read anew). */
@@ -38,6 +40,7 @@ export function afterCommit(plan: Plan, view: CommitView, commit: Commit): Commi
     tick: commit.tick,
     root: commit.root,
     checkpoint: isCheckpoint ? { tick: commit.tick, states: commit.checkpoint } : view.checkpoint,
+    roots: isCheckpoint ? [commit.root] : [...view.roots, commit.root],
     climates: isCheckpoint || plan.influence === null ? [next] : [...view.climates, next],
   };
 }

@@ -120,9 +120,13 @@ function proceed(state: NodeState, runId: string): NodeStep {
   const { current: open, commits } = run;
   if (commits.tick < open.tick - 1) return { state, effects: [{ kind: "readCommits", run: runId, after: commits.tick }] };
   const idle = withRun(state, { ...run, current: null });
-  if (commits.tick >= open.tick || run.owned.length === 0) return { state: idle, effects: [] };
-  if (commits.root !== open.prevRoot) {
-    return { state: idle, effects: [{ kind: "refuse", open, code: "STALE_ROOT", message: `run ${runId}: TickOpen ${open.tick} builds on root ${open.prevRoot}, the commit of tick ${open.tick - 1} has ${commits.root}` }] };
+  // Committed already: a late repetition, unless this attempt has not computed it. Then the leader rebuilds state from the
+  // checkpoint and compares the roots with the committed ones.
+  const behindNobody = run.owned.every((shard) => (run.cursors.get(shard.index) ?? -1) > open.tick);
+  if (run.owned.length === 0 || open.tick <= commits.checkpoint.tick || (commits.tick >= open.tick && behindNobody)) return { state: idle, effects: [] };
+  const root = commits.roots[open.tick - 1 - commits.checkpoint.tick];
+  if (root !== open.prevRoot) {
+    return { state: idle, effects: [{ kind: "refuse", open, code: "STALE_ROOT", message: `run ${runId}: TickOpen ${open.tick} builds on root ${open.prevRoot}, the commit of tick ${open.tick - 1} has ${root}` }] };
   }
   if (run.plan.influence !== null && open.span > 1) {
     return { state: idle, effects: [{ kind: "refuse", open, code: "BAD_REQUEST", message: `run ${runId}: a span of ${open.span} ticks was opened, but its personas influence one another at every tick; expected a span of 1` }] };

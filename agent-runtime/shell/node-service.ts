@@ -10,6 +10,7 @@ import { freshNode, type NodeEffect, type NodeEvent, type NodeState, stepNode } 
 import { assembleShardOut, type BlockHashes, type ShardPart, spreadBlocks } from "../core/shard.ts";
 import { startWorkers } from "./worker-pool.ts";
 
+/** What a node is started with. */
 export interface NodeOptions {
   readonly ports: Ports;
   /** Unique for every start of a process; letters, digits, "-" and "_". */
@@ -20,6 +21,7 @@ export interface NodeOptions {
   readonly logger?: Logger;
 }
 
+/** A started node. */
 export interface RunningNode {
   readonly incarnation: string;
   /** Exposures computed so far, over all runs, also inside unfinished spans. */
@@ -339,7 +341,7 @@ export function startNode(options: NodeOptions): RunningNode {
       stopped = true;
       clearInterval(heart);
       for (const stop of stops) stop();
-      for (const run of [...runs.keys()]) drop(run);
+      for (const run of runs.keys()) drop(run);
       beat("leaving");
       await pool.close();
       // What was being written when the stop came is written, so that the caller may close the ports.

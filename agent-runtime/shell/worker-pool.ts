@@ -73,7 +73,7 @@ export function startWorkers(size: number): WorkerPool {
     },
     async close() {
       closed = true;
-      await Promise.all(workers.map((worker) => worker?.terminate()));
+      await Promise.all(workers.filter((worker) => worker !== null).map((worker) => worker.terminate()));
     },
   };
 }

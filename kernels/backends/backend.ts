@@ -18,7 +18,9 @@ export interface ExposeSession {
   stepBlock(target: BlockState, tick: number, climate: Climate, output: BlockOutput): void;
 }
 
+/** Every backend there will be; `backendOf` says which exist here. */
 export const BACKEND_NAMES = ["reference", "wasm", "webgpu", "gpu-js"] as const;
+/** Name of a backend, as in ExecutionPlan and on the command line. */
 export type BackendName = (typeof BACKEND_NAMES)[number];
 
 const BUILT: { readonly [name in BackendName]?: Backend } = { reference: referenceBackend };

@@ -6,6 +6,7 @@
 import { mulHigh, philox4x32 } from "@populace/domain";
 import type { ExposeBlock, ExposePlan } from "./plan.ts";
 
+/** One agent with its codes and one life in each scenario. */
 export interface NaiveAgent {
   readonly id: number;
   readonly world: number;
@@ -14,6 +15,7 @@ export interface NaiveAgent {
   readonly lives: NaiveLife[];
 }
 
+/** The state of an agent in one scenario, one field a concept. */
 export interface NaiveLife {
   pressure: number;
   furthest: number;

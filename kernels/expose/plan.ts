@@ -28,6 +28,7 @@ export interface ExposePlan {
   readonly influence: ExposeInfluence | null;
 }
 
+/** One persona: its Philox key, its size, and how its agents' codes are drawn. */
 export interface ExposePersona {
   readonly key: readonly [number, number];
   readonly agents: number;
@@ -37,10 +38,12 @@ export interface ExposePersona {
   readonly returnThreshold: number;
 }
 
+/** How the code of one slot is drawn: a level by its cumulative shares, or a number through a grid of quantiles. */
 export type ExposeTrait =
   | { readonly slot: number; readonly kind: "level"; readonly cumulative: Uint32Array; readonly codes: Int8Array }
   | { readonly slot: number; readonly kind: "grid"; readonly quantiles: Int32Array; readonly offset: Int32Array; readonly scale: Int32Array };
 
+/** Spread between personas after a tick; rows by receiving persona. */
 export interface ExposeInfluence {
   readonly rowStart: Int32Array;
   readonly source: Int32Array;

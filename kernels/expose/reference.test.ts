@@ -158,8 +158,8 @@ describe("population", () => {
     const key = (id: string) => personaKey([1, 2], createHash("sha256").update(id).digest());
     expect(key("a")).toEqual(key("a"));
     expect(key("a")).not.toEqual(key("b"));
-    const digest = createHash("sha256").update("a").digest();
-    expect(key("a")).toEqual(philox4x32([digest.readUInt32LE(0), digest.readUInt32LE(4), digest.readUInt32LE(8), 0x506f7075], [1, 2]).slice(0, 2));
+    const hash = createHash("sha256").update("a").digest();
+    expect(key("a")).toEqual(philox4x32([hash.readUInt32LE(0), hash.readUInt32LE(4), hash.readUInt32LE(8), 0x506f7075], [1, 2]).slice(0, 2));
   });
 });
 

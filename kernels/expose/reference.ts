@@ -57,6 +57,7 @@ export interface Workspace {
   codes: Int8Array;
 }
 
+/** Empty buffers for a plan; they grow with the largest block stepped. */
 export function createWorkspace(plan: ExposePlan): Workspace {
   const cellOf = new Int32Array(plan.scenarios.length * plan.stimuli.length).fill(-1);
   plan.cells.forEach((cell, index) => { cellOf[cell.scenario * plan.stimuli.length + cell.stimulus] = index; });
@@ -296,7 +297,8 @@ function leaveTopMax(leaveBias: number, pressureLeaveWeight: number): number {
 /** sum code * weight over a row of slots, a multiple of 16: unrolled, because V8 does not unroll. */
 function dot(codes: Int8Array, at: number, weights: Int16Array, row: number, slots: number): number {
   let sum = 0;
-  for (let end = at + slots; at < end; at += 16, row += 16) {
+  const end = at + slots;
+  for (; at < end; at += 16, row += 16) {
     sum += codes[at] * weights[row] + codes[at + 1] * weights[row + 1] + codes[at + 2] * weights[row + 2] + codes[at + 3] * weights[row + 3]
       + codes[at + 4] * weights[row + 4] + codes[at + 5] * weights[row + 5] + codes[at + 6] * weights[row + 6] + codes[at + 7] * weights[row + 7]
       + codes[at + 8] * weights[row + 8] + codes[at + 9] * weights[row + 9] + codes[at + 10] * weights[row + 10] + codes[at + 11] * weights[row + 11]

@@ -1,6 +1,7 @@
 import { RandomStream } from "@populace/domain";
 import type { ExposeInfluence, ExposePersona, ExposePlan, ExposeTrait } from "./plan.ts";
 
+/** Sizes of a sample plan; what is left out is small. */
 export interface SamplePlanOptions {
   /** Agents of each persona. */
   readonly agents: readonly number[];
