@@ -71,13 +71,22 @@ describe("node core", () => {
     expect(rig.last("compute").shards).toEqual(SHARDS);
   });
 
-  it("waits for the commit before the tick, and ignores a tick that is committed", () => {
+  it("waits for the commit before the tick, and ignores a tick that it computed and that is committed", () => {
     const rig = new Rig();
     rig.tick(0);
     expect(rig.tick(1)).toEqual(["readCommits"]);
     rig.log.push(commit(0), commit(1));
-    expect(rig.tick(1)).toEqual(["readCommits"]);
-    expect(rig.tick(2)).toEqual(["restore", "compute"]);
+    expect(rig.tick(1)).toEqual(["readCommits", "compute"]);
+    expect(rig.tick(2)).toEqual(["compute"]);
+    expect(rig.tick(1)).toEqual([]);
+  });
+
+  it("recomputes committed ticks that its attempt has not seen, so that the leader can compare their roots", () => {
+    const rig = new Rig();
+    rig.log.push(commit(0), commit(1), commit(2));
+    expect(rig.tick(1)).toEqual(["load", "readCommits", "restore", "compute"]);
+    expect(rig.tick(2)).toEqual(["compute"]);
+    expect(rig.tick(2, { prevRoot: "another" })).toEqual([]);
   });
 
   it("refills its slots when a TickOpen is repeated and computes again when its span changed", () => {
