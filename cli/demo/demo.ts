@@ -27,7 +27,7 @@ import type { ReportPosterior, ReportShock } from "../report/report.ts";
 import { tornadoOf } from "../report/tornado.ts";
 import { writeReport } from "../report/write.ts";
 import { VERSION } from "../version.ts";
-import { promoteStudents } from "./new-persona.ts";
+import { promoteNewcomers } from "./new-persona.ts";
 import { attributesOf, heldAgainstTruth } from "./truth.ts";
 import type { TruthVerdict } from "./truth.ts";
 
@@ -128,7 +128,7 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
 
     const student = retailerStudents(generator, "student", 1)[0];
     const request = { recipient: { id: student.recipient, attributes: attributesOf(student) }, topN: 2 };
-    const promoted = await step("watched live recipients", () => promoteStudents(learned.model, schema, file("live.csv"), seed), (found) => found.sentence);
+    const promoted = await step("watched live recipients", () => promoteNewcomers(learned.model, schema, file("live.csv"), seed), (found) => found.sentence);
     writeModel(file("model-3.json"), promoted.model);
     const answers = await step("the new persona changes a later answer", () => {
       const decide = (table: ScoreTable): Decision => prioritizer(table, campaigns, { topN: 2 }).decide({ id: student.recipient, attributes: attributesOf(student) });

@@ -148,7 +148,7 @@ function conditionalRates(who: RetailerPerson, stimulus: RetailerStimulus, week:
       purchase -= who.bargainHunter * 0.25;
     }
     // The appetite for shopping fades over the half-year of the log.
-    visit -= 0.35 * Math.min(1, week / LOG_WEEKS);
+    visit -= 0.2 * Math.min(1, week / LOG_WEEKS);
   }
   return [sigmoid(visit), sigmoid(basket), sigmoid(purchase)];
 }
@@ -218,6 +218,7 @@ const FEED_ITEMS: readonly (readonly [string, string, string])[] = [
   ["hs-104", "Loyalty members love the new store on the coast", "A wonderful opening day with happy visitors."],
   ["hs-105", "Price rises anger families", "Parents are upset about the painful increase."],
   ["hs-106", "Retailer admits poor service", "A bad failure, said the manager, and an embarrassing mistake."],
+  ["hs-107", "Strike threatens deliveries", "Workers protest against bad conditions and an unfair contract."],
   ["hs-101", "Shoppers angry about terrible delivery delays and awful service", "The same report, delivered twice: it counts once."],
 ];
 
