@@ -167,7 +167,7 @@ describe("files of numbers", () => {
 
   it("are clustered with what was used stated", () => {
     const random = RandomStream.of(SEED, "points");
-    const points = readPoints(file("blobs.txt", Array.from({ length: 300 }, (_, row) => `${(row % 3) * 20 + random.normal()} ${1000 * random.normal()}`).join("\n")));
+    const points = readPoints(file("blobs.txt", Array.from({ length: 300 }, (_, row) => `${(row % 3) * 20 + random.normal()} ${1000 * ((row * row) % 3) + 50 * random.normal()}`).join("\n")));
     const truth = Array.from({ length: 300 }, (_, row) => row % 3);
     expect([...clusterPoints(points, { method: "kmeans", k: 3, standardize: true, seed: 2 }).labels]).toEqual(truth);
     expect(clusterPoints(points, { method: "kmeans", k: 3 }).used).toEqual({ method: "kmeans", k: 3 });
