@@ -28,6 +28,8 @@ export interface BlockState {
   readonly state: Uint8Array;
   /** agents x slots, or null when procedural. */
   readonly codes: Int8Array | null;
+  /** Per stimulus, once met: what the agent's codes add to the logit of step 0. They never change, so one dot product serves all ticks. */
+  readonly traitLogits: Map<number, Int32Array>;
 }
 
 /** What one tick of one block counts. The caller zeroes both before the call; the kernel adds. */
@@ -92,7 +94,7 @@ export function createBlock(plan: ExposePlan, block: ExposeBlock, form: Populati
   for (let scenario = 0; scenario < plan.scenarios.length; scenario++) {
     state.fill(STAGE_INITIAL, (2 * scenario + 1) * block.agents, (2 * scenario + 2) * block.agents);
   }
-  return { block, state, codes: form === "stored" ? codesOf(plan, block) : null };
+  return { block, state, codes: form === "stored" ? codesOf(plan, block) : null, traitLogits: new Map() };
 }
 
 /** A block as a checkpoint left it. CORRUPT when the bytes do not fit the block. */
@@ -185,6 +187,7 @@ function expose(
   const warmth = contact ? climate.warmth[scenario * personaCount + block.persona] : 0;
   const offsetAt = ((tick * personaCount + block.persona) * stimuli.length + stimulus) * stepCount;
   const runAgents = 2 ** persona.worldShift;
+  const traitLogits = traitLogitsOf(plan, target, stimulus, workspace);
 
   for (let from = block.firstAgent, end = from + block.agents, to = from; from < end; from = to) {
     const run = from >>> persona.worldShift;
@@ -193,7 +196,7 @@ function expose(
     const biasAt = ((world * personaCount + block.persona) * stimuli.length + stimulus) * stepCount;
     for (let k = 0; k < stepCount; k++) workspace.stepBase[k] = plan.bias[biasAt + k] + plan.offset[offsetAt + k] + warmth;
     exposeRun(
-      plan, target, codes, output, workspace, scenario, tick, ordinal, contact,
+      plan, target, codes, traitLogits, output, workspace, scenario, tick, ordinal, contact,
       from - block.firstAgent, to - block.firstAgent,
       (world * stimuli.length + stimulus) * stepCount,
       (cell * worlds + world) * (stepCount + 3),
@@ -203,17 +206,17 @@ function expose(
 }
 
 function exposeRun(
-  plan: ExposePlan, target: BlockState, codes: Int8Array, output: BlockOutput, workspace: Workspace,
+  plan: ExposePlan, target: BlockState, codes: Int8Array, traitLogits: Int32Array | null, output: BlockOutput, workspace: Workspace,
   scenario: number, tick: number, ordinal: number, contact: boolean,
   from: number, to: number, row: number, countsAt: number, leaveBias: number,
 ): void {
-  const { weights, tables, tableLength, tableOffset, slots, gapTicks, pressureWeight, pressureLeaveWeight, pressureGain, pressureGainResponse, influence } = plan;
-  const { words, highBytes, leaveBytes, levelSlots, stepBase } = workspace;
+  const { gapTicks, pressureWeight, pressureLeaveWeight, pressureGain, pressureGainResponse, influence } = plan;
+  const { words, highBytes, leaveBytes, stepBase } = workspace;
   const { counts, sections } = output;
   const { agents, firstAgent, persona } = target.block;
   const [key0, key1] = plan.personas[persona].key;
   const state = target.state;
-  const stepCount = plan.steps.length, levelCount = levelSlots.length;
+  const stepCount = plan.steps.length;
   const pressureAt = 2 * scenario * agents, stageAt = pressureAt + agents;
   const gap = contact ? gapTicks : 0;
   const leaveTop = contact ? leaveTopMax(leaveBias, pressureLeaveWeight) : -1;
@@ -226,15 +229,10 @@ function exposeRun(
     const pressure = state[pressureAt + i];
     const aware = (stage & STAGE_AWARE) !== 0;
     const high = highBytes[i];
-    const codesAt = i * slots;
     let low = -1, reached = 0, q = 0xffffffff;
     while (reached < stepCount) {
       const k = reached;
-      let x = (((dot(codes, codesAt, weights, (row + k) * slots, slots) + 16) >> 5) + stepBase[k]) | 0;
-      for (let l = 0; l < levelCount; l++) {
-        const slot = levelSlots[l];
-        x = (x + tables[(row + k) * tableLength + tableOffset[slot] + codes[codesAt + slot]]) | 0;
-      }
+      let x = stepBase[k] + (k === 0 && traitLogits !== null ? traitLogits[i] : traitLogit(plan, codes, i, row + k, workspace.levelSlots));
       if (contact) x = (x - Math.imul(pressure, pressureWeight[k])) | 0;
       if (aware && influence !== null) x = (x + influence.awareWeight[k]) | 0;
       const p = sigmoidQ32(x);
@@ -292,6 +290,36 @@ function leaveTopMax(leaveBias: number, pressureLeaveWeight: number): number {
   const high = leaveBias + Math.max(0, 255 * pressureLeaveWeight), low = leaveBias + Math.min(0, 255 * pressureLeaveWeight);
   // A logit that wraps around 32 bits could be anything: then nobody is screened out.
   return high > 0x7fffffff || low < -0x80000000 ? 255 : sigmoidQ32(high) >>> 24;
+}
+
+/**
+ * The trait logits of step 0 of a stored block, kept as long as they take no more memory than the codes do; null beyond that
+ * and for a procedural block, whose point is to keep nothing.
+ */
+function traitLogitsOf(plan: ExposePlan, target: BlockState, stimulus: number, workspace: Workspace): Int32Array | null {
+  const { block, codes, traitLogits } = target;
+  const kept = traitLogits.get(stimulus);
+  if (kept !== undefined) return kept;
+  if (codes === null || traitLogits.size * 4 >= plan.slots) return null;
+  const logits = new Int32Array(block.agents), { worldShift } = plan.personas[block.persona];
+  for (let i = 0; i < block.agents; i++) {
+    const world = ((block.firstAgent + i) >>> worldShift) % plan.worlds;
+    logits[i] = traitLogit(plan, codes, i, (world * plan.stimuli.length + stimulus) * plan.steps.length, workspace.levelSlots);
+  }
+  traitLogits.set(stimulus, logits);
+  return logits;
+}
+
+/** What agent i's codes add to the logit of one step: `row` = (world, stimulus, step). Q14. */
+function traitLogit(plan: ExposePlan, codes: Int8Array, i: number, row: number, levelSlots: Int32Array): number {
+  const { slots, tables, tableOffset, tableLength } = plan;
+  const at = i * slots;
+  let x = (dot(codes, at, plan.weights, row * slots, slots) + 16) >> 5;
+  for (let l = 0; l < levelSlots.length; l++) {
+    const slot = levelSlots[l];
+    x = (x + tables[row * tableLength + tableOffset[slot] + codes[at + slot]]) | 0;
+  }
+  return x;
 }
 
 /** sum code * weight over a row of slots, a multiple of 16: unrolled, because V8 does not unroll. */
