@@ -8,7 +8,7 @@ export interface RunSize {
   readonly exposures: number;
   /** Two bytes an agent and scenario: held in memory for the whole run. */
   readonly stateBytes: number;
-  /** One byte a slot and agent when the population is stored. */
+  /** When the population is stored: one byte a slot and agent, and at most as much again for the trait logits the kernel keeps beside them. */
   readonly codeBytes: number;
   /** Statistics of a tick span on the way, twice, and their sums. */
   readonly statisticsBytes: number;
@@ -32,7 +32,7 @@ export function runSize(plan: Plan, shards: number): RunSize {
     agents,
     exposures: exposuresPlanned(plan).reduce((sum, count) => sum + count, 0),
     stateBytes: 2 * agents * plan.scenarios.length,
-    codeBytes: agents * plan.slots,
+    codeBytes: 2 * agents * plan.slots,
     statisticsBytes: entries * (plan.personas.length + shards) * 4 * 2 + entries * plan.personas.length * 8 * 2 + blocksOf(plan).length * 64,
   };
 }
