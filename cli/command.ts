@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { ERROR_TABLE, PopulaceError } from "@populace/domain";
 import { seed } from "./arguments.ts";
+import { howToCall, shellWord } from "./how-to-call.ts";
 import { paint, plain } from "./output.ts";
 import { progressBar } from "./progress.ts";
 import type { Progress } from "./progress.ts";
@@ -79,8 +80,7 @@ function blocking<T>(work: () => T): T {
   }
 }
 
-const commandLine = (args: readonly string[]): string =>
-  ["populace", ...args.map((word) => (/^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))].join(" ");
+const commandLine = (args: readonly string[]): string => [howToCall(), ...args.map(shellWord)].join(" ");
 
 /** Every failure as the one error class: commander's refusals become BAD_USAGE, anything unforeseen INTERNAL. */
 function asPopulaceError(error: unknown, aborted: boolean): PopulaceError {

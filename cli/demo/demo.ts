@@ -26,6 +26,7 @@ import { profileOf } from "../report/profile.ts";
 import type { ReportPosterior, ReportShock } from "../report/report.ts";
 import { tornadoOf } from "../report/tornado.ts";
 import { writeReport } from "../report/write.ts";
+import { howToCall, shellWord } from "../how-to-call.ts";
 import { VERSION } from "../version.ts";
 import { promoteNewcomers } from "./new-persona.ts";
 import { attributesOf, heldAgainstTruth } from "./truth.ts";
@@ -99,7 +100,7 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
     await step(`generated a retailer with ${count(options.recipients)} recipients, an unobserved trait, a threshold and drift`, () => generate(options));
     const schema = readSchema(file("schema.yaml"));
     const fitted = await step("fitted personas and response model", () => fitLog(schema, file("log.csv"), seed), ({ model }) =>
-      `${model.mixture.personas.length} personas (${model.mixture.personas.map((persona) => `${persona.name} ${(100 * persona.share).toFixed(0)} %`).join("; ")}), ${count(model.fit.noConsent)} rows without consent left out`);
+      `${model.mixture.personas.length} personas (${model.mixture.personas.map((persona) => `${persona.id} ${persona.name} ${(100 * persona.share).toFixed(0)} %`).join("; ")}), ${count(model.fit.noConsent)} rows without consent left out`);
     const model = fitted.model;
     writeModel(file("model.json"), model);
 
@@ -162,11 +163,12 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
         provenance: provenanceOf(manifest), roots: manifest.roots,
       });
     });
-    const prefix = "populace";
+    const prefix = howToCall();
+    const named = (name: string): string => shellWord(file(name));
     const next = [
-      `${prefix} simulate --model ${file("model-3.json")} --study ${file("study.yaml")} --agents 1e6`,
-      `${prefix} prioritize --model ${file("model-3.json")} --recipients ${file("recipients.csv")} --campaigns ${file("campaigns.yaml")} --top 2`,
-      `${prefix} up --model ${file("model-3.json")} --campaigns ${file("campaigns.yaml")} --store ${file("store")}`,
+      `${prefix} simulate --model ${named("model-3.json")} --study ${named("study.yaml")} --agents 1e6 --store ${named("store")}`,
+      `${prefix} prioritize --model ${named("model-3.json")} --recipients ${named("recipients.csv")} --campaigns ${named("campaigns.yaml")} --top 2`,
+      `${prefix} up --model ${named("model-3.json")} --campaigns ${named("campaigns.yaml")} --store ${named("store")} --port 0`,
     ];
     return {
       runId: main.outcome.runId, rootHash: main.outcome.rootHash, outDir, report, gateway,
@@ -308,6 +310,6 @@ function regretOf(result: OptimizeResult, schema: Schema): readonly { readonly p
   const minor = schema.value?.minorUnits ?? 100;
   const unit = schema.value?.currency ?? "value";
   const policy = (name: string, of: (point: OptimizeResult["regret"][number]) => number) => ({ policy: name, unit, points: [{ pulls: 0, regret: 0 }, ...result.regret.map((point) => ({ pulls: point.exposures, regret: of(point) / minor }))] });
-  return [policy("top-two Thompson", (point) => point.topTwo), policy("best fixed", (point) => point.bestFixed), policy("random", (point) => point.random)];
+  return [policy("top-two Thompson", (point) => point.topTwo), policy("best single one in hindsight", (point) => point.bestFixed), policy("random", (point) => point.random)];
 }
 

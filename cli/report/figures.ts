@@ -131,7 +131,7 @@ export async function calibrationPlot(calibration: ReportCalibration): Promise<F
     title: `Calibration against ${calibration.against}`,
     see: `On the diagonal the prediction is exact; ${inside} of ${values.length} cells (${(calibration.coverage90 * 100).toFixed(0)} %) lie inside their 90 % intervals, and about 90 % should.`,
     svg: await chart("calibration", `Predicted rates against ${calibration.against}`, {
-      width: 440, height: 400,
+      width: 380, height: 360,
       layer: [
         { data: { values: [{ at: low }, { at: high }] }, mark: { type: "line", stroke: FAINT, strokeDash: [4, 4] }, encoding: { x: { field: "at", type: "quantitative", scale }, y: { field: "at", type: "quantitative", scale } } },
         { data: { values: shown }, mark: { type: "rule", opacity: 0.5, clip: true }, encoding: { y: { ...y, axis: { ...axis, title: calibration.against === "generated truth" ? "true rate" : "observed rate" } }, x: { field: "low", type: "quantitative", scale, axis: { ...axis, title: "predicted rate with its 90 % interval" } }, x2: { field: "high" }, color: { field: "step", type: "nominal", sort: steps } } },
@@ -163,7 +163,7 @@ export async function posteriorCurves(posteriors: readonly ReportPosterior[]): P
     const color = { field: "when", type: "nominal", scale: { domain: ["before", "after"], range: [HUES[0], HUES[1]] }, legend: { title: null, orient: "top" } } as const;
     const x = { field: "rate", type: "quantitative", scale: { domain: [low, high], nice: false }, axis: { title: "rate", ...percentAxis } } as const;
     return {
-      width: 380, height: 150, title: { text: posterior.cell, color: INK, fontSize: 13, anchor: "start", limit: 520 },
+      width: 225, height: 140, title: { text: posterior.cell.split(", ").length > 2 ? [posterior.cell.slice(0, posterior.cell.lastIndexOf(", ", posterior.cell.lastIndexOf(", ") - 1)), posterior.cell.slice(posterior.cell.lastIndexOf(", ", posterior.cell.lastIndexOf(", ") - 1) + 2)] : posterior.cell, color: INK, fontSize: 12, anchor: "start", limit: 330 },
       layer: [
         { data: { values }, mark: { type: "area", opacity: 0.3, line: true }, encoding: { x, y: { field: "density", type: "quantitative", stack: null, axis: null }, color } },
         ...(posterior.observed === null ? [] : [{ data: { values: [{ rate: posterior.observed }] }, mark: { type: "rule", stroke: INK, strokeDash: [3, 3], strokeWidth: 1.5 }, encoding: { x } }]),
@@ -186,7 +186,7 @@ export async function regretCurve(regret: readonly ReportRegret[]): Promise<Figu
     title: "Regret of the search for the best stimulus",
     see: `A flat line has stopped losing; after its last exposure ${ends[0].policy} has lost ${money(ends[0].regret)} ${regret[0].unit} in all against knowing the best stimulus${ends.length > 1 ? `, ${ends.at(-1)!.policy} ${money(ends.at(-1)!.regret)}` : ""}.`,
     svg: await chart("regret", "Cumulative regret by policy", {
-      width: 560, height: 240, data: { values }, mark: { type: "line", strokeWidth: 2.2 },
+      width: 470, height: 240, data: { values }, mark: { type: "line", strokeWidth: 2.2 },
       encoding: {
         x: { field: "pulls", type: "quantitative", axis: { title: "simulated exposures", format: "~s", tickCount: 6 } },
         y: { field: "regret", type: "quantitative", axis: { title: `cumulative regret (${regret[0].unit})`, tickCount: 5, format: "~s" } },
@@ -208,7 +208,7 @@ export async function tornadoPlot(tornado: ReportTornado): Promise<Figure> {
     title: "Which traits matter",
     see: `The rate of “${tornado.step}” with ${tornado.stimulus} starts at ${perCent(tornado.base)}; ${first.trait} moves it most, from ${perCent(first.low)} to ${perCent(first.high)} (one standard deviation down and up, or absent and present; posterior mean).`,
     svg: await chart("tornado", `Effect of each trait on the rate of ${tornado.step}`, {
-      width: 520, height: { step: 24 },
+      width: 380, height: { step: 26 },
       layer: [
         { data: { values }, mark: { type: "bar", height: { band: 0.66 } }, encoding: {
           y: { field: "trait", type: "nominal", sort: bars.map((bar) => bar.trait), axis: { title: null, ticks: false, domain: false } },
@@ -228,7 +228,7 @@ export async function shockSeries(shock: ReportShock): Promise<Figure> {
     title: "A shock, and the same world without it",
     see: `${shock.what} starts at tick ${shock.startTick} and halves every ${shock.halfLifeTicks} ticks: “${shock.step}” with ${shock.stimulus} is ${perCent(withShock)} there instead of ${perCent(without)}.`,
     svg: await chart("shock", "Rate over ticks with and without the shock", {
-      width: 560, height: 240,
+      width: 470, height: 240,
       layer: [
         { data: { values: [...shock.series] }, mark: { type: "line", strokeWidth: 2.2, point: { size: 26 } }, encoding: {
           x: { field: "tick", type: "quantitative", axis: { title: "tick", tickMinStep: 1, format: "d" } },

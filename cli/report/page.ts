@@ -73,11 +73,17 @@ export async function reportPage(data: ReportData): Promise<string> {
     if (!data.rates.some((rate) => rate.step === step)) continue;
     parts.push(pair([figure(await rateHeatmap(data, step)), figure(await rateIntervals(data, step))]));
   }
-  await add("calibration", "populace backtest", data.calibration !== null && data.calibration.cells.length > 0, async () => figure(await calibrationPlot(data.calibration!)));
-  await add("posterior before and after", "populace learn", data.posteriors.length > 0, async () => figure(await posteriorCurves(data.posteriors)));
-  await add("regret", "populace optimize", data.regret.some((policy) => policy.points.length > 0), async () => figure(await regretCurve(data.regret)));
-  await add("tornado of traits", "needs a model", data.tornado !== null && data.tornado.bars.length > 0, async () => figure(await tornadoPlot(data.tornado!)));
-  await add("shock", "a study with shocks", data.shock !== null && data.shock.series.length > 0, async () => figure(await shockSeries(data.shock!)));
+  const further: string[] = [];
+  const addFurther = async (title: string, how: string, exists: boolean, draw: () => Promise<Figure>): Promise<void> => {
+    if (exists) further.push(figure(await draw()));
+    else absent.push(`${title} (${how})`);
+  };
+  await addFurther("calibration", "populace backtest", data.calibration !== null && data.calibration.cells.length > 0, () => calibrationPlot(data.calibration!));
+  await addFurther("posterior before and after", "populace learn", data.posteriors.length > 0, () => posteriorCurves(data.posteriors));
+  await addFurther("shock", "a study with shocks", data.shock !== null && data.shock.series.length > 0, () => shockSeries(data.shock!));
+  await addFurther("tornado of traits", "needs a model", data.tornado !== null && data.tornado.bars.length > 0, () => tornadoPlot(data.tornado!));
+  await addFurther("regret", "populace optimize", data.regret.some((policy) => policy.points.length > 0), () => regretCurve(data.regret));
+  if (further.length > 0) parts.push(pair(further));
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
