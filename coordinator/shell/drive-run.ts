@@ -1,5 +1,5 @@
 import { ERROR_TABLE, PopulaceError, type ErrorCode } from "@populace/domain";
-import { sha256, type Logger, type Ports, type Store } from "@populace/io";
+import { sha256, type LogEntry, type Logger, type Ports, type Store } from "@populace/io";
 import {
   COMMIT, INPUT, LIMITS, NODE_FAILURE, RUN_RECORD, RUN_STOP, SHARD_OUT, SLOT_REFERENCE, TICK_OPEN,
   blocksOf, commitSubject, failSubject, inputHashOf, inputSubject, openSubject, outSubject, rootOf, runKey, schemaOf, stopSubject, sumsHashOf, toHex,
@@ -104,7 +104,7 @@ export async function driveRun(
 
     let barrier: Barrier = openBarrier(0, 0, 0);
     let complete = Promise.withResolvers<void>();
-    stopFollowing = log.follow(outSubject(tenant, run, attempt, "*", "*"), 0, async (entry) => {
+    const onSlot = async (entry: LogEntry): Promise<void> => {
       try {
         const out = await readOut(entry.bytes);
         if (out.run !== run || out.attempt !== attempt || out.shard >= shards.length) throw new PopulaceError("CORRUPT", `slot ${entry.subject} holds an output of run ${out.run}, attempt ${out.attempt}, shard ${out.shard}`, { run });
@@ -115,7 +115,8 @@ export async function driveRun(
       } catch (error) {
         failure.reject(error);
       }
-    });
+    };
+    stopFollowing = log.follow(outSubject(tenant, run, attempt, "*", "*"), 0, onSlot);
 
     let root = start === 0 ? run : readCommit(store, tenant, run, start - 1)!.root;
     let appendedThrough = -1;
@@ -206,15 +207,20 @@ export async function driveRun(
 
     async function openAndWait(open: TickOpen): Promise<void> {
       let current = open;
+      // Slots that were filled before this barrier stood.
+      for (const entry of await log.read(outSubject(tenant, run, attempt, open.tick, "*"))) await onSlot(entry);
       await log.append(openSubject(tenant, run, attempt), TICK_OPEN.encode(current));
       const done = Promise.race([complete.promise, failure.promise]);
+      const before = nodeExposures();
       for (;;) {
         bus.publish(openSubject(tenant, run, attempt), TICK_OPEN.encode(current));
         const woken = new AbortController();
         const outcome = await Promise.race([done.then(() => "complete" as const), clock.sleep(LIMITS.tickOpenRepeatMs, woken.signal).then(() => "again" as const, () => "again" as const)]);
         woken.abort();
         if (outcome === "complete") return;
-        onProgress({ tick: open.tick, ticks: plan.ticks, exposures: exposuresDone, exposuresTotal });
+        // Inside a span the heartbeats tell how far the nodes are; of several runs at once they cannot tell which.
+        const inside = context.isAlone() ? Math.min(Math.max(0, nodeExposures() - before), planned.slice(open.tick, open.tick + open.span).reduce((sum, count) => sum + count, 0)) : 0;
+        onProgress({ tick: open.tick, ticks: plan.ticks, exposures: exposuresDone + (open.tick > row.tick ? inside : 0), exposuresTotal });
         const { members } = context.membership();
         if (!placement.owners.every((owner) => members.has(owner))) {
           await place();
@@ -223,6 +229,10 @@ export async function driveRun(
           logger.warn({ run, attempt, view: placement.view, tick: open.tick }, "shards have new owners");
         }
       }
+    }
+
+    function nodeExposures(): number {
+      return [...context.membership().members.values()].reduce((sum, member) => sum + member.heartbeat.exposures, 0);
     }
 
     async function place(): Promise<void> {

@@ -1,0 +1,192 @@
+import { describe, expect, test } from "vitest";
+import { RUN_STATE, type Commit, type Heartbeat, type Plan, type RunState } from "@populace/protocol";
+import { admit, runSize } from "./admission.ts";
+import { decideCommit, decideRefusedAppend } from "./commit.ts";
+import { resolveExecution, spanAt } from "./execution.ts";
+import { accumulate, exposuresPlanned } from "./ledger.ts";
+import { decideLease } from "./lease.ts";
+import { forgive, hear, noMembers, reap } from "./membership.ts";
+import { isSettled, transition } from "./run.ts";
+import { owners, shardMap } from "./shard-map.ts";
+
+describe("run", () => {
+  test("goes the drawn ways and no other", () => {
+    const states = Object.keys(RUN_STATE) as RunState[];
+    const legal = new Set<string>();
+    for (const from of states) for (const to of states) {
+      try {
+        legal.add(`${from}>${transition(from, to)}`);
+      } catch (error) {
+        expect(error).toMatchObject({ code: "INTERNAL" });
+      }
+    }
+    expect(legal.has("submitted>planned") && legal.has("running>done") && legal.has("paused>submitted") && legal.has("running>frozen")).toBe(true);
+    expect(["done>running", "frozen>running", "submitted>done", "canceled>done", "paused>running", "running>planned"].filter((step) => legal.has(step))).toEqual([]);
+    expect(legal.size).toBe(20);
+    expect(states.filter(isSettled)).toEqual(["paused", "frozen", "done", "failed", "canceled"]);
+  });
+});
+
+describe("shard map", () => {
+  test("covers every block once, in order, and no shard exceeds its share by more than a block", () => {
+    const seed = 20_261_123;
+    let state = seed;
+    const next = (): number => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
+    for (let round = 0; round < 300; round += 1) {
+      const costs = Array.from({ length: 1 + Math.floor(next() * 60) }, () => 1 + Math.floor(next() * (round % 3 === 0 ? 1000 : 10)));
+      const wanted = 1 + Math.floor(next() * 70);
+      const shards = shardMap(costs, wanted);
+      const total = costs.reduce((sum, cost) => sum + cost, 0);
+      const context = `seed ${seed}, round ${round}: ${costs.join(" ")} into ${wanted}`;
+      expect(shards.length, context).toBe(Math.min(wanted, costs.length));
+      let first = 0;
+      for (const [index, shard] of shards.entries()) {
+        expect([shard.index, shard.first], context).toEqual([index, first]);
+        expect(shard.count, context).toBeGreaterThan(0);
+        const cost = costs.slice(shard.first, shard.first + shard.count).reduce((sum, one) => sum + one, 0);
+        expect(cost, context).toBeLessThanOrEqual(total / shards.length + Math.max(...costs));
+        first += shard.count;
+      }
+      expect(first, context).toBe(costs.length);
+    }
+  });
+
+  test("without a block there is no run", () => {
+    expect(() => shardMap([], 3)).toThrow(expect.objectContaining({ code: "BAD_STUDY" }));
+  });
+
+  test("owners hold contiguous shards in proportion to their weight", () => {
+    const shards = shardMap(Array.from({ length: 12 }, () => 1), 12);
+    const held = owners(shards, [{ incarnation: "a", weight: 1 }, { incarnation: "b", weight: 2 }]);
+    expect(held).toEqual(["a", "a", "a", "a", "b", "b", "b", "b", "b", "b", "b", "b"]);
+    expect(new Set(owners(shards.slice(0, 1), [{ incarnation: "a", weight: 1 }, { incarnation: "b", weight: 1 }])).size).toBe(1);
+  });
+});
+
+describe("commit", () => {
+  const commit = { tick: 5, term: 3, prevRoot: "r4", root: "r5" };
+  test("is made iff the last tick is the one before, the chain holds and no higher term has written", () => {
+    expect(decideCommit({ tick: 4, root: "r4" }, 3, null, commit)).toEqual({ kind: "commit" });
+    expect(decideCommit({ tick: 4, root: "r4" }, 4, null, commit)).toEqual({ kind: "stale-term", storedTerm: 4 });
+    expect(decideCommit({ tick: 3, root: "r3" }, 3, null, commit)).toEqual({ kind: "out-of-order", expectedTick: 4 });
+    expect(decideCommit({ tick: 4, root: "other" }, 3, null, commit)).toEqual({ kind: "divergence", committedRoot: "other" });
+    expect(decideCommit({ tick: 7, root: "r7" }, 3, "r5", commit)).toEqual({ kind: "known" });
+    expect(decideCommit({ tick: 7, root: "r7" }, 3, "other", commit)).toEqual({ kind: "divergence", committedRoot: "other" });
+    expect(decideCommit({ tick: 7, root: "r7" }, 9, "r5", commit)).toMatchObject({ kind: "stale-term" });
+  });
+
+  test("refused by the log: own retry, higher term, lost records, two roots", () => {
+    const mine = { tick: 5, term: 3, root: "r5" } as Commit;
+    expect(decideRefusedAppend({ ...mine }, mine)).toBe("done");
+    expect(decideRefusedAppend({ ...mine, term: 4, tick: 6 }, mine)).toBe("step-down");
+    expect(decideRefusedAppend({ ...mine, tick: 3 }, mine)).toBe("append-missing");
+    expect(decideRefusedAppend(null, mine)).toBe("append-missing");
+    expect(decideRefusedAppend({ ...mine, root: "other" }, mine)).toBe("divergence");
+  });
+});
+
+describe("lease", () => {
+  const record = { holder: "a", nonce: "n", term: 7 };
+  test("a rival waits a whole TTL of its own sight, then numbers above everything seen", () => {
+    expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000 }, 2500, 2000, 3, false)).toEqual({ kind: "wait", ms: 500 });
+    expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000 }, 3000, 2000, 3, false)).toEqual({ kind: "claim", term: 8 });
+    expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000 }, 1000, 2000, 12, true)).toEqual({ kind: "claim", term: 13 });
+    // The registry lost its store: the commits still know the term.
+    expect(decideLease({ record: null, revision: 0, unchangedSinceMs: 0 }, 0, 2000, 12, false)).toEqual({ kind: "claim", term: 13 });
+  });
+});
+
+describe("membership", () => {
+  const beat = (incarnation: string, state: "up" | "leaving" = "up"): Heartbeat => ({ incarnation, state, workers: 1, backends: ["reference"], exposuresPerSecond: 0, memoryBytes: 0, exposures: 0 });
+  test("a first heartbeat joins, silence kills, the dead stay dead, the view only grows", () => {
+    let membership = hear(hear(noMembers(4), beat("a"), 0), beat("b"), 0);
+    expect([membership.view, membership.members.size]).toEqual([6, 2]);
+    membership = hear(membership, beat("a"), 4000);
+    expect(membership.view).toBe(6);
+    membership = reap(membership, 5500, 5000);
+    expect([membership.view, [...membership.members.keys()], [...membership.dead]]).toEqual([7, ["a"], ["b"]]);
+    membership = hear(membership, beat("b"), 5600);
+    expect(membership.members.has("b")).toBe(false);
+    membership = hear(membership, beat("a", "leaving"), 5700);
+    expect([membership.view, membership.members.size]).toEqual([8, 0]);
+    expect(hear(membership, beat("c", "leaving"), 5800)).toBe(membership);
+  });
+
+  test("after the observer's own stall nobody is declared dead", () => {
+    const membership = forgive(hear(noMembers(0), beat("a"), 0), 10_000);
+    expect(reap(membership, 14_000, 5000).members.size).toBe(1);
+  });
+});
+
+const PLAN = {
+  worlds: 4, ticks: 10, ordinalsMax: 2, slots: 16, steps: ["a", "b"], influence: null, cells: [{ scenario: 0, stimulus: 0 }, { scenario: 1, stimulus: 1 }],
+  personas: [{ agents: 1_000_000 }, { agents: 500_000 }],
+  scenarios: [{ name: "x", schedule: new Int16Array(40).fill(0) }, { name: "y", schedule: new Int16Array(40).fill(-1).fill(1, 0, 2) }],
+} as unknown as Plan;
+
+describe("execution", () => {
+  test("counts the exposures that the schedule plans", () => {
+    const planned = exposuresPlanned(PLAN);
+    expect(planned[0]).toBe(2 * 1_500_000 + 1_500_000);
+    expect(planned[1]).toBe(2 * 1_500_000);
+  });
+
+  test("spans end at checkpoints and at the end; the last tick has no checkpoint", () => {
+    const execution = resolveExecution(PLAN, { spanTicks: 4, checkpointTicks: 6 }, { workers: 2, exposuresPerSecond: 0 });
+    const spans: string[] = [];
+    for (let tick = 0; tick < 10; ) {
+      const { span, checkpoint } = spanAt(execution, tick, 10);
+      spans.push(`${tick}+${span}${checkpoint ? "c" : ""}`);
+      tick += span;
+    }
+    expect(spans).toEqual(["0+4", "4+2c", "6+4"]);
+    expect(spanAt({ ...execution, checkpointTicks: 5 }, 5, 10)).toEqual({ span: 4, checkpoint: false });
+    expect(spanAt({ ...execution, checkpointTicks: 0 }, 8, 10)).toEqual({ span: 2, checkpoint: false });
+  });
+
+  test("a coupled run has spans of one tick; shards never outnumber blocks", () => {
+    const execution = resolveExecution({ ...PLAN, influence: {} as never }, { spanTicks: 9, shards: 1000 }, { workers: 2, exposuresPerSecond: 1e9 });
+    expect(execution.spanTicks).toBe(1);
+    expect(execution.shards).toBe(Math.ceil(1_000_000 / 65_536) + Math.ceil(500_000 / 65_536));
+  });
+
+  test("sums that leave the exact integers are refused", () => {
+    expect(() => accumulate(Float64Array.of(2 ** 53 - 1), Float64Array.of(1))).toThrow(expect.objectContaining({ code: "ARITHMETIC_RANGE" }));
+  });
+});
+
+describe("admission", () => {
+  const machine = { memoryBytes: 2 ** 30, exposuresPerSecond: 1e7, secondsMax: 3600 };
+  test("a billion agents on a small machine are refused with the limit that would do", () => {
+    const size = runSize({ ...PLAN, personas: [{ agents: 1e9 }] as never, scenarios: [{ name: "x", schedule: new Int16Array(20).fill(0) }] }, 8);
+    expect(size.stateBytes).toBe(2e9);
+    expect(size.codeBytes).toBe(32e9);
+    let refusal: { code: string; message: string; details: Record<string, unknown> } | null = null;
+    try {
+      admit(size, machine, "procedural", true);
+    } catch (error) {
+      refusal = error as never;
+    }
+    expect(refusal).toMatchObject({ code: "TOO_LARGE", message: expect.stringContaining("1,000,000,000 agents") });
+    // What it names as the limit is admitted indeed.
+    const limit = refusal!.details["agentsLimit"] as number;
+    expect(limit).toBeGreaterThan(5e8);
+    const smaller = runSize({ ...PLAN, personas: [{ agents: limit }] as never, scenarios: [{ name: "x", schedule: new Int16Array(20).fill(0) }] }, 8);
+    expect(admit(smaller, machine, "procedural", true).population).toBe("procedural");
+  });
+
+  test("codes that do not fit turn into a procedural population and say so; those that fit stay", () => {
+    const size = runSize(PLAN, 8);
+    expect(admit(size, machine, undefined, false)).toMatchObject({ population: "stored", note: "" });
+    const tight = { ...machine, memoryBytes: 20e6 };
+    expect(admit(size, tight, "stored", false)).toMatchObject({ population: "procedural", note: expect.stringContaining("procedural") });
+    expect(admit(size, tight, "procedural", false).note).toBe("");
+  });
+
+  test("a run beyond the time bound is begun only when forced; beyond the agent counter never", () => {
+    const size = { ...runSize(PLAN, 8), exposures: 1e12 };
+    expect(() => admit(size, machine, undefined, false)).toThrow(expect.objectContaining({ code: "TOO_LARGE", message: expect.stringContaining("27.8 hours") }));
+    expect(admit(size, machine, undefined, true).secondsEstimated).toBe(1e5);
+    expect(() => admit({ ...size, agents: 2 ** 32 }, { ...machine, memoryBytes: 1e15 }, "procedural", true)).toThrow(expect.objectContaining({ code: "TOO_LARGE" }));
+  });
+});
