@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -10,7 +9,8 @@ export const shellWord = (word: string): string => (/^[\w./:=,@%+-]+$/.test(word
  * checkout, and by its path from anywhere else. What is printed must work as printed.
  */
 export function howToCall(): string {
+  // The packed form is JavaScript (tools/pack.ts rewrites the name below).
   const main = fileURLToPath(new URL("./main.ts", import.meta.url));
-  if (!existsSync(main)) return basename(process.argv[1] ?? "") === "populace" ? "populace" : "npx populace";
+  if (main.endsWith(".js")) return basename(process.argv[1] ?? "") === "populace" ? "populace" : "npx populace";
   return join(process.cwd(), "cli", "main.ts") === main ? "npm run -s populace --" : `${shellWord(process.execPath)} ${shellWord(main)}`;
 }
