@@ -160,11 +160,20 @@ describe("node core", () => {
     expect(rig.tick(0)).toEqual([]);
   });
 
-  it("drops a run that is stopped or failed and can begin again", () => {
+  it("drops a run that is stopped, ignores the late TickOpens of that attempt, and takes the next attempt", () => {
     const rig = new Rig();
     rig.tick(0);
     expect(rig.send({ kind: "stop", stop: { run: RUN, attempt: 1, reason: "" } })).toEqual(["drop"]);
     expect(rig.state.runs.size).toBe(0);
+    expect(rig.tick(0)).toEqual([]);
+    rig.record = record({ attempt: 2 });
+    expect(rig.tick(0, { attempt: 2 })).toEqual(["load", "restore", "compute"]);
+    for (let i = 0; i < 1500; i++) rig.send({ kind: "stop", stop: { run: `other-${i}`, attempt: 1, reason: "" } });
+    expect(rig.state.stopped.size).toBe(1000);
+  });
+
+  it("drops a run that failed and can begin again", () => {
+    const rig = new Rig();
     expect(rig.send({ kind: "tickOpen", open: open(0) }, "compute")).toEqual(["load", "restore", "compute", "drop"]);
     expect(rig.tick(0)).toEqual(["load", "restore", "compute"]);
   });

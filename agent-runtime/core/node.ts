@@ -18,7 +18,12 @@ export interface NodeState {
   /** Highest term seen: the fencing token. */
   readonly term: number;
   readonly runs: ReadonlyMap<string, NodeRun>;
+  /** Highest attempt of a run that was stopped: its TickOpens may still come, late or twice. The newest STOPPED_MAX runs. */
+  readonly stopped: ReadonlyMap<string, number>;
 }
+
+/** Older ones are forgotten: a TickOpen that late costs a span of wasted work and changes nothing. */
+const STOPPED_MAX = 1000;
 
 export interface NodeRun {
   readonly plan: Plan;
@@ -65,7 +70,7 @@ export interface NodeStep {
 }
 
 /** A node that knows nothing. */
-export const freshNode = (incarnation: string): NodeState => ({ incarnation, term: 0, runs: new Map() });
+export const freshNode = (incarnation: string): NodeState => ({ incarnation, term: 0, runs: new Map(), stopped: new Map() });
 
 /** The node after one event, and what it wants done. Pure. */
 export function stepNode(state: NodeState, event: NodeEvent): NodeStep {
@@ -85,6 +90,7 @@ function onTickOpen(state: NodeState, open: TickOpen): NodeStep {
     return { state, effects: [{ kind: "refuse", open, code: "STALE_TERM", message: `run ${open.run}: TickOpen ${open.tick} carries term ${open.term}; term ${state.term} was seen already` }] };
   }
   const seen = { ...state, term: open.term };
+  if (open.attempt <= (state.stopped.get(open.run) ?? 0)) return { state: seen, effects: [] };
   const run = seen.runs.get(open.run);
   if (run === undefined || run.record.attempt < open.attempt || run.record.view < open.view) return { state: seen, effects: [{ kind: "load", open }] };
   if (run.record.attempt > open.attempt || run.current !== null) return { state: seen, effects: [] };
@@ -182,9 +188,13 @@ function onFailed(state: NodeState, runId: string): NodeStep {
 }
 
 function onStop(state: NodeState, stop: RunStop): NodeStep {
+  const stopped = new Map(state.stopped);
+  stopped.delete(stop.run);
+  stopped.set(stop.run, Math.max(stop.attempt, state.stopped.get(stop.run) ?? 0));
+  for (const [oldest] of stopped) if (stopped.size > STOPPED_MAX) stopped.delete(oldest);
   const run = state.runs.get(stop.run);
-  if (run === undefined || run.record.attempt > stop.attempt) return { state, effects: [] };
-  return { state: withoutRun(state, stop.run), effects: [{ kind: "drop", run: stop.run, attempt: run.record.attempt }] };
+  if (run === undefined || run.record.attempt > stop.attempt) return { state: { ...state, stopped }, effects: [] };
+  return { state: { ...withoutRun(state, stop.run), stopped }, effects: [{ kind: "drop", run: stop.run, attempt: run.record.attempt }] };
 }
 
 function sameShard(a: Shard, b: Shard): boolean {

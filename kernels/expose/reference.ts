@@ -108,7 +108,7 @@ export function restoreBlock(plan: ExposePlan, block: ExposeBlock, form: Populat
 }
 
 /**
- * Advances a block by one tick: changes `target.state`, adds to `output`. 30 to 60 ns an exposure on one core.
+ * Advances a block by one tick: changes `target.state`, adds to `output`. 25 to 60 ns an exposure on one core.
  */
 export function stepBlock(plan: ExposePlan, target: BlockState, tick: number, climate: Climate, output: BlockOutput, workspace: Workspace): void {
   const { block } = target;
