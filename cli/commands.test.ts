@@ -1,0 +1,226 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { SIGNAL_FORMATS } from "@populace/signals";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { COMMANDS, RUN_COMMANDS, SIGNAL_COMMANDS } from "./commands/table.ts";
+import { FORMATS } from "./commands/signals.ts";
+import { RETAILER_FEED, consumerConfidenceCsv, retailerLog, retailerLogCsv, retailerPeople, retailerRecipientsCsv, retailerStudents } from "./examples/retailer.ts";
+import { runPopulace } from "./program.ts";
+
+const EXAMPLES = fileURLToPath(new URL("examples/", import.meta.url));
+const GENERATOR = { seed: 41, misspecified: true };
+const folder = mkdtempSync(join(tmpdir(), "populace-cli-"));
+const file = (name: string): string => join(folder, name);
+
+interface Said { readonly code: number; readonly out: string; readonly err: string }
+
+async function populace(...args: readonly string[]): Promise<Said> {
+  let [out, err] = ["", ""];
+  const code = await runPopulace(args, new AbortController().signal, { out: (text) => { out += text; }, err: (text) => { err += text; } });
+  return { code, out, err };
+}
+
+/** Runs with --json and returns the one document; anything else on either stream fails. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- documents of many shapes, looked into key by key
+async function json(code: number, ...args: readonly string[]): Promise<any> {
+  const said = await populace(...args, "--json");
+  expect(said.err).toBe("");
+  expect(said.out.endsWith("\n") && said.out.trimEnd().split("\n").length === 1, said.out.slice(0, 300)).toBe(true);
+  const document = JSON.parse(said.out);
+  expect(said.code, said.out.slice(0, 500)).toBe(code);
+  return document;
+}
+
+const rate = { persona: expect.any(String), stimulus: expect.any(String), step: expect.any(String), mean: expect.any(Number), low: expect.any(Number), high: expect.any(Number) };
+
+beforeAll(() => {
+  const log = retailerLog(retailerPeople(GENERATOR, "log", 4000), "log", 0, 25, GENERATOR);
+  writeFileSync(file("log.csv"), retailerLogCsv(log));
+  writeFileSync(file("held-out.csv"), retailerLogCsv(retailerLog(retailerPeople(GENERATOR, "held", 1500), "held", 0, 25, GENERATOR)));
+  writeFileSync(file("outcomes.csv"), retailerLogCsv(retailerLog(retailerPeople(GENERATOR, "test", 800), "test", 26, 28, GENERATOR)));
+  writeFileSync(file("recipients.csv"), retailerRecipientsCsv(retailerPeople(GENERATOR, "next", 200)));
+  writeFileSync(file("live.csv"), retailerRecipientsCsv([...retailerPeople(GENERATOR, "live", 500), ...retailerStudents(GENERATOR, "fresh", 90)]));
+  writeFileSync(file("feed.xml"), RETAILER_FEED);
+  writeFileSync(file("confidence.csv"), consumerConfidenceCsv());
+  writeFileSync(file("points.csv"), "x,y\n0,0\n0,1\n1,0\n10,10\n10,11\n11,10\n");
+  writeFileSync(file("texts.txt"), "what a wonderful day\n\nthis is awful\n");
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("the JSON contract of the commands", () => {
+  it("fit: personas, steps, rows, rejected", async () => {
+    const fitted = await json(0, "fit", "--schema", join(EXAMPLES, "retailer-schema.yaml"), "--data", file("log.csv"), "--out", file("model.json"), "--personas", "4", "--worlds", "64", "--seed", "3");
+    expect(fitted.personas.length).toBe(4);
+    expect(fitted.personas[0]).toMatchObject({ id: expect.any(String), share: expect.any(Number), size: expect.any(Number) });
+    expect(fitted.personas.reduce((sum: number, persona: { share: number }) => sum + persona.share, 0)).toBeCloseTo(1, 6);
+    expect(fitted).toMatchObject({ steps: ["visit", "basket", "purchase"], rows: 3960, rejected: 0, noConsent: 40 });
+    expect(existsSync(file("model.json"))).toBe(true);
+  });
+
+  it("simulate: runId, rootHash, exposures, seconds, rates; the same root for other workers and shards, and read back when repeated", async () => {
+    const args = ["simulate", "--model", file("model.json"), "--agents", "3_000", "--ticks", "6", "--store", file("store")];
+    const first = await json(0, ...args, "--workers", "1", "--out", file("run"));
+    expect(first).toMatchObject({ runId: expect.stringMatching(/^[0-9a-f]{64}$/), rootHash: expect.stringMatching(/^[0-9a-f]{64}$/), exposures: 12_000, seconds: expect.any(Number), cached: false });
+    expect(first.rates[0]).toMatchObject({ ...rate, ess: expect.any(Number) });
+    for (const row of first.rates) expect(row.low <= row.mean && row.mean <= row.high && row.low >= 0 && row.high <= 1).toBe(true);
+    expect(JSON.parse(readFileSync(join(file("run"), "manifest.json"), "utf8"))).toMatchObject({ runId: first.runId, rootHash: first.rootHash });
+    for (const name of ["rates.parquet", "ticks.parquet", "report.html", "report.json"]) expect(existsSync(join(file("run"), name)), name).toBe(true);
+    expect(await json(0, ...args)).toMatchObject({ runId: first.runId, rootHash: first.rootHash, cached: true });
+    expect(await json(0, ...args, "--fresh", "--workers", "2", "--shards", "3", "--population", "procedural")).toMatchObject({ rootHash: first.rootHash, cached: false });
+    expect((await json(0, ...args, "--seed", "99")).rootHash).not.toBe(first.rootHash);
+  });
+
+  it("runs list, runs show: what lies in the store", async () => {
+    const { runs } = await json(0, "runs", "list", "--store", file("store"));
+    expect(runs.length).toBe(2);
+    expect(await json(0, "runs", "show", "--run", runs[0].runId.slice(0, 12), "--store", file("store"))).toMatchObject({ runId: runs[0].runId, outDir: runs[0].outDir });
+    expect(await json(2, "runs", "show", "--run", "zz", "--store", file("store"))).toMatchObject({ error: { code: "NOT_FOUND" } });
+  });
+
+  it("optimize: best, regret, baselines", async () => {
+    const found = await json(0, "optimize", "--model", file("model.json"), "--batch", "500", "--rounds", "3", "--store", file("store"));
+    expect(found.best.length).toBe(4);
+    expect(found.best[0]).toMatchObject({ persona: expect.any(String), stimulus: expect.any(String), probabilityBest: expect.any(Number), expectedLoss: expect.any(Number) });
+    expect(found.baselines.map((row: { name: string }) => row.name)).toEqual(expect.arrayContaining(["oracle", "best-fixed", "random"]));
+    expect(Array.isArray(found.regret)).toBe(true);
+  });
+
+  it("learn: updated, exchangeRate, rejected; the same file twice counts once", async () => {
+    const learned = await json(0, "learn", "--model", file("model.json"), "--outcomes", file("outcomes.csv"), "--out", file("model-2.json"));
+    expect(learned.rows).toBe(792);
+    expect(learned.updated.length).toBeGreaterThan(0);
+    expect(learned).toMatchObject({ exchangeRate: { a0: expect.any(Number) }, rejected: { seen: 0, noConsent: 8 }, version: 2 });
+    expect(await json(0, "learn", "--model", file("model-2.json"), "--outcomes", file("outcomes.csv"))).toMatchObject({ rows: 0, rejected: { seen: 792 } });
+  });
+
+  it("prioritize: decisions in descending score, plain mode being rate x value", async () => {
+    const args = ["prioritize", "--model", file("model-2.json"), "--recipients", file("recipients.csv"), "--campaigns", join(EXAMPLES, "retailer-campaigns.yaml"), "--top", "2"];
+    const { decisions } = await json(0, ...args);
+    expect(decisions.length).toBe(198);
+    for (const decision of decisions) {
+      expect(decision).toMatchObject({ recipient: expect.any(String), persona: expect.any(String), ranked: expect.any(Array), suppressed: expect.any(Array) });
+      expect(decision.ranked.length).toBe(2);
+      expect(decision.ranked[0].score).toBeGreaterThanOrEqual(decision.ranked[1].score);
+      for (const row of decision.ranked) {
+        expect(row).toMatchObject({ campaign: expect.any(String), stimulus: expect.any(String), low: expect.any(Number), high: expect.any(Number) });
+        expect(row.score).toBeCloseTo(row.rate * row.value, 9);
+      }
+    }
+    const strict = await json(0, ...args, "--rate-min", "0.9");
+    expect(strict.decisions[0].suppressed[0]).toMatchObject({ campaign: expect.any(String), reason: "rate below threshold" });
+    expect((await json(0, ...args, "--mode", "thompson", "--seed", "5")).decisions).toEqual((await json(0, ...args, "--mode", "thompson", "--seed", "5")).decisions);
+    expect(await json(2, ...args, "--mode", "best")).toMatchObject({ error: { code: "BAD_USAGE" } });
+  });
+
+  it("backtest: cells, coverage90, ece, logLoss, auc, policies, qini; seen rows are refused", async () => {
+    const judged = await json(0, "backtest", "--model", file("model.json"), "--data", file("held-out.csv"), "--predictions", file("predictions.csv"));
+    expect(judged).toMatchObject({ coverage90: expect.any(Number), ece: expect.any(Number), logLoss: expect.any(Number), auc: expect.any(Number), policies: expect.any(Array), qini: expect.any(Array) });
+    expect(judged.cells[0]).toMatchObject({ group: expect.any(String), persona: expect.any(String), stimulus: expect.any(String), step: expect.any(String), exposures: expect.any(Number), observed: expect.any(Number), predicted: expect.any(Number), rateLow: expect.any(Number), rateHigh: expect.any(Number), low: expect.any(Number), high: expect.any(Number) });
+    expect(readFileSync(file("predictions.csv"), "utf8").split("\n")[0]).toBe("row,stimulus,step,predicted,low,high");
+    expect((await json(0, "backtest", "--model", file("model.json"), "--data", file("held-out.csv"), "--by", "region")).cells[0].persona).toBe("*");
+    expect(await json(2, "backtest", "--model", file("model.json"), "--data", file("log.csv"))).toMatchObject({ error: { code: "SEEN_ROWS" } });
+  });
+
+  it("cluster: labels, k, sse, noise, lineage; a new cluster can be promoted", async () => {
+    expect(await json(0, "cluster", "--method", "kmeans", "--data", file("points.csv"), "--k", "2")).toMatchObject({ labels: [0, 0, 0, 1, 1, 1], k: 2, noise: 0, lineage: [] });
+    // Two right triangles with legs of 1: each has a sum of squares of 4/3 around its centroid.
+    expect((await json(0, "cluster", "--method", "kmeans", "--data", file("points.csv"), "--k", "2")).sse).toBeCloseTo(8 / 3, 12);
+    const live = await json(0, "cluster", "--method", "kmeans", "--model", file("model-2.json"), "--data", file("live.csv"), "--k", "5");
+    expect(live.labels.length).toBe(584);
+    const shadow = live.emerging.find((cluster: { stage: string }) => cluster.stage === "shadow");
+    expect(shadow, JSON.stringify(live.emerging)).toBeDefined();
+    const promoted = await json(0, "cluster", "--method", "kmeans", "--model", file("model-2.json"), "--data", file("live.csv"), "--k", "5", "--promote", String(shadow.cluster), "--out", file("model-3.json"));
+    expect(promoted.promoted).toMatchObject({ persona: "p5", members: shadow.size });
+    expect((await json(0, "report", "--model", file("model-3.json"), "--out", file("model-3.html"))).rates).toBe(5 * 4 * 3);
+  });
+
+  it("signals: records, rejected; scores; shocks", async () => {
+    expect((await json(0, "signals", "parse", "--format", "rss", "--in", file("feed.xml"))).records.length).toBe(8);
+    const { scores } = await json(0, "signals", "sentiment", "--in", file("texts.txt"));
+    expect(scores.length).toBe(3);
+    expect(scores[0]).toBeGreaterThan(0.3);
+    expect(scores[2]).toBeLessThan(-0.3);
+    const run = await json(0, "signals", "run", "--source", `rss=${file("feed.xml")}`, "--source", `series=${file("confidence.csv")}`, "--effect", "consumer_confidence=+brand-warmth", "--origin", "2026-06-24", "--out", file("shocks.yaml"));
+    expect(run).toMatchObject({ doubled: 1, rejected: [] });
+    expect(run.shocks.length).toBe(2);
+    expect(FORMATS).toEqual(SIGNAL_FORMATS);
+  });
+
+  it("report: a run's page is written again from its data", async () => {
+    const again = await json(0, "report", "--run", file("run"), "--out", file("again.html"));
+    expect(readFileSync(file("again.html"), "utf8") === readFileSync(join(file("run"), "report.html"), "utf8")).toBe(true);
+    expect(again.figures).toBeGreaterThan(5);
+    expect(await json(2, "report", "--run", folder)).toMatchObject({ error: { code: "FILE_MISSING" } });
+    expect(await json(2, "report")).toMatchObject({ error: { code: "BAD_USAGE" } });
+  });
+
+  it("up: answers over HTTP from the committed release, also after a restart without a model", async () => {
+    const serve = async (...more: readonly string[]): Promise<{ status: number; body: { release: string; decisions: { ranked: unknown[] }[] }; line: string }> => {
+      const stop = new AbortController();
+      let out = "";
+      const running = runPopulace(["up", "--port", "0", "--store", file("up-store"), ...more], stop.signal, { out: (text) => { out += text; }, err: (text) => { out += text; } });
+      await expect.poll(() => out, { timeout: 20_000 }).toContain("Ctrl-C stops it");
+      const [, url, body] = /curl -s (\S+) .* -d '(.*)'/.exec(out) ?? [];
+      const response = await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body });
+      const answer = await response.json();
+      stop.abort();
+      expect(await running).toBe(0);
+      return { status: response.status, body: answer as never, line: out };
+    };
+    const first = await serve("--model", file("model-2.json"), "--campaigns", join(EXAMPLES, "retailer-campaigns.yaml"));
+    expect(first.status).toBe(200);
+    expect(first.body.decisions[0].ranked.length).toBe(3);
+    const second = await serve();
+    expect(second.status).toBe(200);
+    expect(second.body.release).toBe(first.body.release);
+  });
+});
+
+describe("the command line", () => {
+  const all = [...COMMANDS.map((command) => [command.name, command] as const), ...SIGNAL_COMMANDS.map((command) => [`signals ${command.name}`, command] as const), ...RUN_COMMANDS.map((command) => [`runs ${command.name}`, command] as const)];
+
+  it.each(all)("%s --help shows an example and the options every command has", async (name) => {
+    const said = await populace(...name.split(" "), "--help");
+    expect(said.code).toBe(0);
+    expect(said.out).toMatch(/Examples?:\n {2}\$ populace /);
+    for (const option of ["--json", "--seed"]) expect(said.out).toContain(option);
+    expect(said.err).toBe("");
+  });
+
+  it.each([
+    [["simulat"], "Did you mean simulate"],
+    [["simulate", "--modle", "x"], "did you mean --model?"],
+    [["simulate", "--model", "x", "--agents", "-5"], "Expected a number"],
+    [["simulate", "--model", "x", "--agents", "NaN"], "Expected a number"],
+    [["simulate", "--model", "x", "--agents", "0"], "at least 1"],
+    [["cluster", "--method", "kmean", "--data", "x"], "kmeans, dbscan"],
+    [["fit", "--schema", "x"], "--out"],
+    [["runs"], "a command is missing"],
+    [["signals", "run", "--source", "rss", "--origin", "2026-01-01"], "FORMAT=PLACE"],
+  ])("%j is bad usage: exit 2, a hint, no stack trace", async (args, hint) => {
+    const said = await populace(...args);
+    expect(said.code).toBe(2);
+    expect(said.err).toContain(hint);
+    expect(said.err).not.toMatch(/\n\s+at /);
+    expect(said.out).toBe("");
+    expect((await json(2, ...args)).error).toMatchObject({ code: "BAD_USAGE" });
+  });
+
+  it("a work interrupted says how to resume, leaves the store whole, and the same command ends with the same root", async () => {
+    const args = ["simulate", "--model", file("model.json"), "--agents", "10000", "--ticks", "40", "--workers", "1"];
+    const whole = await json(0, ...args, "--store", file("store-whole"));
+    const stop = new AbortController();
+    let err = "";
+    const running = runPopulace([...args, "--store", file("store-cut")], stop.signal, { out: () => undefined, err: (text) => { err += text; } });
+    // As soon as the run is in the store there is something to interrupt.
+    await expect.poll(() => existsSync(join(file("store-cut"), "data.mdb")), { timeout: 20_000, interval: 5 }).toBe(true);
+    stop.abort();
+    const code = await running;
+    expect(code).toBe(1);
+    expect(err).toContain("resume with the same command");
+    expect((await json(0, ...args, "--store", file("store-cut"))).rootHash).toBe(whole.rootHash);
+  });
+});
