@@ -6,6 +6,7 @@ import type { Schema } from "./schema.ts";
 import { codingsOf, encodeDataset } from "./codings.ts";
 import { fitSteps, likelihoodWeights, populationWeights, samplingShift } from "./response-fit.ts";
 import type { ResponseRows } from "./response-fit.ts";
+import { rowRates } from "./row-rates.ts";
 
 export interface FitOptions {
   /** Number of personas; default "auto". */
@@ -84,6 +85,7 @@ export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptio
     mixture,
     response,
     value: fitValue(filled, dataset, persona, mixture.personas.length, { worlds, seed }),
+    rowRates: rowRates({ mixture, response }, encoded.codes, persona, populationWeights(dataset)),
     evidence: schema.assignment.kind === "unknown" ? "observational" : schema.assignment.kind,
     fit: {
       rows: dataset.rows,

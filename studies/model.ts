@@ -11,6 +11,11 @@ export interface Model {
   readonly mixture: PersonaMixture;
   readonly response: ResponseModel;
   readonly value: ValueModel | null;
+  /**
+   * Expected rate per exposure of each persona's real rows, by persona id: (worlds + 1) x stimuli x steps, the last world at the
+   * posterior means. Plans move their agents onto it; absent = the agents' own rates hold (studies/row-rates.ts).
+   */
+  readonly rowRates?: Readonly<Record<string, Float64Array>>;
   /** "observational" when the assignment is unknown: uplift and policy values carry the label and feed no exchange rate. */
   readonly evidence: "randomized" | "logged" | "observational" | "prior only";
   readonly fit: {
