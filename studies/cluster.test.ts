@@ -172,7 +172,7 @@ describe("files of numbers", () => {
     expect([...clusterPoints(points, { method: "kmeans", k: 3, standardize: true, seed: 2 }).labels]).toEqual(truth);
     expect(clusterPoints(points, { method: "kmeans", k: 3 }).used).toEqual({ method: "kmeans", k: 3 });
     const dense = clusterPoints(points, { method: "dbscan", standardize: true, eps: 0.5 });
-    expect(dense.used).toEqual({ method: "dbscan", eps: 0.5, minPoints: 5 });
+    expect(dense.used).toEqual({ method: "dbscan", eps: 0.5, minPoints: 10 });
     expect(dense.sizes.reduce((sum, size) => sum + size, 0) + dense.noise).toBe(300);
   });
 });

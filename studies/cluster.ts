@@ -11,7 +11,7 @@ export interface ClusterOptions {
   readonly k?: number;
   /** dbscan: radius; absent = the knee of the distances to the `minPoints`-th neighbor. */
   readonly eps?: number;
-  /** dbscan: points within eps, itself counted, that make a core point; absent = twice the dimensions, at least 5. */
+  /** dbscan: points within eps, itself counted, that make a core point; absent = twice the dimensions, at least 10. */
   readonly minPoints?: number;
   /** Cluster z-scores of the columns instead of the numbers as they are (bare points only). */
   readonly standardize?: boolean;
@@ -81,7 +81,7 @@ export function clusterPoints(raw: Points, options: ClusterOptions): Clustering 
     const { labels, sse } = clusterKMeans(points, { k, random: random.child("k-means") });
     return { labels, k, sse, noise: 0, sizes: sizesOf(labels, k), used: { method: "kmeans", k } };
   }
-  const minPoints = options.minPoints ?? Math.max(5, 2 * points.dimensions);
+  const minPoints = options.minPoints ?? Math.max(10, 2 * points.dimensions);
   const eps = options.eps ?? chooseEps(points, minPoints);
   const { labels, k, noise } = clusterDbscan(points, { eps, minPoints });
   return { labels, k, sse: squaresWithin(points, labels, k), noise, sizes: sizesOf(labels, k), used: { method: "dbscan", eps, minPoints } };

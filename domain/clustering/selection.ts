@@ -63,13 +63,14 @@ export function meanSilhouette(points: Points, labels: ArrayLike<number>): numbe
 
 /**
  * Returns the distance at the knee of the sorted distances to the `minPoints`-th neighbor (the point itself the first): the
- * radius at which density drops. The knee is the point farthest below the chord (Satopaa et al. 2011). Throws `DEGENERATE_DATA`
- * when all distances are 0.
+ * radius at which density drops. The knee is the point farthest below the chord (Satopaa et al. 2011), looked for among the larger
+ * half: what lies in the denser half is inside a cluster, and a single very tight one would otherwise be taken for the knee.
+ * Throws `DEGENERATE_DATA` when all distances are 0.
  */
 export function chooseEps(points: Points, minPoints: number): number {
   if (points.rows < minPoints || points.rows < 3) throw new PopulaceError("DEGENERATE_DATA", `${points.rows} points are too few to choose eps for minPoints ${minPoints}`, { rows: points.rows, minPoints });
   const tree = new KdTree(points);
-  const distances = Float64Array.from({ length: points.rows }, (_, row) => Math.sqrt(tree.squaredDistanceToRank(row, minPoints))).sort();
+  const distances = Float64Array.from({ length: points.rows }, (_, row) => Math.sqrt(tree.squaredDistanceToRank(row, minPoints))).sort().slice(Math.floor(points.rows / 2));
   const first = distances[0], last = distances[distances.length - 1];
   if (!(last > 0)) throw new PopulaceError("DEGENERATE_DATA", `each point has ${minPoints} equal ones; eps cannot be chosen from distances that are all 0`, { rows: points.rows });
   let knee = distances.length - 1, deepest = -Infinity;
