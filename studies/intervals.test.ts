@@ -121,7 +121,7 @@ describe("summarizeRun", () => {
 
 describe("influence", () => {
   it("on a known graph equals an independent reading, count by count", () => {
-    const model = handModel({ ...HAND, sd: 0, codings: [], terms: HAND.terms.slice(0, 5), coefficients: HAND.coefficients.map((row) => row.slice(0, 5)), personas: [...HAND.personas.map((persona) => ({ ...persona, distributions: [] }))] });
+    const model = handModel({ ...HAND, sd: 0, codings: [], terms: HAND.terms.slice(0, 5), coefficients: HAND.coefficients.map((row) => row.slice(0, 5)), personas: HAND.personas.map((persona) => ({ ...persona, distributions: [] })) });
     const graph = { kind: "edges", edges: [{ from: "young", to: "old", weight: 0.75 }, { from: "old", to: "young", weight: 0.25 }, { from: "young", to: "young", weight: 0.5 }] };
     const read = readStudy({ agents: 4_000, ticks: 6, everyTicks: 1, stimuli: ["plain"], influence: { graph, shareRate: [0.1, 0.4], warmthPerShare: 4, warmthHalfLifeTicks: 3 } }, model);
     const plan = compilePlan(model, read);

@@ -25,6 +25,7 @@ describe("optimize", () => {
     const by = Object.fromEntries(result.baselines.map((row) => [row.name, row]));
     expect(by["top-two"].valuePerExposure).toBeGreaterThan(by["random"].valuePerExposure);
     expect(by["oracle"].valuePerExposure).toBeGreaterThan(by["top-two"].valuePerExposure);
+    expect(by["recommended"].regret).toBe(0);
     // 100 minor units a response: the oracle earns 12 and 15 per exposure, one arm for both at most (15 + 5) / 2 or (12 + 6) / 2.
     expect(by["oracle"].valuePerExposure).toBeGreaterThan(11.5);
     expect(by["best-fixed"].valuePerExposure).toBeLessThan(12);

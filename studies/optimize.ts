@@ -45,7 +45,8 @@ export interface OptimizeResult {
   readonly best: readonly BestStimulus[];
   /** Cumulative regret (minor units) against the oracle after each round, at the same exposures. */
   readonly regret: readonly { readonly exposures: number; readonly topTwo: number; readonly random: number; readonly bestFixed: number }[];
-  readonly baselines: readonly { readonly name: "oracle" | "top-two" | "best-fixed" | "random"; readonly valuePerExposure: number; readonly regret: number }[];
+  /** "recommended" gives everyone the stimulus found at the end; "top-two" paid for finding it. All at the same exposures. */
+  readonly baselines: readonly { readonly name: "oracle" | "recommended" | "top-two" | "best-fixed" | "random"; readonly valuePerExposure: number; readonly regret: number }[];
   /** Root hashes of the rounds' runs, in order. */
   readonly runs: readonly { readonly runId: string; readonly rootHash: string }[];
 }
@@ -83,7 +84,7 @@ export async function optimize(model: Model, study: Study, runPlan: RunPlan, opt
     const stream = random.child(`round ${round}`);
     const allocation = arms.map((list, p) => (settled[p] ? list.map(() => 0) : largestRemainder(round === 0 ? list.map(() => 1) : topTwoShares(list, DRAWS, stream.child(`allocate ${p}`)), batch)));
     const plan = allocatedPlan(basis, allocation, study.seed, round);
-    const outcome = await runPlan(plan.plan, options.execution ?? {}, { ...(options.signal === undefined ? {} : { signal: options.signal }) });
+    const outcome = await runPlan(plan.plan, options.execution ?? {}, options.signal === undefined ? {} : { signal: options.signal });
     runs.push({ runId: outcome.runId, rootHash: outcome.rootHash });
     arms = arms.map((list, p) => list.map((arm, s) => add(arm, countsOf(plan.plan, outcome.counts, plan.entries.indexOf(`${p} ${s}`), s, step))));
     allocation.forEach((counts, p) => {
@@ -122,11 +123,16 @@ export async function optimize(model: Model, study: Study, runPlan: RunPlan, opt
       valueMinor: momentsOf(values[chosen]).mean, exposures: arms[p].reduce((sum, arm) => sum + arm.exposures, 0), settled: settled[p],
     };
   });
+  const recommended = personas.reduce((sum, _, p) => {
+    const chosen = stimuli.findIndex((stimulus) => stimulus.id === best[p].stimulus);
+    return sum + best[p].exposures * (Math.max(...oracle[p]) - oracle[p][chosen]);
+  }, 0);
   const perExposure = (lost: number): number => (total.exposures === 0 ? 0 : (total.oracle - lost) / total.exposures);
   return {
     step: steps[step], best, regret, runs,
     baselines: [
       { name: "oracle", valuePerExposure: perExposure(0), regret: 0 },
+      { name: "recommended", valuePerExposure: perExposure(recommended), regret: recommended },
       { name: "top-two", valuePerExposure: perExposure(total.topTwo), regret: total.topTwo },
       { name: "best-fixed", valuePerExposure: perExposure(total.bestFixed), regret: total.bestFixed },
       { name: "random", valuePerExposure: perExposure(total.random), regret: total.random },

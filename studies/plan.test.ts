@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { PopulaceError } from "@populace/domain";
-import type { TraitDistribution } from "@populace/domain";
+import type { PopulaceError, TraitDistribution } from "@populace/domain";
 import { codesOf } from "@populace/kernels";
 import { blocksOf } from "@populace/protocol";
 import { coding, contact, handModel } from "./hand-model.fixture.ts";

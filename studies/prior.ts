@@ -62,8 +62,8 @@ function authoredStep(step: string, prior: SchemaPrior, layout: Pick<ResponseMod
   for (const effect of effects) if (!layout.terms.some((term) => targetOf(term, mixture.codings, layout) === effect.on)) refuseEffect(step, effect.on, layout);
   const base = normalOf(prior.baseRates[step] ?? RATE_UNSTATED, logit);
   // The base rate is that of the population as it is, so what the average person's traits add is taken off the intercept.
-  const average = layout.terms.reduce((sum, term, at) => sum + (term.kind === "trait" ? stated[at].mean * averageValue(mixture, term.trait, term.level) : 0), 0);
-  const coefficients = layout.terms.map((term, at) => (term.kind === "intercept" ? { mean: base.mean - average, sd: base.sd } : stated[at]));
+  const ofTraits = layout.terms.reduce((sum, term, at) => sum + (term.kind === "trait" ? stated[at].mean * averageValue(mixture, term.trait, term.level) : 0), 0);
+  const coefficients = layout.terms.map((term, at) => (term.kind === "intercept" ? { mean: base.mean - ofTraits, sd: base.sd } : stated[at]));
   const p = coefficients.length;
   const covarianceCholesky = new Float64Array((p * (p + 1)) / 2);
   coefficients.forEach(({ sd }, at) => { covarianceCholesky[(at * (at + 1)) / 2 + at] = sd; });
