@@ -216,31 +216,44 @@ function checkOptions(options: RankingOptions): void {
 
 function checkCampaigns(table: ScoreTable, campaigns: readonly Campaign[], options: RankingOptions): Candidate[] {
   if (campaigns.length > CAMPAIGNS_MAX) throw new PopulaceError("TOO_LARGE", `${campaigns.length} campaigns in one call; at most ${CAMPAIGNS_MAX}`, { campaigns: campaigns.length });
-  const byId = new Map(table.stimuli.map((stimulus, index) => [stimulus.id, index]));
+  const byId = stimuliById(table);
   const seen = new Set<string>();
   return campaigns.map((campaign, index) => {
     const { id, stimuli, economicValueMinor, contactCostMinor } = campaign;
-    const named = `campaign ${index} (${JSON.stringify(id)})`;
+    // Only refusals need the name: a body of fifty good campaigns must not pay for fifty messages.
+    const named = (): string => `campaign ${index} (${JSON.stringify(id)})`;
     if (typeof id !== "string" || id === "") refuse(`campaign ${index} has no id; expected a text`, { index });
-    if (seen.has(id)) refuse(`${named} occurs twice; ids must differ`, { index, campaign: id });
+    if (seen.has(id)) refuse(`${named()} occurs twice; ids must differ`, { index, campaign: id });
     seen.add(id);
-    if (!Array.isArray(stimuli) || stimuli.length === 0) refuse(`${named} names no stimulus; expected at least one of ${list(table.stimuli.map((known) => known.id))}`, { campaign: id });
-    if (stimuli.length > STIMULI_PER_CAMPAIGN_MAX) throw new PopulaceError("TOO_LARGE", `${named} names ${stimuli.length} stimuli; at most ${STIMULI_PER_CAMPAIGN_MAX}`, { campaign: id });
-    if (economicValueMinor !== undefined && !(Number.isFinite(economicValueMinor) && economicValueMinor >= 0)) refuse(`${named}: economicValueMinor is ${economicValueMinor}; expected a finite number of minor units, 0 or more`, { campaign: id });
-    if (contactCostMinor !== undefined && !(Number.isFinite(contactCostMinor) && contactCostMinor >= 0)) refuse(`${named}: contactCostMinor is ${contactCostMinor}; expected a finite number of minor units, 0 or more`, { campaign: id });
+    if (!Array.isArray(stimuli) || stimuli.length === 0) refuse(`${named()} names no stimulus; expected at least one of ${list(table.stimuli.map((known) => known.id))}`, { campaign: id });
+    if (stimuli.length > STIMULI_PER_CAMPAIGN_MAX) throw new PopulaceError("TOO_LARGE", `${named()} names ${stimuli.length} stimuli; at most ${STIMULI_PER_CAMPAIGN_MAX}`, { campaign: id });
+    if (economicValueMinor !== undefined && !(Number.isFinite(economicValueMinor) && economicValueMinor >= 0)) refuse(`${named()}: economicValueMinor is ${economicValueMinor}; expected a finite number of minor units, 0 or more`, { campaign: id });
+    if (contactCostMinor !== undefined && !(Number.isFinite(contactCostMinor) && contactCostMinor >= 0)) refuse(`${named()}: contactCostMinor is ${contactCostMinor}; expected a finite number of minor units, 0 or more`, { campaign: id });
     const step = campaign.step === undefined ? table.steps.length - 1 : table.steps.indexOf(campaign.step);
-    if (step === -1) refuse(`${named}: step ${JSON.stringify(campaign.step)} is unknown; expected one of ${list(table.steps)}`, { campaign: id, step: campaign.step });
+    if (step === -1) refuse(`${named()}: step ${JSON.stringify(campaign.step)} is unknown; expected one of ${list(table.steps)}`, { campaign: id, step: campaign.step });
     const known: number[] = [];
     for (const stimulus of stimuli) {
       const found = byId.get(stimulus);
       if (found !== undefined) known.push(found);
       else if (options.unknownStimulus !== "suppress") {
         const closest = closestName(String(stimulus), [...byId.keys()]);
-        refuse(`${named}: stimulus ${JSON.stringify(stimulus)} is unknown to ${table.model}; ${closest === null ? `expected one of ${list([...byId.keys()])}` : `did you mean ${JSON.stringify(closest)}?`}`, { campaign: id, stimulus, suggestion: closest });
+        refuse(`${named()}: stimulus ${JSON.stringify(stimulus)} is unknown to ${table.model}; ${closest === null ? `expected one of ${list([...byId.keys()])}` : `did you mean ${JSON.stringify(closest)}?`}`, { campaign: id, stimulus, suggestion: closest });
       }
     }
     return { campaign, stimuli: known, step };
   });
+}
+
+const indices = new WeakMap<ScoreTable, Map<string, number>>();
+
+/** Stimulus ids of a table, indexed once for each table object. */
+function stimuliById(table: ScoreTable): Map<string, number> {
+  let known = indices.get(table);
+  if (known === undefined) {
+    known = new Map(table.stimuli.map((stimulus, index) => [stimulus.id, index]));
+    indices.set(table, known);
+  }
+  return known;
 }
 
 const list = (names: readonly string[]): string => names.slice(0, 12).join(", ") + (names.length > 12 ? ", ..." : "");

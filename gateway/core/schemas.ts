@@ -46,7 +46,7 @@ const RankedSchema = Type.Object({
 });
 const SuppressedSchema = Type.Object({ campaign: Type.String(), reason: Type.String(), stimulus: Type.Union([Type.String(), Type.Null()]), rate: Type.Union([Type.Number(), Type.Null()]), score: Type.Union([Type.Number(), Type.Null()]) });
 export const DecisionSchema = Type.Object({
-  decisionId: Type.String({ description: "SHA-256 of the recipient's inputs, the campaigns, the policy and the release: equal inputs give equal decisions." }),
+  decisionId: Type.String({ description: "SHA-256 of the release, the day, the campaigns held and the body, then the recipient's place among several: the same request to the same release gives the same decision." }),
   recipient: Type.String(), persona: Type.String(), probability: Type.Number(), fitsNone: Type.Boolean(), ranked: Type.Array(RankedSchema), suppressed: Type.Array(SuppressedSchema),
 });
 const Release = { release: Type.String(), model: Type.String(), version: Type.Integer(), evidence: Type.String() };

@@ -1,5 +1,4 @@
-import type { FastifyInstance } from "fastify";
-import type { RawServerDefault, FastifyBaseLogger } from "fastify";
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest, RawServerDefault } from "fastify";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { Store } from "@populace/io";
@@ -9,6 +8,9 @@ import type { Releases } from "../core/release.ts";
 import type { GatewayMetrics } from "../shell/metrics.ts";
 
 export type GatewayApp = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
+
+/** The text of a JSON body while its request lasts. */
+export const BODY_TEXT = new WeakMap<FastifyRequest, string>();
 
 /** What every route is given. */
 export interface RouteContext {

@@ -4,6 +4,9 @@ import { ErrorResponse, ModelResponse, PersonasResponse } from "../core/schemas.
 import { served } from "./context.ts";
 import type { GatewayApp, RouteContext } from "./context.ts";
 
+/** The page has styles of its own and nothing else: no script, no frame, no foreign origin. */
+const CONSOLE_HEADERS = { contentSecurityPolicy: { useDefaults: false, directives: { "default-src": ["'none'"], "style-src": ["'unsafe-inline'"], "base-uri": ["'none'"], "form-action": ["'none'"], "frame-ancestors": ["'none'"] } } };
+
 /** GET /v1/personas, /v1/model and the console's page. */
 export function modelRoutes(app: GatewayApp, context: RouteContext): void {
   app.get("/v1/personas", { schema: { summary: "Personas with their response rates", response: { 200: PersonasResponse, "5xx": ErrorResponse } } }, () => {
@@ -30,5 +33,5 @@ export function modelRoutes(app: GatewayApp, context: RouteContext): void {
     };
   });
 
-  app.get("/", { schema: { hide: true } }, (_request, reply) => reply.type("text/html; charset=utf-8").send(consolePage(context.releases.current?.table ?? null)));
+  app.get("/", { schema: { hide: true }, helmet: CONSOLE_HEADERS }, (_request, reply) => reply.type("text/html; charset=utf-8").send(consolePage(context.releases.current?.table ?? null)));
 }

@@ -10,6 +10,7 @@ import { answer, errorAnswer } from "../core/errors.ts";
 import { GATEWAY_LIMITS } from "../core/limits.ts";
 import type { DecisionPolicy } from "../core/prioritize.ts";
 import { Releases } from "../core/release.ts";
+import { BODY_TEXT } from "../routes/context.ts";
 import type { GatewayApp, RouteContext } from "../routes/context.ts";
 import { modelRoutes } from "../routes/model.ts";
 import { operationRoutes } from "../routes/operation.ts";
@@ -77,7 +78,18 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     done();
   });
 
-  await app.register(helmet, { contentSecurityPolicy: { useDefaults: false, directives: { "default-src": ["'none'"], "style-src": ["'unsafe-inline'"], "base-uri": ["'none'"], "form-action": ["'none'"], "frame-ancestors": ["'none'"] } } });
+  // Answers for machines carry the few headers that matter to them; the page gets the full set.
+  app.addHook("onRequest", (_request, reply, done) => {
+    reply.headers(API_HEADERS);
+    done();
+  });
+  // The text of a body is kept while its request lasts: decisions are named by it.
+  const parseJson = app.getDefaultJsonParser("error", "error");
+  app.addContentTypeParser("application/json", { parseAs: "string" }, (request, body, done) => {
+    BODY_TEXT.set(request, body as string);
+    parseJson(request, body as string, done);
+  });
+  await app.register(helmet, { global: false });
   await app.register(swagger, { openapi: { openapi: "3.1.0", info: { title: "Populace gateway", description: "Prioritized campaigns for recipients, from the last committed release.", version: "1" } } });
   prioritizeRoute(app, context);
   outcomesRoute(app, context);
@@ -116,6 +128,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     },
   };
 }
+
+const API_HEADERS = { "content-security-policy": "default-src 'none'; frame-ancestors 'none'", "x-content-type-options": "nosniff", "x-frame-options": "DENY", "referrer-policy": "no-referrer", "cache-control": "no-store" };
 
 export interface RunningGateway extends Gateway {
   /** Where it listens, such as `http://127.0.0.1:8080`. */
