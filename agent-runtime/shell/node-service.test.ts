@@ -141,7 +141,10 @@ function cut(blocks: number, shards: number): Shard[] {
   });
 }
 
+/** The first persona has two blocks. */
 const AGENTS = [66_000, 5, 900];
+/** Three blocks, for what does not hang on their size. */
+const FEW = [3000, 5, 900];
 const planOf = (more: Partial<SamplePlanOptions> = {}): Plan => samplePlan(17, { agents: AGENTS, ticks: 5, worlds: 3, scenarios: 2, traits: 6, ...more });
 
 async function rootsOf(plan: Plan, options: DriveOptions): Promise<{ roots: string[]; drive: Drive }> {
@@ -165,7 +168,7 @@ describe("a node", () => {
   });
 
   it("gives the same roots under influence however the shards are cut, and influence changes them", async () => {
-    const plan = planOf({ influence: true });
+    const plan = planOf({ influence: true, agents: FEW });
     const { roots } = await rootsOf(plan, { workers: 1, shards: 1 });
     expect((await rootsOf(plan, { workers: 2, shards: 4 })).roots).toEqual(roots);
     const { influence, ...rest } = plan;
@@ -197,7 +200,7 @@ describe("a node", () => {
 
   it("takes over from a lost node: restores the checkpoint, replays to the barrier, same roots", async () => {
     for (const influence of [false, true]) {
-      const plan = planOf({ influence, ticks: 7 });
+      const plan = planOf({ influence, ticks: 7, agents: FEW });
       const { roots } = await rootsOf(plan, { workers: 1, shards: 3 });
       const taken = new Drive(plan, {
         workers: 1, shards: 3, checkpointTicks: 2,
@@ -216,7 +219,7 @@ describe("a node", () => {
   });
 
   it("hands shards to another node at a barrier and both go on", async () => {
-    const plan = planOf({ ticks: 4 });
+    const plan = planOf({ ticks: 4, agents: FEW });
     const { roots } = await rootsOf(plan, { workers: 1, shards: 3 });
     const random = RandomStream.of(5, "owners");
     const moved = new Drive(plan, {
@@ -235,7 +238,7 @@ describe("a node", () => {
   });
 
   it("fills a lost slot again from memory when the TickOpen is repeated", async () => {
-    const lost = new Drive(planOf({ ticks: 1 }), { workers: 1, shards: 2 });
+    const lost = new Drive(planOf({ ticks: 1, agents: FEW }), { workers: 1, shards: 2 });
     await lost.join("node-a");
     lost.publish(0, 1);
     await until(async () => (await lost.slots(0)) !== null);
@@ -248,7 +251,7 @@ describe("a node", () => {
   });
 
   it("reports a divergence when the slot holds other hashes", async () => {
-    const drive = new Drive(planOf({ ticks: 1 }), { workers: 1, shards: 1 });
+    const drive = new Drive(planOf({ ticks: 1, agents: FEW }), { workers: 1, shards: 1 });
     const blocks = drive.shards[0].count;
     await drive.ports.log.fill(outSubject(TENANT, drive.run, 1, 0, 0), SHARD_OUT.encode({
       run: drive.run, attempt: 1, tick: 0, span: 1, shard: 0, view: 1, incarnation: "liar", hashes: new Uint8Array(64 * blocks), personas: [0, 3],
@@ -280,7 +283,7 @@ describe("a node", () => {
   });
 
   it("acts on no TickOpen of a stale term or of another root", async () => {
-    const drive = new Drive(planOf({ ticks: 1 }), { workers: 1, shards: 1 });
+    const drive = new Drive(planOf({ ticks: 1, agents: FEW }), { workers: 1, shards: 1 });
     await drive.join("node-a");
     drive.term = 3;
     drive.publish(0, 1, { prevRoot: sha256Hex(new Uint8Array(1)) });
