@@ -1,4 +1,4 @@
-import { PopulaceError } from "@populace/domain";
+import { PopulaceError } from "@populace/domain/error";
 import type { ExposeBlock, ExposePlan } from "../expose/plan.ts";
 import type { BlockOutput, BlockState, Climate, PopulationForm } from "../expose/reference.ts";
 import { referenceBackend } from "./reference.ts";

@@ -1,4 +1,4 @@
-import { mulHigh } from "@populace/domain";
+import { mulHigh } from "@populace/domain/random";
 import type { ExposePlan } from "./plan.ts";
 import { codeOf, drawUniforms } from "./population.ts";
 import { sigmoidQ32 } from "./tables.ts";

@@ -3,7 +3,7 @@
  * skipped. The oracle of the parity tests and the peer of the benchmark; it shares only Philox and mulHigh (which have their
  * own oracles) with the reference.
  */
-import { mulHigh, philox4x32 } from "@populace/domain";
+import { mulHigh, philox4x32 } from "@populace/domain/random";
 import type { ExposeBlock, ExposePlan } from "./plan.ts";
 
 /** One agent with its codes and one life in each scenario. */

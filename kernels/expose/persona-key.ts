@@ -1,4 +1,4 @@
-import { philox4x32 } from "@populace/domain";
+import { philox4x32 } from "@populace/domain/random";
 import { KEY_PURPOSE } from "./purpose.ts";
 
 /**

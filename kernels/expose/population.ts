@@ -1,4 +1,4 @@
-import { philox4x32Into } from "@populace/domain";
+import { philox4x32Into } from "@populace/domain/random";
 import type { ExposeBlock, ExposePersona, ExposePlan, ExposeTrait } from "./plan.ts";
 import { PURPOSE } from "./purpose.ts";
 import { normalCdfTable, normalQuantileTable } from "./tables.ts";

@@ -5,7 +5,8 @@
  * threshold's (1 agent in 256 and threshold); a later step's logit only when the earlier step was reached, because the draw
  * is nested. Draws do not depend on the scenario, so the high bytes are made once for all of them.
  */
-import { mulHigh, philox4x32Into, PopulaceError } from "@populace/domain";
+import { PopulaceError } from "@populace/domain/error";
+import { mulHigh, philox4x32Into } from "@populace/domain/random";
 import type { ExposeBlock, ExposePlan } from "./plan.ts";
 import { codesOf } from "./population.ts";
 import { PURPOSE } from "./purpose.ts";

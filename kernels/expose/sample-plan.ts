@@ -1,4 +1,4 @@
-import { RandomStream } from "@populace/domain";
+import { RandomStream } from "@populace/domain/random";
 import type { ExposeInfluence, ExposePersona, ExposePlan, ExposeTrait } from "./plan.ts";
 
 /** Sizes of a sample plan; what is left out is small. */

@@ -1,4 +1,4 @@
-import { PopulaceError } from "@populace/domain";
+import { PopulaceError } from "@populace/domain/error";
 
 /**
  * The tables of the arithmetic profile "nest8-1". They are built from +, -, * and / alone, which IEEE 754 rounds the same way
