@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startNode } from "@populace/agent-runtime";
@@ -29,8 +29,8 @@ function runnerAt(storeDir: string, more: Partial<Parameters<typeof embeddedRunn
   return runner;
 }
 
-/** Six blocks of three personas. */
-const planOf = (influence: boolean, ticks = 6): Plan => samplePlan(11, { agents: [70_000, 135_000, 9000], ticks, influence, worlds: 4, gapTicks: 1, copula: true });
+/** Five blocks of four personas. */
+const planOf = (influence: boolean, ticks = 6): Plan => samplePlan(11, { agents: [70_000, 5000, 9000, 7000], ticks, influence, worlds: 4, gapTicks: 1, copula: true });
 
 async function runOnce(plan: Plan, execution: Parameters<EmbeddedRunner>[1]): Promise<RunOutcome> {
   const runner = runnerAt(newFolder());
@@ -75,7 +75,7 @@ describe.each([{ influence: false }, { influence: true }])("a run, influence $in
     const expected = direct(plan);
     expect(reference.counts).toEqual(expected.counts);
     expect(reference.exposures).toBe(expected.exposures);
-    expect(reference.exposures).toBeGreaterThan(1_000_000);
+    expect(reference.exposures).toBeGreaterThan(500_000);
     const columns = columnCount(plan.steps.length);
     const overTicks = new Float64Array(plan.cells.length * plan.personas.length * columns);
     reference.tickCounts.forEach((value, index) => (overTicks[index % overTicks.length] += value));
@@ -86,7 +86,7 @@ describe.each([{ influence: false }, { influence: true }])("a run, influence $in
 
   test.each([
     { workers: 2, shards: 3 },
-    { workers: 7, shards: 6, population: "procedural" as const },
+    { workers: 7, shards: 5, population: "procedural" as const },
     { workers: 2, shards: 5, spanTicks: 4, checkpointTicks: 3 },
     { workers: 1, shards: 2, spanTicks: 1, checkpointTicks: 1, population: "stored" as const },
   ])("has the same roots with %o", async (execution) => {
@@ -164,7 +164,7 @@ describe("the embedded log", () => {
     const reader = openRuns(storeDir);
     expect(reader.runs().map((row) => [row.run, row.state])).toEqual([[outcome.runId, "done"]]);
     expect(reader.outcome(outcome.runId.slice(0, 8)).rootHash).toBe(outcome.rootHash);
-    expect((await reader.plan(outcome.runId)).personas.length).toBe(3);
+    expect((await reader.plan(outcome.runId)).personas.length).toBe(4);
     expect(() => reader.outcome("nothing")).toThrow(expect.objectContaining({ code: "NOT_FOUND" }));
     await reader.close();
   });
@@ -190,12 +190,14 @@ describe("faults", () => {
     const script = `
       import { embeddedRunner } from ${JSON.stringify(join(import.meta.dirname, "embedded.ts"))};
       import { samplePlan } from ${JSON.stringify(import.meta.resolve("@populace/kernels/sample-plan"))};
-      const plan = samplePlan(11, { agents: [70_000, 135_000, 9000], ticks: 8, influence: true, worlds: 4, gapTicks: 1, copula: true });
+      const plan = samplePlan(11, { agents: [70_000, 5000, 9000, 7000], ticks: 8, influence: true, worlds: 4, gapTicks: 1, copula: true });
       const runner = embeddedRunner({ storeDir: ${JSON.stringify(storeDir)} });
       await runner(plan, { workers: 1, checkpointTicks: 3 }, { onProgress: ({ tick }) => console.log(tick) });`;
-    const child = spawn(process.execPath, ["--input-type=module", "-e", script], { cwd: import.meta.dirname, stdio: ["ignore", "pipe", "inherit"] });
+    const file = join(root, "child.mjs");
+    writeFileSync(file, script);
+    const child = spawn(process.execPath, [file], { cwd: import.meta.dirname, stdio: ["ignore", "pipe", "inherit"] });
     const gone = new Promise((resolve) => child.once("exit", resolve));
-    await new Promise<void>((resolve) => child.stdout.on("data", (chunk) => { if (String(chunk).split("\n").some((line) => Number(line) >= 5)) resolve(); }));
+    await new Promise<void>((resolve, reject) => child.once("exit", () => reject(new Error("the child ended by itself"))).stdout.on("data", (chunk) => { if (String(chunk).split("\n").some((line) => Number(line) >= 5)) resolve(); }));
     child.kill("SIGKILL");
     await gone;
     const before = openRuns(storeDir);
@@ -245,9 +247,8 @@ describe("faults", () => {
     const honest = await runOnce(plan, { workers: 1, shards: 2 });
     const runner = runnerAt(newFolder());
     const { log } = await runner.ports();
-    // A liar fills shard 1 before the node does.
+    // A liar fills shard 1 (four blocks: the large one is shard 0) before the node does.
     const columns = columnCount(plan.steps.length);
-    const blocks = blocksOf(plan).length;
     const opened = Promise.withResolvers<void>();
     (await runner.ports()).bus.subscribe(openSubject(LOCAL_TENANT, honest.runId, 1), () => opened.resolve());
     const running = runner(plan, { workers: 1, shards: 2, spanTicks: 1 });
@@ -255,8 +256,8 @@ describe("faults", () => {
     const record = (await (await runner.ports()).registry.list(`${LOCAL_TENANT}.run.*`))[0];
     expect(record.key).toContain(honest.runId);
     const lie: ShardOut = {
-      run: honest.runId, attempt: 1, tick: 0, span: 1, shard: 1, view: 0, incarnation: "liar", hashes: new Uint8Array(64 * (blocks - firstBlockOfSecondShard(plan))),
-      personas: [1, 2], counts: new Uint32Array(plan.cells.length * 2 * plan.worlds * columns), sections: new Uint32Array(2 * plan.scenarios.length * 2),
+      run: honest.runId, attempt: 1, tick: 0, span: 1, shard: 1, view: 0, incarnation: "liar", hashes: new Uint8Array(64 * 4),
+      personas: [0, 4], counts: new Uint32Array(plan.cells.length * 4 * plan.worlds * columns), sections: new Uint32Array(4 * plan.scenarios.length * 2),
     };
     await log.fill(outSubject(LOCAL_TENANT, honest.runId, 1, 0, 1), SHARD_OUT.encode(lie));
     await expect(running).rejects.toMatchObject({ code: "DIVERGENCE" });
@@ -351,9 +352,3 @@ describe("refusals", () => {
 async function outOf(ports: Pick<EmbeddedPorts, "blobs">, bytes: Uint8Array): Promise<ShardOut> {
   return SHARD_OUT.decode(schemaOf(bytes) === SLOT_REFERENCE.schema ? (await ports.blobs.get(SLOT_REFERENCE.decode(bytes).blob))! : bytes);
 }
-
-/** Two shards of this plan's blocks (65,536 + 4,464 | 65,536 + 65,536 + 3,928 | 9,000 agents): the cut lies after three blocks. */
-const firstBlockOfSecondShard = (plan: Plan): number => {
-  expect(blocksOf(plan).map((block) => block.agents)).toEqual([65_536, 4464, 65_536, 65_536, 3928, 9000]);
-  return 3;
-};

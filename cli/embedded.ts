@@ -55,7 +55,7 @@ export function embeddedRunner(options: EmbeddedOptions): EmbeddedRunner {
   let node: { readonly workers: number; readonly service: RunningNode } | null = null;
   let runsUnderWay = 0;
   let nodeChange: Promise<void> = Promise.resolve();
-  let closed = false;
+  let closing: Promise<void> | null = null;
 
   const run: RunPlan = async (plan, execution, runOptions = {}) => {
     const { coordinator, ports } = await start();
@@ -73,20 +73,21 @@ export function embeddedRunner(options: EmbeddedOptions): EmbeddedRunner {
   return Object.assign(run, {
     coordinator: async () => (await start()).coordinator,
     ports: async () => (await start()).ports,
-    async close() {
-      closed = true;
-      const started = await cluster?.catch(() => null);
-      if (!started) return;
-      await started.coordinator.close();
-      await nodeChange.catch(() => {});
-      await node?.service.stop();
-      await started.release();
-      await started.ports.close();
-    },
+    close: () => (closing ??= close()),
   });
 
+  async function close(): Promise<void> {
+    const started = await cluster?.catch(() => null);
+    if (!started) return;
+    await started.coordinator.close();
+    await nodeChange.catch(() => {});
+    await node?.service.stop();
+    await started.release();
+    await started.ports.close();
+  }
+
   function start(): Promise<Cluster> {
-    if (closed) throw new PopulaceError("INTERRUPTED", "the runner is closed; open another one", {});
+    if (closing !== null) throw new PopulaceError("INTERRUPTED", "the runner is closed; open another one", {});
     cluster ??= (async () => {
       const ports = openEmbeddedPorts(options.storeDir, logger);
       try {
