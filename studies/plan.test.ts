@@ -122,6 +122,36 @@ describe("compilePlan", () => {
     expect(Math.abs(mean(n) - 0.978)).toBeLessThan(0.012);
   });
 
+  it("named courses become schedules: at one tick a persona's contacts follow each other in the order of the study", () => {
+    const model = handModel({ ...BASE, personas: [{ id: "a", share: 0.5, distributions: [] }, { id: "b", share: 0.5, distributions: [] }], stimuli: [contact("mail"), contact("call"), contact("gift")] });
+    const plan = compilePlan(model, readStudy({
+      ticks: 4, stimuli: ["mail", "gift"],
+      scenarios: [{ name: "course", contacts: [{ stimulus: "gift", fromTick: 1, everyTicks: 2 }, { stimulus: "mail", fromTick: 3, personas: ["b"] }] }],
+    }, model));
+    expect(plan.ordinalsMax).toBe(2);
+    // ticks x ordinals x personas; stimuli are mail = 0 and gift = 1.
+    expect([...plan.scenarios[0].schedule]).toEqual([-1, -1, -1, -1, 1, 1, -1, -1, -1, -1, -1, -1, 1, 1, -1, 0]);
+    expect(plan.cells).toEqual([{ scenario: 0, stimulus: 0 }, { scenario: 0, stimulus: 1 }]);
+    expect(() => compilePlan(model, readStudy({ stimuli: ["mail"], scenarios: [{ name: "x", contacts: [{ stimulus: "call" }] }] }, model))).toThrow(expect.objectContaining({ code: "BAD_STUDY" }) as PopulaceError);
+  });
+
+  it("a stimulus nobody has seen is as uncertain as stimuli differ, and the same for the same seed", () => {
+    const known = handModel({ ...BASE, worlds: 200, sd: 0.02, stimuli: [contact("mail"), contact("call")], terms: [{ kind: "intercept" }, { kind: "stimulus", stimulus: 0 }, { kind: "stimulus", stimulus: 1 }], coefficients: [[-2, 0.1, -0.1]] });
+    const step = { ...known.response.stepModels[0], scaleGroups: [{ name: "stimulus", median: 0.5, low: 0.5, high: 0.5 }], scaleDraws: new Float64Array(200).fill(0.5) };
+    const model = { ...known, response: { ...known.response, stepModels: [step] } };
+    const plan = (seed: number) => compilePlan(model, readStudy({ ...once, seed, newStimuli: [{ id: "text" }] }, model));
+    const sdOf = (stimulus: number): number => {
+      const bias = Array.from({ length: 200 }, (_, world) => plan(1).bias[world * 3 + stimulus] / 16_384);
+      const mean = bias.reduce((sum, value) => sum + value / 200, 0);
+      return Math.sqrt(bias.reduce((sum, value) => sum + (value - mean) ** 2 / 199, 0));
+    };
+    expect(sdOf(0)).toBeLessThan(0.05);
+    // 200 draws of sd 0.5: the sample sd has a standard error of 0.025.
+    expect(Math.abs(sdOf(2) - 0.5)).toBeLessThan(0.1);
+    expect(plan(1)).toEqual(plan(1));
+    expect(plan(2).bias).not.toEqual(plan(1).bias);
+  });
+
   it("refuses more agents, ticks or traits than its limits", () => {
     const model = handModel(BASE);
     expect(() => compilePlan(model, { ...readStudy({}, model), agents: 1e9 })).toThrow(expect.objectContaining({ code: "TOO_LARGE", message: expect.stringContaining("limit is 100000000") }) as PopulaceError);
