@@ -14,7 +14,10 @@ export interface BacktestOptions {
   readonly by?: readonly string[];
   /** Predict this many rows (in time order), then learn from them, and so on. */
   readonly rolling?: number;
-  /** Share of the past that each rolling update keeps, 0 to 1; default 1 forgets nothing. */
+  /**
+   * Share of the past that each rolling update keeps, 0 to 1 (1 forgets nothing). Default: several memories side by side, each
+   * world following one of them, in proportion to how well it has predicted so far.
+   */
   readonly forgetting?: number;
   readonly allowSeen?: boolean;
   /** CSV file of every row's prediction for every stimulus and step. */
@@ -170,14 +173,15 @@ class Backtest {
     const amounts = new AmountSums(this.#model, arms);
     const file = this.#options.predictions === undefined ? null : new PredictionFile(this.#options.predictions);
     const rates = new Float64Array(steps * worlds);
-    let model = this.#model, updates = 0;
-    let predictors = this.#predictors(model, seed);
+    let updates = 0;
+    let memories: readonly Memory[] = (this.#options.forgetting === undefined ? MEMORIES : [this.#options.forgetting]).map((keeps) => ({ keeps, model: this.#model, score: 0 }));
+    let predictors = this.#predictors(this.#model, seed);
     const first = predictors;
     try {
       for (let row = 0; row < rows; row++) {
         if (rolling !== undefined && row > 0 && row % rolling === 0) {
-          model = this.#updated(model, row - rolling, row, seed + updates);
-          predictors = this.#predictors(model, seed);
+          memories = this.#remember(memories, row - rolling, row, seed + updates);
+          predictors = this.#predictors(mixed(this.#model, memories, seed + updates), seed);
           updates++;
         }
         for (let arm = 0; arm < arms; arm++) {
@@ -267,8 +271,27 @@ class Backtest {
     }
   }
 
+  /** Scores each memory on rows from..to, which it had not seen, and lets it learn them. */
+  #remember(memories: readonly Memory[], from: number, to: number, seed: number): readonly Memory[] {
+    const { outcomes, stimulus } = this.#data, steps = this.#steps, worlds = this.#model.response.worlds;
+    const rates = new Float64Array(steps * worlds);
+    return memories.map((memory) => {
+      let logLikelihood = 0;
+      if (memories.length > 1) {
+        const predictors = this.#predictors(memory.model, seed);
+        for (let row = from; row < to; row++) {
+          predictors[stimulus[row]].rates(this.#codes, row * this.#traits, this.#persona[row], rates);
+          let sum = 0;
+          for (let w = 0; w < worlds; w++) sum += rates[w];
+          logLikelihood -= logLossOf(sum / worlds, outcomes[row * steps]);
+        }
+      }
+      return { keeps: memory.keeps, score: MEMORY_DECAY * memory.score + logLikelihood, model: memory.keeps === null ? memory.model : this.#updated(memory.model, from, to, seed, memory.keeps) };
+    });
+  }
+
   /** The model after rows from..to: every step's last posterior is the next prior. */
-  #updated(model: Model, from: number, to: number, seed: number): Model {
+  #updated(model: Model, from: number, to: number, seed: number, forgetting: number): Model {
     const { response, mixture } = model;
     const part = { codes: this.#codes, persona: this.#persona, stimulus: this.#data.stimulus, outcomes: this.#data.outcomes, steps: this.#steps, weight: likelihoodWeights(this.#data) };
     const priors = termPriors(response.terms, mixture.codings);
@@ -277,7 +300,7 @@ class Backtest {
       const design = stepDesign(response, mixture, part, step, priors, from, to);
       if (design.rows === 0) return stepModel;
       const previous = posteriorOf(stepModel, response.terms.findIndex((term) => term.kind === "intercept"), step === 0 ? shift : 0);
-      const posterior = updateLogistic(previous, design, { worlds: response.worlds, random: RandomStream.of(seed, `rolling ${step}`), forgetting: this.#options.forgetting ?? 1 });
+      const posterior = updateLogistic(previous, design, { worlds: response.worlds, random: RandomStream.of(seed, `rolling ${step}`), forgetting });
       const events = design.response.reduce((sum, y) => sum + y, 0);
       return stepModelOf(stepModel.step, response, posterior, priors, { rows: stepModel.rows + design.rows, events: stepModel.events + events }, step === 0 ? shift : 0);
     });
@@ -331,6 +354,38 @@ class Backtest {
       return [{ stimulus: stimulus.id as string, step: this.#data.schema.funnel[0].name, value: qini(uplift, Uint8Array.from(rows, (row) => outcome[row]), Uint8Array.from(rows, (row) => (this.#data.stimulus[row] === arm ? 1 : 0))) }];
     });
   }
+}
+
+/** One way of remembering: the share of the past that each update keeps, null = never updated. */
+interface Memory { readonly keeps: number | null; readonly model: Model; readonly score: number }
+
+const MEMORIES: readonly (number | null)[] = [null, 1, 0.5, 0.2];
+/** Older predictions count less in a memory's score, so that the mixture can turn when the world does. */
+const MEMORY_DECAY = 0.5;
+/** Rows of one stretch share their moment, so a thousand of them are no thousand independent votes: scores are tempered. */
+const MEMORY_TEMPER = 0.1;
+
+/** The model whose world w follows one memory, memories having worlds in proportion to exp(MEMORY_TEMPER * score). */
+function mixed(model: Model, memories: readonly Memory[], seed: number): Model {
+  const best = Math.max(...memories.map((memory) => memory.score));
+  const weights = memories.map((memory) => Math.exp(MEMORY_TEMPER * (memory.score - best)));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const { worlds, terms } = model.response, columns = terms.length;
+  const random = RandomStream.of(seed, "memories");
+  const order = Int32Array.from({ length: worlds }, (_, w) => w);
+  random.shuffle(order);
+  const memoryOf = new Int32Array(worlds);
+  order.forEach((w, i) => {
+    let rest = ((i + 0.5) / worlds) * total, at = 0;
+    while (at < memories.length - 1 && rest > weights[at]) rest -= weights[at++];
+    memoryOf[w] = at;
+  });
+  const stepModels = model.response.stepModels.map((step, index): StepModel => {
+    const draws = new Float64Array(worlds * columns);
+    for (let w = 0; w < worlds; w++) draws.set(memories[memoryOf[w]].model.response.stepModels[index].draws.subarray(w * columns, (w + 1) * columns), w * columns);
+    return { ...step, draws };
+  });
+  return { ...model, response: { ...model.response, stepModels } };
 }
 
 interface CellSum { readonly key: number; readonly group: number; readonly arm: number; readonly step: number; n: number; weight: number; squares: number; responses: number; yes: number; readonly rates: Float64Array }
