@@ -124,7 +124,7 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
       `${numbers.step} with ${numbers.stimulus}: ${percent(numbers.before)} before, ${percent(numbers.during)} during, ${percent(numbers.after)} after, ${percent(numbers.without)} without it`);
 
     const campaigns = readCampaigns(file("campaigns.yaml"));
-    await step("ranked the campaigns for a batch of recipients", () => rank(learned.model, schema, file("recipients.csv"), campaigns), ({ decisions, noConsent }) =>
+    const { table: tableBefore } = await step("ranked the campaigns for a batch of recipients", () => rank(learned.model, schema, file("recipients.csv"), campaigns), ({ decisions, noConsent }) =>
       `${count(decisions.length)} decisions, ${noConsent} recipients without consent left out`);
 
     const student = retailerStudents(generator, "student", 1)[0];
@@ -133,10 +133,11 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
     writeModel(file("model-3.json"), promoted.model);
     const answers = await step("the new persona changes a later answer", () => {
       const decide = (table: ScoreTable): Decision => prioritizer(table, campaigns, { topN: 2 }).decide({ id: student.recipient, attributes: attributesOf(student) });
-      return { before: decide(scoreTableOf(learned.model)), after: decide(scoreTableOf(promoted.model)) };
+      const tableAfter = scoreTableOf(promoted.model);
+      return { before: decide(tableBefore), after: decide(tableAfter), tableAfter };
     }, ({ before, after }) => `${student.recipient}: ${said(before)} → ${said(after)}`);
 
-    const gateway = await step("asked the gateway over HTTP", () => askGateway(runner, scoreTableOf(promoted.model), campaigns, request), ({ status, decisions }) =>
+    const gateway = await step("asked the gateway over HTTP", () => askGateway(runner, answers.tableAfter, campaigns, request), ({ status, decisions }) =>
       `POST /v1/prioritize answered ${status}: ${said(decisions[0])}`);
 
     const report = await step("wrote the report, Parquet tables and the manifest", async () => {
@@ -284,12 +285,13 @@ async function rehearseShock(
   };
 }
 
-async function rank(model: Model, schema: Schema, path: string, campaigns: readonly Campaign[]): Promise<{ readonly decisions: readonly Decision[]; readonly noConsent: number }> {
+async function rank(model: Model, schema: Schema, path: string, campaigns: readonly Campaign[]): Promise<{ readonly decisions: readonly Decision[]; readonly noConsent: number; readonly table: ScoreTable }> {
   const dataset = await readDataset(schema, path, { recipientsOnly: true });
   const { codes } = encodeDataset(dataset, model.mixture.codings);
   const width = model.mixture.codings.length;
-  const deciding = prioritizer(scoreTableOf(model), campaigns, { topN: 2 });
-  return { decisions: dataset.recipients.map((recipient, row) => deciding.decideCodes(recipient, codes, undefined, row * width)), noConsent: dataset.noConsent };
+  const table = scoreTableOf(model);
+  const deciding = prioritizer(table, campaigns, { topN: 2 });
+  return { table, decisions: dataset.recipients.map((recipient, row) => deciding.decideCodes(recipient, codes, undefined, row * width)), noConsent: dataset.noConsent };
 }
 
 async function askGateway(runner: EmbeddedRunner, table: ScoreTable, campaigns: readonly Campaign[], request: object): Promise<DemoResult["gateway"]> {
