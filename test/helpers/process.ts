@@ -23,6 +23,8 @@ export interface RunOptions {
   /** Called once, with the process, when its output first holds `when`. */
   readonly when?: string;
   readonly act?: (kill: (signal: NodeJS.Signals) => void) => void;
+  /** Calls `act` once, as soon as the file exists. */
+  readonly soon?: { readonly file: string; readonly act: (kill: (signal: NodeJS.Signals) => void) => void };
 }
 
 /** Runs a command to its end; it is killed, and the promise rejects, after `timeoutMs` (two minutes unless told). */
@@ -41,6 +43,12 @@ export function run(command: string, args: readonly string[], options: RunOption
       isSeen = true;
       options.act?.((signal) => child.kill(signal));
     };
+    const soon = options.soon;
+    const watch = soon === undefined ? null : setInterval(() => {
+      if (!existsSync(soon.file)) return;
+      clearInterval(watch ?? undefined);
+      soon.act((signal) => child.kill(signal));
+    }, 20);
     child.stdout.on("data", (chunk: Buffer) => {
       stdout += chunk.toString();
       look();
@@ -52,6 +60,7 @@ export function run(command: string, args: readonly string[], options: RunOption
     child.on("error", reject);
     child.on("close", (code, signal) => {
       clearTimeout(timer);
+      clearInterval(watch ?? undefined);
       resolve({ code, signal, stdout, stderr });
     });
   });
