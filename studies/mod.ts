@@ -24,3 +24,4 @@ export * from "./prior.ts";
 export * from "./score-table.ts";
 export * from "./cluster.ts";
 export * from "./cluster-points.ts";
+export * from "./outcomes-csv.ts";

@@ -31,6 +31,7 @@ export interface EmergenceLimits {
   readonly stabilityMin: number;
 }
 
+/** The limits used unless a caller states others. */
 export const EMERGENCE_LIMITS: EmergenceLimits = { sizeMin: 30, fitsNoneShareMin: 0.5, stabilityMin: 0.75 };
 
 /** True when a cluster is large enough and most of its members fit no persona: worth following. */

@@ -128,7 +128,7 @@ function encodeValue(coding: TraitCoding, value: unknown, recipient: string | un
     if (code === MISSING) throw new PopulaceError("BAD_REQUEST", `${ofRecipient(recipient)}attribute ${JSON.stringify(coding.name)} is no number of its scale; expected a finite ${coding.kind} value${coding.unit === "" ? "" : ` in ${coding.unit}`}, or null when unknown`, { attribute: coding.name });
     return code;
   }
-  const text = typeof value === "boolean" && coding.kind === "binary" ? coding.levels[value ? 1 : 0] : String(value);
+  const text = typeof value === "boolean" && coding.kind === "binary" ? coding.levels[value ? 1 : 0] : String(value as string | number | boolean);
   const code = encode(coding, text);
   if (code === MISSING && text.trim() !== "") throw new PopulaceError("BAD_REQUEST", `${ofRecipient(recipient)}attribute ${JSON.stringify(coding.name)} has a value that is none of its two; expected ${coding.levels.map((level) => JSON.stringify(level)).join(" or ")}, or null when unknown`, { attribute: coding.name });
   return code;

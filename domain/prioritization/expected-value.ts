@@ -21,6 +21,7 @@ export interface Cost {
   readonly responseMinor: number;
 }
 
+/** A contact that costs nothing. */
 export const NO_COST: Cost = { contactMinor: 0, responseMinor: 0 };
 
 /** A value stated by the caller: certain. */

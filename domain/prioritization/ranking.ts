@@ -20,6 +20,7 @@ export interface Campaign {
   readonly contactCostMinor?: number;
 }
 
+/** How a score is made. */
 export const PRIORITIZATION_MODE = {
   /** response rate x economic value, nothing else. */
   plain: "plain",

@@ -34,7 +34,7 @@ export function decider(table: ScoreTable, policy: DecisionPolicy): Decider {
     if (campaigns !== undefined && campaigns.length > 0 && typeof campaigns[0] !== "string") return prioritizer(table, campaigns as readonly Campaign[], options);
     const ids = campaigns as readonly string[] | undefined;
     // Consent is judged at a moment, so a prioritizer that asks for it is not kept.
-    const key = consent == null ? JSON.stringify([ids, topN, mode, rateMin, scoreMinMinor, suppressFitsNone, seed]) : null;
+    const key = consent === null || consent === undefined ? JSON.stringify([ids, topN, mode, rateMin, scoreMinMinor, suppressFitsNone, seed]) : null;
     const kept = key === null ? undefined : bound.get(key);
     if (kept !== undefined) return kept;
     // A campaign held since before this release may name stimuli it no longer has: suppressed, not an error of this caller.

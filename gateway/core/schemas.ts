@@ -11,8 +11,8 @@ const Attributes = Type.Record(Type.String(), AttributeValue, { maxProperties: G
 const Consent = Type.Object({ purpose: Name, until: Type.Union([Type.String({ maxLength: 64 }), Type.Number(), Type.Null()], { description: "ISO date (to the end of that day, UTC), ISO time with zone, epoch milliseconds, or null for a permission given without an end." }) }, closed);
 const Consents = Type.Union([Consent, Type.Array(Consent, { maxItems: 100 }), Type.Literal(false), Type.Null()]);
 
-export const RecipientSchema = Type.Object({ id: Name, attributes: Attributes, consent: Type.Optional(Consents) }, closed);
-export const CampaignSchema = Type.Object(
+const RecipientSchema = Type.Object({ id: Name, attributes: Attributes, consent: Type.Optional(Consents) }, closed);
+const CampaignSchema = Type.Object(
   {
     id: Name,
     stimuli: Type.Array(Name, { minItems: 1, maxItems: 1000 }),
@@ -45,7 +45,7 @@ const RankedSchema = Type.Object({
   rateLow: Type.Number(), rateHigh: Type.Number(), label: Type.String(), ess: Type.Number(),
 });
 const SuppressedSchema = Type.Object({ campaign: Type.String(), reason: Type.String(), stimulus: Type.Union([Type.String(), Type.Null()]), rate: Type.Union([Type.Number(), Type.Null()]), score: Type.Union([Type.Number(), Type.Null()]) });
-export const DecisionSchema = Type.Object({
+const DecisionSchema = Type.Object({
   decisionId: Type.String({ description: "SHA-256 of the release, the day, the campaigns held and the body, then the recipient's place among several: the same request to the same release gives the same decision." }),
   recipient: Type.String(), persona: Type.String(), probability: Type.Number(), fitsNone: Type.Boolean(), ranked: Type.Array(RankedSchema), suppressed: Type.Array(SuppressedSchema),
 });

@@ -87,7 +87,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const parseJson = app.getDefaultJsonParser("error", "error");
   app.addContentTypeParser("application/json", { parseAs: "string" }, (request, body, done) => {
     BODY_TEXT.set(request, body as string);
-    parseJson(request, body as string, done);
+    void parseJson(request, body as string, done);
   });
   await app.register(helmet, { global: false });
   await app.register(swagger, { openapi: { openapi: "3.1.0", info: { title: "Populace gateway", description: "Prioritized campaigns for recipients, from the last committed release.", version: "1" } } });

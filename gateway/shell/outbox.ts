@@ -16,15 +16,15 @@ const utf8 = new TextEncoder();
 const key = (sequence: number): string => String(sequence).padStart(16, "0");
 
 /**
- * Stores outcomes in one transaction, each id once, and returns how many were new after they are on disk. The consent a sender
- * proved is not kept.
+ * Stores outcomes in one transaction, each id once, and returns how many were new after they are on disk. The consent goes along:
+ * whoever learns from them later judges it again.
  */
 export async function storeOutcomes(store: Store, outcomes: readonly Outcome[]): Promise<number> {
   const added = await store.transaction((tables) => {
     const [last] = tables.range(OUTCOMES, { reverse: true, limit: 1, keysOnly: true });
     let sequence = last === undefined ? 0 : Number(last.key);
     let count = 0;
-    for (const { consent: _consent, ...outcome } of outcomes) {
+    for (const outcome of outcomes) {
       const id = sha256Hex(utf8.encode(outcome.id));
       if (tables.get(IDS, id) !== null) continue;
       sequence++;

@@ -45,7 +45,7 @@ export function parseSignals(format: SignalFormat, input: string | Uint8Array): 
 const whole = (reason: string): Parsed => ({ records: [], rejected: [{ index: 0, reason }] });
 
 /** Text of bytes: byte order mark, then the encoding an XML declaration names, then UTF-8. Malformed bytes become U+FFFD. */
-export function decodeBytes(bytes: Uint8Array): string {
+function decodeBytes(bytes: Uint8Array): string {
   return new TextDecoder(encodingOf(bytes)).decode(bytes);
 }
 

@@ -45,7 +45,7 @@ export function plainText(html: string, charactersMax: number = SIGNAL_LIMITS.te
 }
 
 /** Decodes common named and numeric entities once; unknown ones stay as they are. */
-export function decodeEntities(text: string): string {
+function decodeEntities(text: string): string {
   return text.replace(/&(#x[0-9a-fA-F]{1,6}|#[0-9]{1,7}|[a-zA-Z]{2,10});/g, (whole, name: string) => {
     if (name[0] !== "#") return Object.hasOwn(ENTITIES, name) ? ENTITIES[name]! : whole;
     const code = name[1] === "x" ? Number.parseInt(name.slice(2), 16) : Number.parseInt(name.slice(1), 10);
