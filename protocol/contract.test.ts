@@ -1,0 +1,22 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { contractText } from "./contract.ts";
+import * as door from "./mod.ts";
+
+describe("the wire contract", () => {
+  test("contract.generated.txt is fresh (else: node protocol/write-contract.ts, and review the diff)", () => {
+    expect(readFileSync(new URL("contract.generated.txt", import.meta.url), "utf8")).toBe(contractText());
+  });
+
+  test("every message of the subject table has a codec, and every builder fits its pattern", () => {
+    const schemas = door.CODECS.map((codec) => codec.schema.split("/")[0]);
+    expect(door.SUBJECT_TABLE.map((row) => row.message).filter((message) => !schemas.includes(message))).toEqual([]);
+    const built = [
+      door.openSubject("<tenant>", "<run>", 1), door.outSubject("<tenant>", "<run>", 1, 2, 3), door.failSubject("<tenant>", "<run>", 1), door.stopSubject("<tenant>", "<run>", 1),
+      door.inputSubject("<tenant>", "<run>", 2), door.commitSubject("<tenant>", "<run>"), door.heartbeatSubject("<tenant>", "<incarnation>"),
+      door.leaderKey("<tenant>"), door.viewKey("<tenant>"), door.runKey("<tenant>", "<run>"),
+    ];
+    const patterns = door.SUBJECT_TABLE.map((row) => row.pattern.replace("<attempt>", "1").replace("<tick>", "2").replace("<shard>", "3"));
+    expect(built).toEqual(patterns);
+  });
+});
