@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { BINARY_CODE, CODES_PER_UNIT, PopulaceError, RandomStream, foldStep, foldUnseen, largestRemainder } from "@populace/domain";
 import type { FoldedStep, Stimulus } from "@populace/domain";
-import { expectedRates, personaKey } from "@populace/kernels";
+import { personaKey } from "@populace/kernels";
 import { ARITHMETIC_PROFILE, KERNEL_SPEC, SLOT_KIND, STEPS_MAX } from "@populace/protocol";
 import type { Plan, PlanPersona, PlanScenario, PlanTrait } from "@populace/protocol";
 import type { Model } from "./model.ts";
 import { planInfluence } from "./plan-influence.ts";
 import { BINARY_CODES, planCopula, planTrait } from "./plan-population.ts";
+import { rowRateShifts } from "./plan-row-rates.ts";
 import { shockOffset } from "./plan-shocks.ts";
 import { finiteLogit } from "./rates.ts";
 import { STUDY_LIMITS, personasOf, stimuliOf } from "./study.ts";
@@ -110,84 +111,26 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
   };
 }
 
-const ROW_RATE_ROUNDS = 3;
-/** Agents by which a persona's mean rate is known to about 1 %, and the fewer that show how a world differs from the mean. */
-const ROW_RATE_AGENTS = { mean: { most: 16_384, least: 2_048 }, world: { most: 256, least: 64 } } as const;
-/** Evaluations (worlds x personas x stimuli x agents) one look may cost: about 0.2 s. */
-const ROW_RATE_EVALUATIONS = 2_000_000;
-
 /**
  * The plan with its biases moved so that the agents' expected rates are those of the persona's real rows (`rowRates`), world by
  * world, where the model knows them. The move is found on agents with mean trait parameters and without shocks, so that the
- * uncertainty of the traits and the shocks stay in the plan. A stimulus nobody has seen is moved as the others are on average.
- * Where agents' rates spread widely, a move of the bias moves their mean by less: later rounds divide by what the first one did.
+ * uncertainty of the traits and the shocks stay in the plan.
  */
 function onRowRates(plan: Plan, model: Model, study: Study, options: CompileOptions): Plan {
   const bare: Model = { ...model, shocks: [] };
   const still: Study = { ...study, ticks: 1, shocks: [], scenarios: [], influence: null };
   const source = planSource(model, study, options);
-  const [personas, stimuli, steps] = [source.personas.length, source.stimuli.length, plan.steps.length];
+  const steps = plan.steps.length;
   const known = source.stimuli.map((stimulus) => model.response.stimuli.findIndex((other) => other.id === stimulus.id));
-  const rowsAt = source.personas.map((persona) => model.rowRates?.[model.mixture.personas[persona].id]);
-  let [mean, worlds] = [assemble(bare, still, { ...options, certain: true }), assemble(bare, still, { ...options, certainTraits: true })];
-  const affordable = (looks: number, { most, least }: { readonly most: number; readonly least: number }): number => Math.max(least, Math.min(most, Math.floor(ROW_RATE_EVALUATIONS / (looks * personas * stimuli) / 16) * 16));
-  const agents = { mean: affordable(1, ROW_RATE_AGENTS.mean), world: affordable(plan.worlds, ROW_RATE_AGENTS.world) };
-  const unmoved = worlds.bias;
-  const shift = new Float64Array(plan.bias.length);
-  const size = personas * stimuli * steps;
-  let gain: Float64Array | null = null;
-  let before: { readonly full: Float64Array; readonly moves: Float64Array } | null = null;
-  for (let round = 0; round < ROW_RATE_ROUNDS; round += 1) {
-    const [full, center, each] = [conditionalLogits(mean, agents.mean), conditionalLogits(mean, agents.world), conditionalLogits(worlds, agents.world)];
-    if (before !== null && gain === null) {
-      const { full: from, moves } = before;
-      gain = moves.map((move, cell) => (Math.abs(move) < 0.02 ? 1 : Math.max(1, Math.min(5, move / (full[cell] - from[cell])))));
-    }
-    const moveOf = (world: number, persona: number, stimulus: number, step: number): number | null => {
-      const rows = rowsAt[persona];
-      if (rows === undefined || known[stimulus] < 0) return null;
-      const cell = (persona * stimuli + stimulus) * steps + step;
-      const modelWorld = world < 0 || source.worlds.length === 0 ? model.response.worlds : source.worlds[world];
-      const at = (modelWorld * model.response.stimuli.length + known[stimulus]) * steps;
-      const target = finiteLogit(rows[at + step] / (step === 0 ? 1 : rows[at + step - 1]));
-      return (target - full[cell] - (world < 0 ? 0 : each[world * size + cell] - center[cell])) * (gain?.[cell] ?? 1);
-    };
-    const movesOf = (world: number): Float64Array => {
-      const moves = new Float64Array(size);
-      for (let persona = 0; persona < personas; persona += 1) {
-        for (let step = 0; step < steps; step += 1) {
-          const found = source.stimuli.map((_, stimulus) => moveOf(world, persona, stimulus, step));
-          const seen = found.filter((move) => move !== null);
-          const typical = seen.length === 0 ? 0 : seen.reduce((sum, move) => sum + move, 0) / seen.length;
-          found.forEach((move, stimulus) => { moves[(persona * stimuli + stimulus) * steps + step] = move ?? typical; });
-        }
-      }
-      return moves;
-    };
-    for (let world = 0; world < plan.worlds; world += 1) movesOf(world).forEach((move, cell) => { shift[world * size + cell] += move; });
-    const meanMoves = movesOf(-1);
-    before ??= { full, moves: meanMoves };
-    mean = { ...mean, bias: mean.bias.map((bias, cell) => bias + Math.round(meanMoves[cell] * Q14)) };
-    worlds = { ...worlds, bias: unmoved.map((bias, at) => bias + Math.round(shift[at] * Q14)) };
-  }
-  return { ...plan, bias: plan.bias.map((bias, at) => bias + Math.round(shift[at] * Q14)) };
-}
-
-/** Logit of each step's panel rate given the step before: worlds x personas x stimuli x steps, for a plan that shows each stimulus. */
-function conditionalLogits(plan: Plan, panelAgents: number): Float64Array {
-  const rates = expectedRates(plan, { panelAgents });
-  const { worlds, cells, personas, steps } = plan;
-  const logits = new Float64Array(plan.bias.length);
-  cells.forEach(({ stimulus }, cell) => {
-    for (let world = 0; world < worlds; world += 1) {
-      for (let persona = 0; persona < personas.length; persona += 1) {
-        const from = ((world * cells.length + cell) * personas.length + persona) * steps.length;
-        const to = ((world * personas.length + persona) * plan.stimuli.length + stimulus) * steps.length;
-        for (let step = 0; step < steps.length; step += 1) logits[to + step] = finiteLogit(rates[from + step] / (step === 0 ? 1 : rates[from + step - 1]));
-      }
-    }
+  const rows = source.personas.map((persona) => model.rowRates?.[model.mixture.personas[persona].id]);
+  const shift = rowRateShifts(assemble(bare, still, { ...options, certain: true }), assemble(bare, still, { ...options, certainTraits: true }), (world, persona, stimulus, step) => {
+    const rates = rows[persona];
+    if (rates === undefined || known[stimulus] < 0) return null;
+    // The row after the last world is that of the posterior means.
+    const at = ((world === null ? model.response.worlds : (source.worlds.at(world) ?? model.response.worlds)) * model.response.stimuli.length + known[stimulus]) * steps + step;
+    return finiteLogit(rates[at] / (step === 0 ? 1 : rates[at - 1]));
   });
-  return logits;
+  return { ...plan, bias: plan.bias.map((bias, at) => bias + Math.round(shift[at] * Q14)) };
 }
 
 /** Which of the model's personas, stimuli and worlds a study's plan holds, in order. */
