@@ -1,4 +1,5 @@
-import { Command, CommanderError } from "commander";
+import { CommanderError } from "commander";
+import type { Command } from "commander";
 import { ERROR_TABLE, PopulaceError } from "@populace/domain";
 import { seed } from "./arguments.ts";
 import { howToCall, shellWord } from "./how-to-call.ts";

@@ -39,9 +39,9 @@ export const optimizeCommand: CommandDefinition<OptimizeOptions> = {
       ...(options.rounds === undefined ? {} : { roundsMax: options.rounds }),
       ...(options.workers === undefined ? {} : { execution: { workers: options.workers } }),
       signal: context.signal, onProgress: ({ round, rounds }) => bar.update(round, rounds),
-    }).finally(async () => {
+    }).finally(() => {
       bar.stop();
-      await runner.close();
+      return runner.close();
     });
     const names = personaNames(model);
     const minor = model.schema.value?.minorUnits ?? 100;

@@ -57,9 +57,9 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
     }, {
       signal: context.signal, fresh: options.fresh === true,
       onProgress: ({ exposures, exposuresTotal }) => bar.update(exposures, exposuresTotal),
-    }).finally(async () => {
+    }).finally(() => {
       bar.stop();
-      await runner.close();
+      return runner.close();
     });
     const rates = summarizeRun(model, study, plan, outcome);
     const outDir = options.out ?? join(options.store, "runs", outcome.runId);

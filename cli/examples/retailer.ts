@@ -134,7 +134,7 @@ function conditionalRates(who: RetailerPerson, stimulus: RetailerStimulus, week:
   // A discount moves younger people more: an interaction of a trait with a stimulus, inside the model's family.
   const discount = stimulus === "discount-20" ? -0.25 * age : 0;
   let visit = -1.75 + effect[0] + 0.45 * visits - 0.3 * recency + 0.4 * who.loyalty + region + discount - 0.1 * age;
-  let basket = -0.75 + effect[1] + 0.15 * visits + 0.25 * who.loyalty - 0.1 * income;
+  const basket = -0.75 + effect[1] + 0.15 * visits + 0.25 * who.loyalty - 0.1 * income;
   let purchase = -0.6 + effect[2] + 0.3 * income + 0.2 * who.loyalty;
   if (misspecified) {
     if (stimulus === "discount-20") {

@@ -8,7 +8,7 @@ import type { TopLevelSpec } from "vega-lite";
  */
 export const INK = "#010203";
 export const FAINT = "#040506";
-export const GRID = "#070809";
+const GRID = "#070809";
 export const PAPER = "#0a0b0c";
 const VARIABLES: readonly (readonly [string, string])[] = [[INK, "var(--ink)"], [FAINT, "var(--faint)"], [GRID, "var(--grid)"], [PAPER, "var(--paper)"]];
 

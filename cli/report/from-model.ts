@@ -7,7 +7,7 @@ import { tornadoOf } from "./tornado.ts";
 import type { ReportData, ReportRate } from "./report.ts";
 
 /** Current rates of a model, persona by persona, by name: what the gateway would answer with. */
-export function currentRates(model: Model): readonly ReportRate[] {
+function currentRates(model: Model): readonly ReportRate[] {
   const { stimuli, steps } = model.response;
   return cellRates(model).map((rate, at) => ({
     persona: model.mixture.personas[Math.floor(at / (stimuli.length * steps.length))].name,
