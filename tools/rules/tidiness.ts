@@ -93,9 +93,10 @@ export function docstrings(tree: Tree): Finding {
       const match = /^export (?:declare )?(?:abstract )?(?:async )?(?:function\*?|class|const) (\w+)/.exec(line);
       if (match === null) return;
       seen++;
-      // Overloads share the docstring of the first.
-      const isTwin = lines.slice(0, index).some((earlier) => new RegExp(`^export function ${match[1]}\\b`).test(earlier));
-      if (!isTwin && !/\*\/\s*$/.test(lines[index - 1] ?? "")) violations.push(`${path}:${index + 1}: ${match[1]} is public and has no docstring`);
+      // Adjacent one-liners and overloads share the docstring of the first.
+      let first = index;
+      while (first > 0 && /^export /.test(lines[first - 1] ?? "")) first--;
+      if (!/\*\/\s*$/.test(lines[first - 1] ?? "")) violations.push(`${path}:${index + 1}: ${match[1]} is public and has no docstring`);
     });
   }
   return { saw: `${seen} public names`, violations };

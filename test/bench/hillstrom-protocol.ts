@@ -1,0 +1,143 @@
+// Hillstrom's e-mail campaign: fit on one half, predict the other, on cells fixed beforehand. The comparisons and the fixed
+// cells are those of the project's table of numbers to beat; the data stay outside the repository.
+import { RandomStream, betaBinomialPit } from "@populace/domain";
+import { backtest, fitModel, selectRows, splitDataset } from "@populace/studies";
+import type { BacktestCell, Dataset } from "@populace/studies";
+
+/** Judged on these cells x arms, predictions averaged over each cell's recipients: nothing the model itself chose. */
+export const CELLS_BY = ["mens", "womens", "newbie", "recency<=6"] as const;
+
+export interface ProtocolOptions {
+  readonly splits: number;
+  readonly personas: number | "auto";
+  readonly worlds: number;
+}
+
+export interface HalvesResult {
+  /** Means over the splits: correlation and squared error over the cells, for the model, raw cell rates, cell plus arm. */
+  readonly r: number;
+  readonly rRaw: number;
+  readonly rAdditive: number;
+  readonly squaredError: number;
+  readonly squaredErrorRaw: number;
+  readonly squaredErrorAdditive: number;
+  /** Share of randomized probability integral transforms within .05 and .95, pooled over cells and splits. */
+  readonly coverage: number;
+  readonly cellSplits: number;
+  /** Value of the best-predicted arm less that of the men's e-mail to all: mean over the splits, and its standard error. */
+  readonly policyGain: number;
+  readonly policyGainSe: number;
+  readonly policyValue: number;
+  readonly qiniWomens: number;
+  readonly qiniMens: number;
+  readonly personas: readonly number[];
+}
+
+const visits = (cells: readonly BacktestCell[]): readonly BacktestCell[] => cells.filter((cell) => cell.step === "visit");
+const keyOf = (cell: BacktestCell): string => `${cell.group}|${cell.stimulus}`;
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** Pearson's correlation. */
+export function correlation(x: readonly number[], y: readonly number[]): number {
+  const mx = mean(x), my = mean(y);
+  let xy = 0, xx = 0, yy = 0;
+  x.forEach((value, i) => {
+    xy += (value - mx) * (y[i] - my);
+    xx += (value - mx) ** 2;
+    yy += (y[i] - my) ** 2;
+  });
+  return xy / Math.sqrt(xx * yy);
+}
+
+const squared = (x: readonly number[], y: readonly number[]): number => x.reduce((sum, value, i) => sum + (value - y[i]) ** 2, 0);
+
+/** Fits on one seeded half and predicts the other, `splits` times. */
+export function hillstromHalves(data: Dataset, options: ProtocolOptions): HalvesResult {
+  const pits: number[] = [], gains: { difference: number; value: number }[] = [];
+  const rows = Array.from({ length: options.splits }, (_, index) => {
+    const seed = index + 1;
+    const [fit, held] = splitDataset(data, 0.5, seed);
+    const model = fitModel(fit.schema, fit, { seed, personas: options.personas, worlds: options.worlds });
+    const result = backtest(model, held, { by: CELLS_BY, seed });
+    const cells = visits(result.cells);
+    const train = visits(backtest(model, fit, { by: CELLS_BY, seed, allowSeen: true }).cells);
+    const rateWhere = (keep: (cell: BacktestCell) => boolean): number => {
+      const kept = train.filter(keep);
+      return kept.reduce((sum, cell) => sum + cell.responses, 0) / Math.max(1, kept.reduce((sum, cell) => sum + cell.exposures, 0));
+    };
+    const grand = rateWhere(() => true);
+    const observed = cells.map((cell) => cell.observed), predicted = cells.map((cell) => cell.predicted);
+    const raw = cells.map((cell) => train.find((other) => keyOf(other) === keyOf(cell))?.observed ?? grand);
+    const additive = cells.map((cell) => rateWhere((other) => other.group === cell.group) + rateWhere((other) => other.stimulus === cell.stimulus) - grand);
+    const random = RandomStream.of(seed, "pit");
+    for (const cell of cells) pits.push(betaBinomialPit(cell.responses, cell.exposures, cell.alpha, cell.beta, random.uniform()));
+    const value = (name: string): number => result.policies.find((policy) => policy.name === name)?.value ?? NaN;
+    gains.push({ difference: value("best predicted") - value("always mens-email"), value: value("best predicted") });
+    return {
+      r: correlation(predicted, observed), rRaw: correlation(raw, observed), rAdditive: correlation(additive, observed),
+      squaredError: squared(predicted, observed), squaredErrorRaw: squared(raw, observed), squaredErrorAdditive: squared(additive, observed),
+      qiniWomens: result.qini.find((each) => each.stimulus === "womens-email")?.value ?? NaN, qiniMens: result.qini.find((each) => each.stimulus === "mens-email")?.value ?? NaN,
+      personas: model.mixture.personas.length,
+    };
+  });
+  const over = (key: Exclude<keyof (typeof rows)[number], "personas">): number => mean(rows.map((row) => row[key]));
+  const policyGain = mean(gains.map((gain) => gain.difference));
+  return {
+    r: over("r"), rRaw: over("rRaw"), rAdditive: over("rAdditive"),
+    squaredError: over("squaredError"), squaredErrorRaw: over("squaredErrorRaw"), squaredErrorAdditive: over("squaredErrorAdditive"),
+    coverage: coverageOf(pits), cellSplits: pits.length,
+    policyGain, policyGainSe: Math.sqrt(gains.reduce((sum, gain) => sum + (gain.difference - policyGain) ** 2, 0) / Math.max(1, gains.length - 1) / gains.length), policyValue: mean(gains.map((gain) => gain.value)),
+    qiniWomens: over("qiniWomens"), qiniMens: over("qiniMens"), personas: rows.map((row) => row.personas),
+  };
+}
+
+const coverageOf = (pits: readonly number[]): number => pits.filter((pit) => pit >= 0.05 && pit <= 0.95).length / pits.length;
+
+export interface LeaveOutResult {
+  /** Correlation over the cells of predicted and observed effect (women's e-mail less none), mean over the splits. */
+  readonly r: number;
+  /** The same for "as the men's e-mail" predicted by the model. */
+  readonly rSame: number;
+  /** The ceiling: effects of the fit's half, which did see the women's e-mail. */
+  readonly rSplitHalf: number;
+  /** Share of cells whose better e-mail is named right; the constant answer; the other half's answer. */
+  readonly direction: number;
+  readonly directionConstant: number;
+  readonly directionSplitHalf: number;
+  readonly coverage: number;
+}
+
+/** Fits on {none, men's e-mail} of one half and predicts the women's e-mail, which the model has never seen, on the other. */
+export function hillstromLeaveOut(data: Dataset, options: ProtocolOptions): LeaveOutResult {
+  const pits: number[] = [];
+  const rows = Array.from({ length: options.splits }, (_, index) => {
+    const seed = index + 1;
+    const [half, held] = splitDataset(data, 0.5, seed);
+    const womens = data.schema.stimulus.stimuli.findIndex((stimulus) => stimulus.id === "womens-email");
+    const kept = Array.from({ length: half.rows }, (_unused, row) => row).filter((row) => half.stimulus[row] !== womens);
+    const fewer = { ...data.schema, stimulus: { ...data.schema.stimulus, stimuli: data.schema.stimulus.stimuli.filter((_unused, i) => i !== womens) } };
+    const fit = { ...selectRows(half, kept), schema: fewer };
+    const model = fitModel(fewer, fit, { seed, personas: options.personas, worlds: options.worlds });
+    const table = (cells: readonly BacktestCell[]): Map<string, BacktestCell> => new Map(visits(cells).map((cell) => [keyOf(cell), cell]));
+    const test = table(backtest(model, held, { by: CELLS_BY, seed }).cells);
+    const other = table(backtest(model, half, { by: CELLS_BY, seed, allowSeen: true }).cells);
+    const groups = [...new Set([...test.values()].map((cell) => cell.group))].filter((group) => ["none", "mens-email", "womens-email"].every((arm) => test.has(`${group}|${arm}`) && other.has(`${group}|${arm}`)));
+    const at = (cells: Map<string, BacktestCell>, group: string, arm: string, what: "observed" | "predicted"): number => cells.get(`${group}|${arm}`)![what];
+    const effect = (cells: Map<string, BacktestCell>, arm: string, what: "observed" | "predicted"): number[] => groups.map((group) => at(cells, group, arm, what) - at(cells, group, "none", what));
+    const random = RandomStream.of(seed, "pit");
+    for (const group of groups) {
+      const cell = test.get(`${group}|womens-email`)!;
+      pits.push(betaBinomialPit(cell.responses, cell.exposures, cell.alpha, cell.beta, random.uniform()));
+    }
+    const truth = effect(test, "womens-email", "observed");
+    const better = (cells: Map<string, BacktestCell>, what: "observed" | "predicted"): boolean[] => groups.map((group) => at(cells, group, "mens-email", what) > at(cells, group, "womens-email", what));
+    const agree = (a: readonly boolean[], b: readonly boolean[]): number => a.filter((value, i) => value === b[i]).length / a.length;
+    const actual = better(test, "observed");
+    return {
+      r: correlation(effect(test, "womens-email", "predicted"), truth), rSame: correlation(effect(test, "mens-email", "predicted"), truth), rSplitHalf: correlation(effect(other, "womens-email", "observed"), truth),
+      direction: agree(better(test, "predicted"), actual), directionConstant: agree(actual.map(() => true), actual), directionSplitHalf: agree(better(other, "observed"), actual),
+    };
+  });
+  const over = (key: keyof (typeof rows)[number]): number => mean(rows.map((row) => row[key]));
+  return { r: over("r"), rSame: over("rSame"), rSplitHalf: over("rSplitHalf"), direction: over("direction"), directionConstant: over("directionConstant"), directionSplitHalf: over("directionSplitHalf"), coverage: coverageOf(pits) };
+}
