@@ -2,6 +2,7 @@ import { whole } from "../arguments.ts";
 import type { CommandDefinition } from "../command.ts";
 import { amount, count, duration, paint, percent, plain, table } from "../output.ts";
 import { personaNames } from "../names.ts";
+import { withRunner } from "../with-runner.ts";
 
 interface OptimizeOptions {
   readonly model: string;
@@ -34,15 +35,12 @@ export const optimizeCommand: CommandDefinition<OptimizeOptions> = {
     const study = { ...stated, seed: context.seed ?? stated.seed };
     const bar = context.progress("optimizing", "rounds");
     const runner = embeddedRunner({ storeDir: options.store, onNote: (note) => context.say(paint("dim", note)) });
-    const result = await optimize(model, study, runner, {
+    const result = await withRunner(runner, bar, () => optimize(model, study, runner, {
       ...(options.step === undefined ? {} : { step: options.step }), ...(options.batch === undefined ? {} : { batch: options.batch }),
       ...(options.rounds === undefined ? {} : { roundsMax: options.rounds }),
       ...(options.workers === undefined ? {} : { execution: { workers: options.workers } }),
       signal: context.signal, onProgress: ({ round, rounds }) => bar.update(round, rounds),
-    }).finally(() => {
-      bar.stop();
-      return runner.close();
-    });
+    }));
     const names = personaNames(model);
     const minor = model.schema.value?.minorUnits ?? 100;
     const currency = model.schema.value?.currency ?? "";

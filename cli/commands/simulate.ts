@@ -3,6 +3,7 @@ import { oneOf, whole } from "../arguments.ts";
 import type { CommandDefinition } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { compact, count, duration, evidence, paint, plain, rateText, shortened, table } from "../output.ts";
+import { withRunner } from "../with-runner.ts";
 
 interface SimulateOptions {
   readonly model: string;
@@ -51,16 +52,13 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
     const plan = compilePlan(model, study);
     const bar = context.progress("simulating", "exposures");
     const runner = embeddedRunner({ storeDir: options.store, onNote: (note) => context.say(paint("dim", note)) });
-    const outcome = await runner(plan, {
+    const outcome = await withRunner(runner, bar, () => runner(plan, {
       ...(options.workers === undefined ? {} : { workers: options.workers }), ...(options.shards === undefined ? {} : { shards: options.shards }),
       ...(options.population === undefined ? {} : { population: options.population }), ...(options.backend === undefined ? {} : { backend: options.backend }),
     }, {
       signal: context.signal, fresh: options.fresh === true,
       onProgress: ({ exposures, exposuresTotal }) => bar.update(exposures, exposuresTotal),
-    }).finally(() => {
-      bar.stop();
-      return runner.close();
-    });
+    }));
     const rates = summarizeRun(model, study, plan, outcome);
     const outDir = options.out ?? join(options.store, "runs", outcome.runId);
     const manifest = writeRun(outDir, { model, study, plan, outcome, rows: rates }, VERSION);
