@@ -10,6 +10,7 @@ export interface Lifecycle {
   stop(reason?: string): Promise<readonly { readonly name: string; readonly error: unknown }[]>;
 }
 
+/** Starts a lifecycle without steps. Nothing listens to signals of the process: the caller stops it. */
 export function createLifecycle(): Lifecycle {
   const controller = new AbortController();
   const steps: { name: string; step: () => void | Promise<void> }[] = [];

@@ -15,6 +15,7 @@ if (new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1) throw new Error("this 
 
 const align = (offset: number): number => (offset + 7) & ~7;
 
+/** Writes values in the one order and layout that hashes are taken of. */
 export class CanonicalWriter {
   private bytes = new Uint8Array(4096);
   private view = new DataView(this.bytes.buffer);
@@ -116,6 +117,7 @@ export class CanonicalReader {
 
 const HEX = Array.from({ length: 256 }, (_, value) => value.toString(16).padStart(2, "0"));
 
+/** Lower-case hexadecimal digits of bytes. */
 export function toHex(bytes: Uint8Array): string {
   let text = "";
   for (const value of bytes) text += HEX[value];

@@ -81,6 +81,7 @@ function check(schema: string, name: string, kind: FieldKind, value: unknown): v
   if (!FIELD_CHECK[kind](value)) throw new PopulaceError("CORRUPT", `${schema}: field ${name} should be of kind ${kind}; it is ${value === undefined ? "missing" : typeof value}`, { schema, name });
 }
 
+/** One codec a message: fields in fixed order, checked when read; CORRUPT for anything else. */
 export const TICK_OPEN = codec<TickOpen>("TickOpen/1", { run: "text", attempt: "integer", term: "integer", view: "integer", tick: "integer", span: "integer", prevRoot: "text", inputHash: "text", checkpoint: "flag" });
 export const SHARD_OUT = codec<ShardOut>("ShardOut/1", { run: "text", attempt: "integer", tick: "integer", span: "integer", shard: "integer", view: "integer", incarnation: "text", hashes: "bytes", personas: "pair", counts: "u32", sections: "u32" });
 export const COMMIT = codec<Commit>("Commit/1", { run: "text", attempt: "integer", term: "integer", tick: "integer", prevRoot: "text", inputHash: "text", root: "text", sumsHash: "text", checkpoint: "texts", sections: "f64" });
@@ -97,6 +98,7 @@ export interface SlotReference {
   readonly blob: string;
   readonly bytes: number;
 }
+/** Codec of the body that stands for one too large for a slot. */
 export const SLOT_REFERENCE = codec<SlotReference>("SlotReference/1", { blob: "text", bytes: "integer" });
 
 /** The schema name of any encoded message, or "" when the bytes are none. */
@@ -109,6 +111,7 @@ export function schemaOf(bytes: Uint8Array): string {
   }
 }
 
+/** Every codec, for the contract text and its tests. */
 export const CODECS: readonly { readonly schema: string; readonly fields: Readonly<Record<string, string>> }[] = [
   TICK_OPEN, SHARD_OUT, COMMIT, INPUT, RUN_RECORD, HEARTBEAT, NODE_FAILURE, RUN_STOP, LEADER_RECORD, VIEW_RECORD, SLOT_REFERENCE,
 ];

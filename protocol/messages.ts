@@ -40,6 +40,7 @@ export interface RunSpec {
   readonly ticks: number;
 }
 
+/** The states of a run; `coordinator/core/run.ts` draws the transitions. */
 export const RUN_STATE = {
   submitted: "submitted", planned: "planned", running: "running", paused: "paused",
   frozen: "frozen", done: "done", failed: "failed", canceled: "canceled",

@@ -6,6 +6,7 @@
  * acc = sum code * weight (Q19), logit = (acc + 16) >> 5.
  */
 
+/** The specification and the arithmetic profile that this build compiles plans for; part of every RunSpec. */
 export const KERNEL_SPEC = "expose-1";
 export const ARITHMETIC_PROFILE = "nest8-1";
 /** Agents of one block: the unit of state, hashing and recomputation. */

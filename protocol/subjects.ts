@@ -18,6 +18,7 @@ export const SUBJECT_TABLE = [
 type Attempt = number | "*";
 type Run = string;
 
+/** Subjects and registry keys by the table above; `*` reads over all of a kind. */
 export const openSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.open`;
 export const outSubject = (tenant: string, run: Run, attempt: Attempt, tick: number | "*", shard: number | "*"): string => `pop.${tenant}.${run}.${attempt}.out.${tick}.${shard}`;
 export const failSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.fail`;

@@ -106,8 +106,10 @@ const dirichletDivergence = (a: readonly number[], b: readonly number[]): number
 const gammaDivergence = (shapeA: number, rateA: number, shapeB: number, rateB: number): number =>
   (shapeA - shapeB) * digamma(shapeA) - logGamma(shapeA) + logGamma(shapeB) + shapeB * Math.log(rateA / rateB) + (shapeA * (rateB - rateA)) / rateA;
 
+/** Mean of a Beta distribution. */
 export const betaMean = ({ alpha, beta }: Beta): number => alpha / (alpha + beta);
 
+/** Variance of a Beta distribution. */
 export const betaVariance = ({ alpha, beta }: Beta): number => (alpha * beta) / ((alpha + beta) ** 2 * (alpha + beta + 1));
 
 /** Central credible interval of a Beta. */

@@ -14,6 +14,7 @@ export type Purse = Exclude<keyof Purses, "prior">;
  */
 export type Evidence = Readonly<Record<Purse, ReadonlyMap<number, SufficientStatistics>>>;
 
+/** Three empty purses. */
 export const EMPTY_EVIDENCE: Evidence = { simulated: new Map(), real: new Map(), external: new Map() };
 
 /** Evidence with `statistics` added to one purse at one period. */
@@ -97,9 +98,11 @@ export const updateMixture = (mixture: BetaMixture, responses: number, exposures
   };
 };
 
+/** Mean of a mixture of Beta distributions. */
 export const mixtureMean = ({ weights, components }: BetaMixture): number =>
   components.reduce((sum, c, i) => sum + weights[i] * betaMean(c), 0);
 
+/** Variance of a mixture of Beta distributions, the spread between components included. */
 export const mixtureVariance = (mixture: BetaMixture): number => {
   const mean = mixtureMean(mixture);
   return mixture.components.reduce((sum, c, i) => {
@@ -108,6 +111,7 @@ export const mixtureVariance = (mixture: BetaMixture): number => {
   }, 0);
 };
 
+/** Share of a mixture of Beta distributions below `x`. */
 export const mixtureCdf = ({ weights, components }: BetaMixture, x: number): number =>
   components.reduce((sum, c, i) => sum + weights[i] * betaCdf(x, c.alpha, c.beta), 0);
 

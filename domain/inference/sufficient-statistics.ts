@@ -17,6 +17,7 @@ export const VALUE_UNITS = 1024;
 /** Values further out are clipped: q squared stays below 2^32, so two million of them still add exactly. */
 const VALUE_MAX = 64;
 
+/** Statistics of no observations; `levels` only matters to a categorical trait. */
 export const emptyStatistics = (kind: TraitKind, levels = 0): SufficientStatistics => {
   switch (kind) {
     case "binary": return { kind, count: 0, yes: 0 };

@@ -4,6 +4,7 @@
  * having it, an agent is 0 or 1.
  */
 
+/** The kinds of trait: share of members, levels, a measured number, a number of events. */
 export const TRAIT_KIND = { binary: "binary", categorical: "categorical", continuous: "continuous", count: "count" } as const;
 export type TraitKind = keyof typeof TRAIT_KIND;
 
