@@ -7,7 +7,10 @@ import type { Model } from "./model.ts";
 
 export interface ClusterOptions {
   readonly method: "kmeans" | "dbscan";
-  /** kmeans: number of clusters; absent = the largest mean silhouette of 2 to 12. */
+  /**
+   * kmeans: number of clusters; absent = for bare points the largest mean silhouette of 2 to 12, for recipients one a persona,
+   * started at its members, and one more when more than `STRANGERS_SHARE` of them fit none.
+   */
   readonly k?: number;
   /** dbscan: radius; absent = the knee of the distances to the `minPoints`-th neighbor. */
   readonly eps?: number;
@@ -67,18 +70,22 @@ export interface LiveClustering extends Clustering {
 /** Points on which stability is judged, and resamples: enough for a Jaccard mean within about 0.02. */
 const STABILITY_POINTS_MAX = 2_000;
 const STABILITY_RESAMPLES = 12;
+/** A persona's floor leaves 1 % of its own members out, so a share well above it means someone new. */
+const STRANGERS_SHARE = 0.03;
 
 /**
  * Clusters points. Deterministic for a seed. Errors as in the domain's `clusterKMeans`, `clusterDbscan` (`BAD_REQUEST`,
  * `DEGENERATE_DATA`).
  */
-export function clusterPoints(raw: Points, options: ClusterOptions): Clustering {
+export const clusterPoints = (raw: Points, options: ClusterOptions): Clustering => clusterFrom(raw, options);
+
+function clusterFrom(raw: Points, options: ClusterOptions, initial?: readonly (readonly number[])[]): Clustering {
   const points = options.standardize === true ? zScores(raw).points : raw;
   const random = RandomStream.of(options.seed ?? 1, "cluster");
   if (points.rows === 0 || points.dimensions === 0) throw new PopulaceError("DEGENERATE_DATA", "there are no points to cluster", {});
   if (options.method === "kmeans") {
-    const k = options.k ?? chooseClusterCount(points, random.child("choice")).k;
-    const { labels, sse } = clusterKMeans(points, { k, random: random.child("k-means") });
+    const k = options.k ?? initial?.length ?? chooseClusterCount(points, random.child("choice")).k;
+    const { labels, sse } = clusterKMeans(points, { k, random: random.child("k-means"), ...(options.k === undefined && initial !== undefined ? { initial } : {}) });
     return { labels, k, sse, noise: 0, sizes: sizesOf(labels, k), used: { method: "kmeans", k } };
   }
   const minPoints = options.minPoints ?? Math.max(10, 2 * points.dimensions);
@@ -98,14 +105,14 @@ export function clusterLive(model: Model, dataset: Dataset, options: ClusterOpti
   const { codings, personas } = model.mixture;
   const { codes } = encodeDataset(dataset, codings);
   const points = recipientPoints(codings, codes);
-  const clustering = clusterPoints(points, { ...options, standardize: false });
-  const { labels, k, used } = clustering;
-
   const before = new Int32Array(dataset.rows);
   for (let row = 0; row < dataset.rows; row++) {
     const { persona, fitsNone } = assign(model.mixture, codes, row * codings.length);
     before[row] = fitsNone ? NOISE : persona;
   }
+  const initial = options.method === "kmeans" && options.k === undefined ? startingCenters(points, before, personas.length) : undefined;
+  const clustering = clusterFrom(points, { ...options, standardize: false }, initial);
+  const { labels, k, used } = clustering;
   const lineage = lineageOf(before, personas.length, labels, k).map(({ event, parents, cluster, keeps, jaccard }): LivingPersona => ({
     event, cluster, jaccard, parents: parents.map((persona) => personas[persona].id), persona: keeps < 0 ? null : personas[keeps].id,
   }));
@@ -113,7 +120,7 @@ export function clusterLive(model: Model, dataset: Dataset, options: ClusterOpti
   const strangers = new Float64Array(k);
   for (let row = 0; row < dataset.rows; row++) if (labels[row] !== NOISE && before[row] === NOISE) strangers[labels[row]]++;
   const suspects = Array.from({ length: k }, (_, cluster) => cluster).filter((cluster) => isEmerging({ size: clustering.sizes[cluster], fitsNoneShare: strangers[cluster] / clustering.sizes[cluster], stability: 0 }));
-  const stability = suspects.length === 0 ? new Float64Array(k) : stabilityOf(points, labels, k, used, RandomStream.of(options.seed ?? 1, "cluster stability"));
+  const stability = suspects.length === 0 ? new Float64Array(k) : stabilityOf(points, labels, k, used, initial, RandomStream.of(options.seed ?? 1, "cluster stability"));
   const emerging = suspects.map((cluster): EmergingCluster => {
     const size = clustering.sizes[cluster];
     const evidence = { size, fitsNoneShare: strangers[cluster] / size, stability: stability[cluster] };
@@ -124,14 +131,29 @@ export function clusterLive(model: Model, dataset: Dataset, options: ClusterOpti
   return { ...clustering, lineage, emerging };
 }
 
-function stabilityOf(points: Points, labels: Int32Array, k: number, used: Clustering["used"], random: RandomStream): Float64Array {
+/** Means of the members of each persona that has any; then the strangers', when they are more than the tails of all personas. */
+function startingCenters(points: Points, before: Int32Array, personas: number): readonly (readonly number[])[] {
+  const { rows, dimensions, values } = points;
+  // Strangers count as one more group, the last.
+  const sums = Array.from({ length: personas + 1 }, () => new Float64Array(dimensions));
+  const sizes = new Array<number>(personas + 1).fill(0);
+  for (let row = 0; row < rows; row++) {
+    const group = before[row] === NOISE ? personas : before[row];
+    sizes[group]++;
+    for (let column = 0; column < dimensions; column++) sums[group][column] += values[row * dimensions + column];
+  }
+  const strangers = sizes[personas] >= EMERGENCE_LIMITS.sizeMin && sizes[personas] > STRANGERS_SHARE * rows;
+  return sums.flatMap((sum, group) => (sizes[group] === 0 || (group === personas && !strangers) ? [] : [Array.from(sum, (value) => value / sizes[group])]));
+}
+
+function stabilityOf(points: Points, labels: Int32Array, k: number, used: Clustering["used"], initial: readonly (readonly number[])[] | undefined, random: RandomStream): Float64Array {
   const rows = Array.from({ length: points.rows }, (_, row) => row);
   if (points.rows > STABILITY_POINTS_MAX) random.child("sample").shuffle(rows);
   const sample = rows.slice(0, STABILITY_POINTS_MAX);
   // A sample is thinner than the whole: as many points within eps as its share.
   const minPoints = Math.max(2, Math.round(((used.minPoints ?? 2) * sample.length) / points.rows));
   const again = (drawn: Points, stream: RandomStream): Int32Array =>
-    used.method === "dbscan" ? clusterDbscan(drawn, { eps: used.eps!, minPoints }).labels : clusterKMeans(drawn, { k: used.k!, random: stream, starts: 4 }).labels;
+    used.method === "dbscan" ? clusterDbscan(drawn, { eps: used.eps!, minPoints }).labels : clusterKMeans(drawn, { k: used.k!, random: stream, starts: 4, ...(initial === undefined ? {} : { initial }) }).labels;
   return clusterStability(pickRows(points, sample), sample.map((row) => labels[row]), k, again, random, STABILITY_RESAMPLES);
 }
 

@@ -17,6 +17,8 @@ export interface KMeansOptions {
   readonly random: RandomStream;
   /** Independent starts of which the best is kept; default 20. */
   readonly starts?: number;
+  /** k centers to start from instead: one run, and no draw. */
+  readonly initial?: readonly (readonly number[])[];
 }
 
 /** Far beyond what Lloyd's iterations need; the limit only guards against a cycle through rounding. */
@@ -28,14 +30,16 @@ const ITERATIONS_MAX = 300;
  * Cost: starts x iterations x points x k.
  */
 export function clusterKMeans(points: Points, options: KMeansOptions): KMeans {
-  const { k, random, starts = 20 } = options;
+  const { k, random, initial } = options;
+  const starts = initial === undefined ? (options.starts ?? 20) : 1;
   if (!(Number.isSafeInteger(k) && k >= 1)) throw new PopulaceError("BAD_REQUEST", `k is ${k}; expected an integer of 1 or more`, { k });
   if (k > points.rows) throw new PopulaceError("DEGENERATE_DATA", `${k} clusters of ${points.rows} points; expected at most as many clusters as points`, { k, rows: points.rows });
+  if (initial !== undefined && initial.length !== k) throw new PopulaceError("BAD_REQUEST", `${initial.length} centers to start from; expected k = ${k}`, { k });
   const data = toRows(points);
   let best: KMeans | null = null;
   for (let start = 0; start < starts; start++) {
-    const seeds = seedIndices(points, k, random.child(`start ${start}`));
-    const result = kmeans(data, k, { initialization: seeds.map((row) => [...data[row]!]), maxIterations: ITERATIONS_MAX, tolerance: 0 });
+    const centers = initial ?? seedIndices(points, k, random.child(`start ${start}`)).map((row) => data[row]!);
+    const result = kmeans(data, k, { initialization: centers.map((center) => [...center]), maxIterations: ITERATIONS_MAX, tolerance: 0 });
     const labels = Int32Array.from(result.clusters);
     const sse = sumOfSquares(points, labels, result.centroids);
     if (best === null || sse < best.sse) best = { labels, centroids: result.centroids, sse };
