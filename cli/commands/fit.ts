@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from "commander";
 import { whole } from "../arguments.ts";
 import type { CommandDefinition } from "../command.ts";
+import { howToCall, shellWord } from "../how-to-call.ts";
 import { count, duration, paint, percent, plain, table } from "../output.ts";
 
 interface FitOptions {
@@ -72,7 +73,7 @@ export const fitCommand: CommandDefinition<FitOptions> = {
         "",
         `${count(model.fit.rows)} rows read, ${count(model.fit.rejected)} rejected, ${count(model.fit.noConsent)} without consent left out; evidence: ${model.evidence}`,
         ...notes.map((note) => paint("yellow", `note: ${plain(note)}`)),
-        `model written to ${paint("bold", options.out)} in ${duration(seconds)}; next: populace simulate --model ${options.out}`,
+        `model written to ${paint("bold", options.out)} in ${duration(seconds)}; next: ${howToCall()} simulate --model ${shellWord(options.out)}`,
       ],
     };
   },

@@ -33,7 +33,7 @@ export const reportCommand: CommandDefinition<ReportOptions> = {
     const out = options.out ?? join(options.run ?? dirname(options.model!), "report.html");
     const page = await reportPage(data);
     writeFileAtomic(out, page);
-    const figures = page.match(/<figure>/g)?.length ?? 0;
+    const figures = page.match(/<figure/g)?.length ?? 0;
     return { json: { report: out, figures, rates: data.rates.length }, lines: [`report written to ${paint("bold", out)} (${figures} figures, ${data.rates.length} rates)`] };
   },
 };

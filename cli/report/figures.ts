@@ -7,6 +7,8 @@ export interface Figure {
   readonly title: string;
   readonly see: string;
   readonly svg: string;
+  /** Needs the whole width of the page. */
+  readonly wide?: boolean;
 }
 
 const percentAxis = { format: ".1~%", tickCount: 5 } as const;
@@ -55,9 +57,10 @@ export async function traitProfile(personas: readonly ReportPersona[]): Promise<
   } as const;
   return {
     title: "Trait profile",
+    wide: personas.length > 5,
     see: `Orange lies above and blue below the whole population's mean (in standard deviations); the strongest mark is ${extreme.name} of ${extreme.persona} (${extreme.text}).`,
     svg: await chart("profile", "Mean of each trait in each persona", {
-      width: { step: Math.max(70, Math.min(120, 430 / personas.length)) }, height: { step: 26 }, data: { values },
+      width: { step: Math.max(personas.length > 5 ? 84 : 70, Math.min(120, 430 / personas.length)) }, height: { step: 26 }, data: { values },
       layer: [
         { mark: { type: "rect", stroke: PAPER, strokeWidth: 2 }, encoding: { ...cell, color: { field: "score", type: "quantitative", scale: { domain: [-2, 0, 2], range: ["#2b6cb8", "#e9e6df", "#d9701a"], interpolate: "rgb" }, legend: { title: "sd from mean", gradientLength: 90 } } } },
         { mark: { type: "text", fontSize: 11 }, encoding: { ...cell, text: { field: "text" }, color: { condition: { test: "datum.strong", value: "#ffffff" }, value: "#1c1c1c" } } },
@@ -68,23 +71,32 @@ export async function traitProfile(personas: readonly ReportPersona[]): Promise<
 
 const ratesOf = (data: ReportData, step: string): readonly ReportRate[] => data.rates.filter((rate) => rate.step === step);
 
+/** Stimuli across and personas down, the other way round where there are many stimuli: names then have room. */
+function axes(rates: readonly ReportRate[]): { readonly across: "stimulus" | "persona"; readonly down: "stimulus" | "persona"; readonly columns: readonly string[]; readonly rows: readonly string[] } {
+  const [stimuli, personas] = [unique(rates.map((rate) => rate.stimulus)), unique(rates.map((rate) => rate.persona))];
+  return stimuli.length > 7 && stimuli.length > personas.length
+    ? { across: "persona", down: "stimulus", columns: personas, rows: stimuli }
+    : { across: "stimulus", down: "persona", columns: stimuli, rows: personas };
+}
+
 /** Mean rate of every persona and stimulus at one step, as colors with the numbers in them. */
 export async function rateHeatmap(data: ReportData, step: string): Promise<Figure> {
   const rates = ratesOf(data, step);
   const top = Math.max(...rates.map((rate) => rate.mean), 1e-9);
   const values = rates.map((rate) => ({ ...rate, text: perCent(rate.mean), interval: `${perCent(rate.low)} to ${perCent(rate.high)}`, dark: rate.mean > top * 0.55 }));
   const best = rates.reduce((so, rate) => (rate.mean > so.mean ? rate : so));
-  const stimuli = unique(rates.map((rate) => rate.stimulus));
+  const { across, down, columns, rows } = axes(rates);
   const cell = {
-    x: { field: "stimulus", type: "nominal", sort: stimuli, axis: { title: null, orient: "top", labelAngle: stimuli.some((name) => name.length > 15) || stimuli.length > 5 ? -30 : 0, domain: false, ticks: false } },
-    y: { field: "persona", type: "nominal", sort: unique(rates.map((rate) => rate.persona)), axis: { title: null, domain: false, ticks: false } },
+    x: { field: across, type: "nominal", sort: columns, axis: { title: null, orient: "top", labelAngle: columns.some((name) => name.length > 15) || columns.length > 5 ? -30 : 0, domain: false, ticks: false } },
+    y: { field: down, type: "nominal", sort: rows, axis: { title: null, domain: false, ticks: false } },
   } as const;
   const ink = { condition: { test: "datum.dark", value: "#ffffff" }, value: "#14212e" } as const;
   return {
     title: `Response rates: ${step}`,
     see: `The highest rate of “${step}” is ${perCent(best.mean)} (90 % interval ${perCent(best.low)} to ${perCent(best.high)}), ${best.persona} with ${best.stimulus}; evidence: ${unique(rates.map((rate) => rate.label)).join(", ")}.`,
+    wide: columns.length > 5,
     svg: await chart(`heat-${data.steps.indexOf(step)}`, `Rate of ${step} for each persona and stimulus`, {
-      width: { step: Math.max(100, Math.min(150, 430 / stimuli.length)) }, height: { step: 44 }, data: { values },
+      width: { step: Math.max(100, Math.min(150, 430 / columns.length)) }, height: { step: rows.length > 12 ? 34 : 44 }, data: { values },
       layer: [
         { mark: { type: "rect", stroke: PAPER, strokeWidth: 2 }, encoding: { ...cell, color: { field: "mean", type: "quantitative", scale: { domain: [0, top], range: ["#e8f1fa", "#1b5e9f"] }, legend: null } } },
         { mark: { type: "text", fontSize: 13, fontWeight: 600, dy: -7 }, encoding: { ...cell, text: { field: "text" }, color: ink } },
@@ -97,11 +109,10 @@ export async function rateHeatmap(data: ReportData, step: string): Promise<Figur
 /** The same rates as dots with 90 % intervals: overlaps are seen at a glance. */
 export async function rateIntervals(data: ReportData, step: string): Promise<Figure> {
   const rates = ratesOf(data, step);
-  const stimuli = unique(rates.map((rate) => rate.stimulus));
-  const personas = unique(rates.map((rate) => rate.persona));
-  const y = { field: "persona", type: "nominal", sort: personas, axis: { title: null, ticks: false, grid: true, domain: false } } as const;
-  const offset = { yOffset: { field: "stimulus", type: "nominal", sort: stimuli } } as const;
-  const color = { field: "stimulus", type: "nominal", sort: stimuli, legend: { title: null, orient: "top", symbolType: "circle" } } as const;
+  const { across, down, columns, rows } = axes(rates);
+  const y = { field: down, type: "nominal", sort: rows, axis: { title: null, ticks: false, grid: true, domain: false } } as const;
+  const offset = { yOffset: { field: across, type: "nominal", sort: columns } } as const;
+  const color = { field: across, type: "nominal", sort: columns, legend: { title: null, orient: "top", symbolType: "circle", columns: 3 } } as const;
   const widest = rates.reduce((so, rate) => (rate.high - rate.low > so.high - so.low ? rate : so));
   return {
     title: `Rates with intervals: ${step}`,

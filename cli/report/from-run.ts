@@ -55,7 +55,7 @@ export function runReport(model: Model, manifest: Manifest, rows: readonly RateR
   const { execution } = manifest;
   return {
     title: `Rehearsal: ${manifest.study.name}`,
-    subtitle: `${model.name}, version ${model.version}: ${count(manifest.runSpec.agents)} simulated agents of ${model.mixture.personas.length} personas over ${manifest.runSpec.ticks} ticks`,
+    subtitle: `${model.name}, version ${model.version}: ${count(manifest.runSpec.agents)} simulated agents of ${model.mixture.personas.length} personas over ${manifest.runSpec.ticks} ${manifest.runSpec.ticks === 1 ? "tick" : "ticks"}`,
     warnings: warningsOf(model),
     tiles: [
       { label: "simulated exposures", value: count(execution.exposures), note: execution.cached ? "read back from the store" : `in ${duration(execution.seconds)}` },

@@ -25,6 +25,7 @@ figure p{margin:0 0 10px;color:var(--faint);max-width:78ch;overflow-wrap:anywher
 .drawing svg{display:block;max-width:100%;height:auto}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,520px),1fr));gap:16px}
 .pair>figure{min-width:0}
+.pair>.wide{grid-column:1/-1}
 table{border-collapse:collapse;width:100%;font-size:14px}
 th,td{text-align:left;padding:5px 12px 5px 0;border-bottom:1px solid var(--grid);vertical-align:top}
 th{font-weight:600;white-space:nowrap}
@@ -38,7 +39,7 @@ footer{color:var(--faint);font-size:14px}
 `;
 
 const figure = (drawn: Figure): string =>
-  `<figure><h2>${escaped(drawn.title)}</h2><p>${escaped(drawn.see)}</p><div class="drawing">${drawn.svg}</div></figure>`;
+  `<figure${drawn.wide === true ? ' class="wide"' : ""}><h2>${escaped(drawn.title)}</h2><p>${escaped(drawn.see)}</p><div class="drawing">${drawn.svg}</div></figure>`;
 
 const tiles = (data: ReportData): string => (data.tiles.length === 0 ? "" :
   `<div class="tiles">${data.tiles.map((tile) => `<div class="tile"><span>${escaped(tile.label)}</span><b>${escaped(tile.value)}</b><span>${escaped(tile.note)}</span></div>`).join("")}</div>`);
