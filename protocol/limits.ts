@@ -6,6 +6,8 @@ export const LIMITS = {
   spanTicksMax: 64,
   /** Bytes one ShardOut may hold: the span is shortened until it fits; TOO_LARGE when one tick does not. */
   shardOutBytesMax: 64 * 1024 * 1024,
+  /** ShardOuts kept between two checkpoints: checkpoints come often enough to stay below. */
+  slotStreamBytesMax: 256 * 1024 * 1024,
   /** Most shards of a run; the shard map is coarser beyond. */
   shardsMax: 4096,
   ticksMax: 100_000,

@@ -232,14 +232,15 @@ export function startNode(options: NodeOptions): RunningNode {
     return null;
   }
 
+  /** All slots at once: each write waits for the disk, together they wait once. */
   async function fillAll(open: TickOpen, shell: RunShell): Promise<void> {
-    for (const { shard, bytes } of shell.outputs) {
+    await Promise.all(shell.outputs.map(async ({ shard, bytes }) => {
       if (Atomics.load(shell.control, 0) !== 0) throw new PopulaceError("INTERRUPTED", `run ${open.run} was stopped`, {});
       let body = bytes;
       if (bytes.length > LIMITS.slotBytesMax) body = SLOT_REFERENCE.encode({ blob: await ports.blobs.put(bytes), bytes: bytes.length });
       const result = await ports.log.fill(outSubject(tenant, open.run, open.attempt, open.tick, shard), body);
       if (!result.filled) await compareWithStored(open, shard, bytes, result.stored);
-    }
+    }));
   }
 
   /** A slot filled before, by whomever: equal hashes mean the work is done; different ones are a divergence. */

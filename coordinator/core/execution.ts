@@ -34,13 +34,15 @@ export function resolveExecution(plan: Plan, wanted: Partial<ExecutionPlan>, clu
   const spanMax = Math.min(LIMITS.spanTicksMax, Math.floor(LIMITS.shardOutBytesMax / bytesPerTick), Math.max(1, plan.ticks));
   const spanWanted = wanted.spanTicks ?? Math.round((SPAN_SECONDS * speed) / perTick);
   const spanTicks = plan.influence !== null ? 1 : Math.max(1, Math.min(spanWanted, spanMax));
+  const slotTicks = Math.floor(LIMITS.slotStreamBytesMax / (bytesPerTick * shards));
+  const checkpointWanted = Math.min(Math.round((CHECKPOINT_SECONDS * speed) / perTick), slotTicks);
   return {
     shards,
     workers,
     backend: wanted.backend ?? "reference",
     population: wanted.population ?? "procedural",
     spanTicks,
-    checkpointTicks: wanted.checkpointTicks ?? Math.max(spanTicks, Math.round((CHECKPOINT_SECONDS * speed) / perTick)),
+    checkpointTicks: wanted.checkpointTicks ?? Math.max(spanTicks, checkpointWanted),
   };
 }
 

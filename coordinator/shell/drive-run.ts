@@ -94,8 +94,7 @@ export async function driveRun(
     await setState("planned", "", { execution });
 
     const fromLog = await reconcile();
-    const start = await startTick(blocks.length);
-    const sums = readSums(store, tenant, run) ?? new Float64Array(sumsLength(shape));
+    const { start, sums } = await startingPoint(blocks.length);
     let placement = { view: 0, owners: [] as readonly string[] };
     await place();
     await setState("running", "");
@@ -145,10 +144,8 @@ export async function driveRun(
         const isLast = offset === span - 1;
         const manifest = isLast && wantsCheckpoint ? await checkpointManifest(leaves, blocks.length) : [];
         commits.push({ commit: { run, attempt, term, tick: now, prevRoot: root, inputHash: inputHashes[offset], root: next, sumsHash, checkpoint: manifest, sections }, tickSums: overWorlds(shape, counts) });
-        if (now > row.tick) {
-          accumulate(sums, counts);
-          exposuresDone += exposuresIn(counts, shape.columns);
-        }
+        accumulate(sums, counts);
+        exposuresDone += exposuresIn(counts, shape.columns);
         root = next;
       }
       await commitSpan(commits);
@@ -185,7 +182,8 @@ export async function driveRun(
         }
         if (fresh.length === 0) return end;
         writeTerm(tables, tenant, term);
-        writeSums(tables, tenant, run, sums);
+        // Large, and rebuilt by every new attempt from its checkpoint on: so they are written where an attempt may start, and at the end.
+        if (end.checkpointTick === end.tick || end.tick === plan.ticks - 1) writeSums(tables, tenant, run, { through: end.tick, counts: sums });
         clearOutbox(tables, tenant, run, appendedThrough);
         end = { ...end, exposures: exposuresDone, seconds: submitted.seconds + (clock.monotonicMs() - startedMs) / 1000 };
         writeRow(tables, tenant, end);
@@ -209,8 +207,9 @@ export async function driveRun(
       let current = open;
       // Slots that were filled before this barrier stood.
       for (const entry of await log.read(outSubject(tenant, run, attempt, open.tick, "*"))) await onSlot(entry);
-      await log.append(openSubject(tenant, run, attempt), TICK_OPEN.encode(current));
-      const done = Promise.race([complete.promise, failure.promise]);
+      // The log keeps one TickOpen of each span for readers; nodes act on the bus, so its write overlaps with their work.
+      const kept = log.append(openSubject(tenant, run, attempt), TICK_OPEN.encode(current));
+      const done = Promise.race([Promise.all([complete.promise, kept]), failure.promise]);
       const before = nodeExposures();
       for (;;) {
         bus.publish(openSubject(tenant, run, attempt), TICK_OPEN.encode(current));
@@ -291,16 +290,18 @@ export async function driveRun(
     throw new PopulaceError("STALE_TERM", `run ${run.slice(0, 12)}, tick ${commit.tick}: another coordinator with a higher term commits this run; this one (term ${term}) steps down`, { run, term });
   }
 
-  /** The tick after the newest checkpoint whose blobs are all there; 0 otherwise. */
-  async function startTick(blockCount: number): Promise<number> {
-    if (row.checkpointTick < 0) return 0;
-    const { checkpoint } = readCommit(store, tenant, run, row.checkpointTick)!;
-    for (const hash of new Set(checkpoint)) {
-      if (await blobs.has(hash)) continue;
-      logger.warn({ run, tick: row.checkpointTick, hash }, "checkpoint incomplete, recomputing from tick 0");
-      return 0;
+  /** After the newest checkpoint that is whole, with the sums up to it; after the last tick when all is committed; else tick 0. */
+  async function startingPoint(blockCount: number): Promise<{ readonly start: number; readonly sums: Float64Array }> {
+    const stored = readSums(store, tenant, run);
+    if (stored !== null && stored.through === row.tick && row.tick === plan.ticks - 1) return { start: plan.ticks, sums: stored.counts };
+    if (stored !== null && row.checkpointTick >= 0 && stored.through === row.checkpointTick) {
+      const { checkpoint } = readCommit(store, tenant, run, row.checkpointTick)!;
+      let whole = checkpoint.length === blockCount;
+      for (const hash of new Set(checkpoint)) whole &&= await blobs.has(hash);
+      if (whole) return { start: row.checkpointTick + 1, sums: stored.counts };
+      logger.warn({ run, tick: row.checkpointTick }, "checkpoint incomplete, recomputing from tick 0");
     }
-    return checkpoint.length === blockCount ? row.checkpointTick + 1 : 0;
+    return { start: 0, sums: new Float64Array(sumsLength(shape)) };
   }
 
   async function sealInputs(tick: number, span: number): Promise<readonly string[]> {

@@ -42,7 +42,7 @@ export function runReader(ports: { readonly log: Log; readonly blobs: Blobs; rea
     run: find,
     outcome(runId) {
       const row = known(runId);
-      const counts = readSums(store, tenant, row.run);
+      const counts = readSums(store, tenant, row.run)?.counts ?? null;
       if (row.state !== "done" || counts === null || row.execution === null) {
         throw new PopulaceError("NOT_FOUND", `run ${row.run.slice(0, 12)} is ${row.state}, not done${row.reason === "" ? "" : ` (${row.reason})`}`, { runId: row.run, state: row.state });
       }

@@ -6,7 +6,7 @@ import { COMMIT, type Commit, type ExecutionPlan, type RunSpec, type RunState } 
  *   runs        <tenant> <run>          RunRow, JSON
  *   commits     <tenant> <run> <tick>   Commit, as appended to the log
  *   outbox      <tenant> <run> <tick>   the same, until its append to COMMIT is acknowledged
- *   sums        <tenant> <run>          Float64: cells x personas x worlds x columns over all committed ticks
+ *   sums        <tenant> <run>          Float64: the tick they reach (that of a checkpoint or the last), then cells x personas x worlds x columns
  *   tick-sums   <tenant> <run> <tick>   Float64: cells x personas x columns of the tick
  *   terms       <tenant>                highest term that wrote here
  *   garbage     <tenant> <hash>         blobs that no unfinished run needs as far as its run knew
@@ -84,10 +84,22 @@ export function clearOutbox(tables: StoreTables, tenant: string, run: string, th
   }
 }
 
-export const readSums = (tables: Reader, tenant: string, run: string): Float64Array | null => floats(tables.get("sums", runPrefix(tenant, run)));
+/** Sums over the ticks 0 to `through`. */
+export interface RunSums {
+  readonly through: number;
+  readonly counts: Float64Array;
+}
 
-export function writeSums(tables: StoreTables, tenant: string, run: string, sums: Float64Array): void {
-  tables.put("sums", runPrefix(tenant, run), bytesOf(sums));
+export function readSums(tables: Reader, tenant: string, run: string): RunSums | null {
+  const values = floats(tables.get("sums", runPrefix(tenant, run)));
+  return values === null ? null : { through: values[0], counts: values.subarray(1) };
+}
+
+export function writeSums(tables: StoreTables, tenant: string, run: string, sums: RunSums): void {
+  const values = new Float64Array(1 + sums.counts.length);
+  values[0] = sums.through;
+  values.set(sums.counts, 1);
+  tables.put("sums", runPrefix(tenant, run), bytesOf(values));
 }
 
 /** ticks x (cells x personas x columns), in tick order. */
