@@ -20,7 +20,7 @@ function personaTable(table: ScoreTable): string {
   return `<h2>Personas</h2><table><tr><th>id</th><th>name</th><th>share</th><th></th><th>lineage</th></tr>${rows.join("")}</table>`;
 }
 
-const CELL = { width: 118, height: 40, left: 210, top: 34 } as const;
+const CELL = { width: 118, height: 40, left: 240, top: 34 } as const;
 
 function heatMap(table: ScoreTable, step: string, stepIndex: number): string {
   const cells = table.mixture.personas.flatMap((persona, p) => table.stimuli.map((stimulus, s) => ({ persona, stimulus, p, s, rate: getResponseRate(table, p, s, stepIndex) })));
@@ -30,9 +30,9 @@ function heatMap(table: ScoreTable, step: string, stepIndex: number): string {
     const share = rate.mean / highest;
     const x = CELL.left + s * CELL.width, y = CELL.top + p * CELL.height;
     const title = `${persona.name}, ${stimulus.name}: ${percent(rate.mean)} (${percent(rate.low)} to ${percent(rate.high)}), ${rate.label}, effective sample ${Math.round(rate.ess)}`;
-    return `<g><title>${escape(title)}</title><rect x="${x}" y="${y}" width="${CELL.width - 2}" height="${CELL.height - 2}" fill="hsl(209 55% ${(96 - 56 * share).toFixed(0)}%)"/><text x="${x + 8}" y="${y + 17}" fill="${share > 0.6 ? "#fff" : "#1d2733"}">${percent(rate.mean)}</text><text x="${x + 8}" y="${y + 31}" fill="${share > 0.6 ? "#e4ecf5" : "#5a6b7d"}" style="font-size:10px">${percent(rate.low)} – ${percent(rate.high)}</text></g>`;
+    return `<g><title>${escape(title)}</title><rect x="${x}" y="${y}" width="${CELL.width - 2}" height="${CELL.height - 2}" fill="hsl(209 55% ${(96 - 50 * share).toFixed(0)}%)"/><text x="${x + 8}" y="${y + 17}" fill="${share > 0.7 ? "#fff" : "#1d2733"}">${percent(rate.mean)}</text><text x="${x + 8}" y="${y + 31}" fill="${share > 0.7 ? "#eef4fa" : "#2f4256"}" style="font-size:10px">${percent(rate.low)} – ${percent(rate.high)}</text></g>`;
   });
-  const rows = table.mixture.personas.map((persona, p) => `<text x="0" y="${CELL.top + p * CELL.height + 24}">${escape(persona.name.slice(0, 30))}</text>`);
+  const rows = table.mixture.personas.map((persona, p) => `<text x="0" y="${CELL.top + p * CELL.height + 24}">${escape(persona.name.slice(0, 36))}</text>`);
   const columns = table.stimuli.map((stimulus, s) => `<text x="${CELL.left + s * CELL.width + 4}" y="20">${escape(stimulus.name.slice(0, 17))}</text>`);
   const width = CELL.left + table.stimuli.length * CELL.width, height = CELL.top + table.mixture.personas.length * CELL.height;
   return `<h2>Response rate per exposure: ${escape(step)}</h2><div class="scroll"><svg width="${width}" height="${height}" role="img" aria-label="Response rates of ${escape(step)} by persona and stimulus">${columns.join("")}${rows.join("")}${squares.join("")}</svg></div>`;
