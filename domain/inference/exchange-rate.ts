@@ -31,21 +31,22 @@ const GRID = Float64Array.from({ length: 93 }, (_, i) => -6.9 + i * 0.15);
 const RATES = GRID.map(logistic);
 /** sd 1.7 on the logit makes a0 nearly uniform on (0, 1) before any cell is seen. */
 const GLOBAL_SD = 1.7;
-/** Channels and classes differ from their parent by a factor of about 2 in the odds of a0. */
-const LEVEL_SD = 0.7;
+/**
+ * Channels and classes lie around their parent like Student's t with 2 degrees of freedom and this scale on the logit: most
+ * agree, and one that does not leaves its parent (a Gaussian lets a biased channel drag an honest one of 20 cells to .37).
+ */
+const LEVEL_SCALE = 0.5;
 /** Beta of least say: a0 times the simulated ess never falls below this many observations, so that the likelihood at a0 = 0 is that of a vague prior and not of a degenerate one. */
 const ESS_FLOOR = 1;
 
 /**
  * Posterior of the exchange rate a0 (how much of a simulated exposure counts as a real one), global, per channel and per
  * class. A cell's likelihood is the beta-binomial predictive of its outcome under the Beta with a0 x the simulated ess,
- * which is normalized for every a0 (the plain power prior is not, and always ends at 0). logit a0 is Gaussian around its
- * parent's; the tree is solved exactly on a grid. Without cells: the prior, mean 0.5. Cost: cells x 93.
+ * which is normalized for every a0 (the plain power prior is not, and always ends at 0). logit a0 is t-distributed around
+ * its parent's; the tree is solved exactly on a grid. Without cells: the prior, mean 0.5. Cost: cells x 93.
  */
 export const learnExchangeRates = (cells: readonly PastCell[]): ExchangeRates => {
-  const kernel = (sd: number): Float64Array[] =>
-    Array.from(GRID, (parent) => normalize(GRID.map((t) => Math.exp(-0.5 * ((t - parent) / sd) ** 2))));
-  const transition = kernel(LEVEL_SD);
+  const transition = Array.from(GRID, (parent) => normalize(GRID.map((t) => (1 + ((t - parent) / LEVEL_SCALE) ** 2 / 2) ** -1.5)));
   const up = (child: Float64Array): Float64Array => toLog(Float64Array.from(GRID, (_, i) => dot(transition[i], fromLog(child))), child);
   const down = (parent: Float64Array): Float64Array => {
     const weights = fromLog(parent);
