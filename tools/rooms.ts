@@ -41,7 +41,7 @@ export const ROOMS: readonly Room[] = [
 export const IO_WORDS: readonly string[] = ["PopulaceError", "ErrorCode", "ERROR_TABLE", "isPopulaceError"];
 
 /** Libraries of the pure rooms: each stands behind exactly one file. */
-export const PURE_LIBRARIES: readonly string[] = ["jstat", "ml-kmeans"];
+export const PURE_LIBRARIES: readonly string[] = ["ml-kmeans"];
 
 /** The room a path from the root lies in, or null for a file of the root itself. */
 export function roomOf(path: string): Room | null {
