@@ -1,10 +1,11 @@
 import { closeSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
-import { PopulaceError, RandomStream, assignRows, betaBinomialInterval, termPriors, updateLogistic } from "@populace/domain";
+import { PopulaceError, RandomStream, assignRows, betaBinomialInterval, updateLogistic } from "@populace/domain";
 import type { LogisticPosterior, Stimulus, StepModel } from "@populace/domain";
 import type { Dataset } from "./dataset.ts";
 import { selectRows } from "./dataset.ts";
 import type { Model } from "./model.ts";
 import { encodeDataset } from "./codings.ts";
+import { statedPriors } from "./fit.ts";
 import { likelihoodWeights, populationWeights, samplingShift, stepDesign, stepModelOf } from "./response-fit.ts";
 import { RatePredictor } from "./predict.ts";
 import { auc, calibrationError, logLossOf, qini } from "./scores.ts";
@@ -170,7 +171,7 @@ class Backtest {
     const arms = this.#stimuli.length;
     const predicted = new Float64Array(rows * arms * steps);
     const single = rolling === undefined ? null : new Float64Array(rows);
-    const amounts = new AmountSums(this.#model, arms);
+    const amounts = new AmountSums(this.#model, this.#stimuli);
     const file = this.#options.predictions === undefined ? null : new PredictionFile(this.#options.predictions);
     const rates = new Float64Array(steps * worlds);
     let updates = 0;
@@ -294,9 +295,9 @@ class Backtest {
   #updated(model: Model, from: number, to: number, seed: number, forgetting: number): Model {
     const { response, mixture } = model;
     const part = { codes: this.#codes, persona: this.#persona, stimulus: this.#data.stimulus, outcomes: this.#data.outcomes, steps: this.#steps, weight: likelihoodWeights(this.#data) };
-    const priors = termPriors(response.terms, mixture.codings);
     const shift = samplingShift(this.#data.schema, this.#data);
     const stepModels = response.stepModels.map((stepModel, step): StepModel => {
+      const priors = statedPriors(model.schema, step, response, mixture, step === 0 ? shift : 0);
       const design = stepDesign(response, mixture, part, step, priors, from, to);
       if (design.rows === 0) return stepModel;
       const previous = posteriorOf(stepModel, response.terms.findIndex((term) => term.kind === "intercept"), step === 0 ? shift : 0);
@@ -488,19 +489,22 @@ export function columnsToKeep(schema: { readonly attributes: readonly { readonly
 /** Sums of amounts by stimulus: of responders, and per recipient. */
 class AmountSums {
   readonly #model: Model;
+  /** Index in the model of each of the data's stimuli, -1 = never seen. */
+  readonly #known: readonly number[];
   readonly #arms: { n: number; weight: number; sum: number; squares: number; responders: number; amount: number; amountSquares: number; predicted: Float64Array; expected: Float64Array }[];
 
-  constructor(model: Model, arms: number) {
+  constructor(model: Model, stimuli: readonly Stimulus[]) {
     this.#model = model;
-    this.#arms = Array.from({ length: arms }, () => ({ n: 0, weight: 0, sum: 0, squares: 0, responders: 0, amount: 0, amountSquares: 0, predicted: new Float64Array(model.response.worlds), expected: new Float64Array(model.response.worlds) }));
+    this.#known = stimuli.map((stimulus) => model.response.stimuli.findIndex((other) => other.id === stimulus.id));
+    this.#arms = stimuli.map(() => ({ n: 0, weight: 0, sum: 0, squares: 0, responders: 0, amount: 0, amountSquares: 0, predicted: new Float64Array(model.response.worlds), expected: new Float64Array(model.response.worlds) }));
   }
 
   add(data: Dataset, row: number, persona: number, rates: Float64Array, weights: Float64Array | null): void {
     const { value } = this.#model;
     const stimuli = this.#model.response.stimuli.length, worlds = this.#model.response.worlds;
-    const stimulus = data.stimulus[row];
-    if (value === null || data.value === null || stimulus >= stimuli) return;
-    const arm = this.#arms[stimulus], steps = data.schema.funnel.length, w = weights === null ? 1 : weights[row];
+    const stimulus = this.#known[data.stimulus[row]];
+    if (value === null || data.value === null || stimulus < 0) return;
+    const arm = this.#arms[data.stimulus[row]], steps = data.schema.funnel.length, w = weights === null ? 1 : weights[row];
     const responded = data.outcomes[row * steps + steps - 1] === 1 && data.value[row] > 0;
     const amount = responded ? data.value[row] : 0;
     const cells = this.#model.mixture.personas.length * stimuli, cell = persona * stimuli + stimulus;

@@ -79,6 +79,21 @@ describe("fits recover known truths", () => {
     expect(value?.meanMinor[0]).toBeLessThan(2276 * 1.05);
   });
 
+  it("what the author states is the prior of the fit: strong where rows are few, overruled where they are many (seed 27)", async () => {
+    const text = (prior: string): string => `attributes: {x: binary}\nfunnel: [visit]\n${prior}`;
+    const stated = "prior: {effects: [{step: visit, on: x, oddsRatio: [4.5, 5.5]}]}\n";
+    const row = (random: RandomStream): readonly (string | number)[] => [random.integer(2), random.uniform() < 0.2 ? 1 : 0];
+    const weightOf = async (rows: number, prior: string): Promise<number> => {
+      const data = await drawn(text(prior), "x,visit", rows, 27, row);
+      const model = fitModel(data.schema, data, { personas: 1 });
+      return foldStep(model.response, model.mixture.codings, 0, 0, model.response.stepModels[0].mean).slotWeight[0];
+    };
+    expect(Math.abs(await weightOf(60, ""))).toBeLessThan(0.5);
+    // log 5 = 1.609; the interval is +-0.1 at 90 %.
+    expect(await weightOf(60, stated)).toBeGreaterThan(1.4);
+    expect(await weightOf(20_000, stated)).toBeLessThan(1.2);
+  });
+
   it("refuses outcomes of one kind and too few rows, with the numbers", async () => {
     const schema = "attributes: {x: continuous}\nfunnel: [visit]\n";
     const never = await drawn(schema, "x,visit", 100, 25, (random) => [random.normal(), 0]);

@@ -1,5 +1,5 @@
-import { PopulaceError, RandomStream, fitLogNormalValue, fitMixture, matchesOf, stimulusFeatures, termsOf } from "@populace/domain";
-import type { PersonaMixture, ResponseLayout, ResponseModel, TraitCoding, ValueModel } from "@populace/domain";
+import { PopulaceError, RandomStream, fitLogNormalValue, fitMixture, matchesOf, missingFill, stimulusFeatures, termPriors, termsOf } from "@populace/domain";
+import type { PersonaMixture, ResponseLayout, ResponseModel, TermPriors, TraitCoding, ValueModel } from "@populace/domain";
 import type { Dataset } from "./dataset.ts";
 import type { Model } from "./model.ts";
 import type { Schema } from "./schema.ts";
@@ -23,6 +23,8 @@ export interface FittedModel {
   readonly notes: readonly string[];
 }
 
+/** How much of a believed exposure counts as a real one, until past cells can tell. */
+const EXCHANGE_RATE = 0.2;
 /** Rows below which a fit says nothing. */
 const FIT_ROWS_MIN = 30;
 /** Normal quantile of 0.95: half the width of a stated 90 % interval. */
@@ -33,6 +35,46 @@ function leavePrior(schema: Schema): { readonly logitMean: number; readonly logi
   const stated = schema.prior?.leaveRate ?? null;
   if (stated === null) return LEAVE_PRIOR;
   return { logitMean: (logit(stated.low) + logit(stated.high)) / 2, logitSd: (logit(stated.high) - logit(stated.low)) / (2 * Z_90) };
+}
+
+/**
+ * The default priors with what the schema's author states in their place: the base rate moves the intercept, an odds ratio the
+ * term it names. `shift` is what sampling by outcome adds to the intercept.
+ */
+export function statedPriors(schema: Schema, step: number, layout: ResponseLayout, mixture: PersonaMixture, shift = 0): TermPriors {
+  const priors = termPriors(layout.terms, mixture.codings);
+  const { prior, funnel } = schema;
+  if (prior === null) return priors;
+  const { name } = funnel[step];
+  const [scaleGroup, priorMean, priorSd] = [Int32Array.from(priors.scaleGroup), Float64Array.from(priors.priorMean), Float64Array.from(priors.priorSd)];
+  const fill = missingFill(mixture);
+  let ofTraits = 0;
+  for (const effect of prior.effects) {
+    if (effect.step !== name) continue;
+    layout.terms.forEach((term, at) => {
+      const isStimulus = term.kind === "stimulus" && layout.stimuli[term.stimulus].id === effect.on;
+      const isTrait = term.kind === "trait" && effect.on === (term.level < 0 ? mixture.codings[term.trait].name : `${mixture.codings[term.trait].name}=${mixture.codings[term.trait].levels[term.level]}`);
+      if (!isStimulus && !isTrait) return;
+      const [low, high] = [Math.log(effect.oddsRatio.low), Math.log(effect.oddsRatio.high)];
+      scaleGroup[at] = -1;
+      priorMean[at] = (low + high) / 2;
+      priorSd[at] = (high - low) / (2 * Z_90);
+      if (term.kind !== "trait") return;
+      const average = mixture.personas.reduce((sum, persona, k) => {
+        const value = fill(k, term.trait);
+        return sum + persona.share * (typeof value === "number" ? value : value[term.level]);
+      }, 0);
+      ofTraits += priorMean[at] * average;
+    });
+  }
+  const base = Object.hasOwn(prior.baseRates, name) ? prior.baseRates[name] : null;
+  if (base !== null) {
+    const intercept = layout.terms.findIndex((term) => term.kind === "intercept");
+    // The base rate is the whole population's, so what its average traits add is taken off.
+    priorMean[intercept] = (logit(base.low) + logit(base.high)) / 2 - ofTraits + shift;
+    priorSd[intercept] = (logit(base.high) - logit(base.low)) / (2 * Z_90);
+  }
+  return { ...priors, scaleGroup, priorMean, priorSd };
 }
 
 /** Leaving per contact when nobody states it: 90 % between about 1 in 2,000 and 1 in 120. */
@@ -65,8 +107,9 @@ export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptio
   const layout = responseLayout(filled, codings, mixture);
   const rows: ResponseRows = { codes: encoded.codes, persona, stimulus: dataset.stimulus, outcomes: dataset.outcomes, steps: schema.funnel.length, weight: likelihoodWeights(dataset) };
   report("response", 0);
+  const shift = samplingShift(schema, dataset);
   const stepModels = fitSteps(layout, mixture, rows, schema.funnel, {
-    worlds, seed, shift: samplingShift(schema, dataset), path: dataset.path, onStep: (step) => report("response", (step + 1) / schema.funnel.length),
+    worlds, seed, shift, path: dataset.path, priors: (step) => statedPriors(filled, step, layout, mixture, step === 0 ? shift : 0), onStep: (step) => report("response", (step + 1) / schema.funnel.length),
   });
   const leave = leavePrior(schema);
   const leaveStream = RandomStream.of(seed, "leave");
@@ -98,7 +141,7 @@ export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptio
       seed,
     },
     outcomes: Array.from({ length: mixture.personas.length * layout.stimuli.length * schema.funnel.length }, () => ({ exposures: 0, responses: 0 })),
-    exchangeRate: { a0: 0.5, low: 0, high: 1, learned: false },
+    exchangeRate: { a0: EXCHANGE_RATE, low: EXCHANGE_RATE, high: EXCHANGE_RATE, learned: false },
     shocks: [],
   };
   return { model, notes: [...dataset.notes, ...notes] };

@@ -198,8 +198,8 @@ export function foldUnseen(
   step: number,
   stimulus: Stimulus,
   coefficients: Float64Array,
-  world: number,
-  random: Pick<RandomStream, "normal">,
+  world: number | null,
+  random: Pick<RandomStream, "normal"> | null,
 ): FoldedStep {
   if (world === null || random === null) return fold(response, codings, stimulus, featureValues(response.featureNames, stimulus), -1, coefficients, 0, null);
   const { scaleGroups, scaleDraws } = response.stepModels[step];
