@@ -37,7 +37,7 @@ export async function personaMap(personas: readonly ReportPersona[]): Promise<Fi
       width: 480, height: 330, data: { values },
       layer: [
         { mark: { type: "circle", opacity: 0.75 }, encoding: { ...position, size: { field: "share", type: "quantitative", scale: { type: "linear", domain: [0, Math.max(0.3, largest.share)], range: [0, 3200] }, legend: null }, color: { field: "name", type: "nominal", legend: null } } },
-        { mark: { type: "text", fontWeight: 600, dy: -4 }, encoding: { ...position, text: { field: "name" }, color: { value: INK } } },
+        { mark: { type: "text", fontWeight: 600, dy: -4, limit: 330 }, encoding: { ...position, text: { field: "name" }, color: { value: INK } } },
         { mark: { type: "text", dy: 11, fontSize: 11 }, encoding: { ...position, text: { field: "text" }, color: { value: INK } } },
       ],
     } as never),
