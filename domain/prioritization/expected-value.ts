@@ -44,7 +44,11 @@ export function expectedValue(rate: RateEstimate, value: ValueEstimate, cost: Co
   const most = value.highMinor - cost.responseMinor;
   const score = rate.mean * mean;
   let low: number, high: number;
-  if (least === most || least < 0 || rate.mean === 0) {
+  if (least === most && least >= 0) {
+    // By far the commonest case, once a campaign a request: no arrays.
+    low = rate.low * least;
+    high = rate.high * least;
+  } else if (least < 0 || rate.mean === 0) {
     const corners = [rate.low * least, rate.low * most, rate.high * least, rate.high * most];
     low = Math.min(...corners);
     high = Math.max(...corners);
