@@ -1,40 +1,44 @@
-// The tutorial of the README on the data it names, judged by rows the model has not seen.
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { NEEDS_DATA, ROOT, dataFile, dataFolder } from "./helpers/data.ts";
-import { populaceJson, sharedTemporaryFolder } from "./helpers/process.ts";
+import { hillstromHalves, hillstromLeaveOut } from "./bench/hillstrom-protocol.ts";
+import { REAL_DATA, bankRolling, halfBacktest, readRealData } from "./bench/real-data.ts";
+import type { RealData } from "./bench/real-data.ts";
+import { NEEDS_DATA, dataFile } from "./helpers/data.ts";
 
-const hillstrom = dataFile("hillstrom", "hillstrom_half_a.csv.gz");
-const folder = sharedTemporaryFolder();
+const isPresent = Object.values(REAL_DATA).every((parts) => dataFile(...parts) !== null);
 
-interface Backtest {
-  readonly coverage90: number;
-  readonly cells: readonly { readonly step: string; readonly exposures: number; readonly observed: number; readonly predicted: number }[];
-  readonly policies: readonly { readonly name: string; readonly value: number; readonly se: number }[];
-}
+describe.skipIf(!isPresent)(`real campaigns, small (${NEEDS_DATA})`, () => {
+  test.each(Object.keys(REAL_DATA) as RealData[])("the example schema of %s reads its whole file", async (name) => {
+    const data = (await readRealData(name))!;
+    expect(data.rejectedCount).toBe(0);
+    expect(data.rows).toBe({ hillstrom: 31_868, bank: 28_831, "open-bandit": 10_000, "customer-personality": 1128, kdd98: 1552 }[name]);
+  });
 
-describe.skipIf(hillstrom === null)(`Hillstrom's e-mail challenge (${dataFolder() === null ? NEEDS_DATA : "its file is absent from the data folder"})`, () => {
-  test("half of the rows predict the other half: intervals hold, no e-mail is told from an e-mail, the best arm is found", { timeout: 240_000 }, async () => {
-    const [header, ...rows] = gunzipSync(readFileSync(hillstrom!)).toString().trimEnd().split("\n");
-    const half = (parity: number): string => [header, ...rows.filter((_, index) => index % 2 === parity)].join("\n");
-    writeFileSync(join(folder(), "fit.csv"), `${half(0)}\n`);
-    writeFileSync(join(folder(), "held-out.csv"), `${half(1)}\n`);
-    const options = { cwd: folder(), timeoutMs: 200_000 };
-    await populaceJson(["fit", "--schema", join(ROOT, "cli/examples/hillstrom.yaml"), "--data", "fit.csv", "--out", "model.json", "--personas", "5"], options);
-    const backtest = await populaceJson<Backtest>(["backtest", "--model", "model.json", "--data", "held-out.csv", "--by", "mens,womens,newbie"], options);
+  test("Hillstrom: two halves beat raw cells and cell plus arm on the fixed cells", async () => {
+    const result = hillstromHalves((await readRealData("hillstrom"))!, { splits: 2, personas: 6, worlds: 100 });
+    expect(result.r).toBeGreaterThan(0.9);
+    expect(result.squaredError).toBeLessThan(result.squaredErrorRaw);
+    expect(result.squaredError).toBeLessThan(result.squaredErrorAdditive);
+    // 72 cell-splits: 90 % +- 3 standard errors.
+    expect(result.coverage).toBeGreaterThan(0.79);
+    expect(result.policyGain).toBeGreaterThan(-0.003);
+  });
 
-    // 6 groups x 3 arms x 2 steps of one split: binomial noise alone leaves 0.9 +- 0.05.
-    expect(backtest.cells.length).toBeGreaterThanOrEqual(30);
-    expect(backtest.coverage90).toBeGreaterThan(0.75);
-    const visits = backtest.cells.filter((cell) => cell.step === "visit");
-    const weight = visits.reduce((sum, cell) => sum + cell.exposures, 0);
-    const error = visits.reduce((sum, cell) => sum + cell.exposures * Math.abs(cell.predicted - cell.observed), 0) / weight;
-    expect(error).toBeLessThan(0.02);
-    // 18 % of those who got an e-mail visited and 10.6 % of the others (published means of the challenge: 18.3, 15.1, 10.6 %).
-    const named = (name: string): { readonly value: number; readonly se: number } => backtest.policies.find((policy) => policy.name === name)!;
-    expect(named("best predicted").value).toBeGreaterThan(named("always mens-email").value - 2 * named("best predicted").se);
-    expect(named("always mens-email").value).toBeGreaterThan(named("always none").value + 0.05);
+  test("Hillstrom: a campaign the model never saw is told from the other e-mail", async () => {
+    const result = hillstromLeaveOut((await readRealData("hillstrom"))!, { splits: 2, personas: 6, worlds: 100 });
+    expect(result.r).toBeGreaterThan(result.rSame);
+    expect(result.coverage).toBeGreaterThanOrEqual(0.85);
+  });
+
+  test("bank: updating every thousand calls beats the single fit", async () => {
+    const { rolling } = bankRolling((await readRealData("bank"))!, 60);
+    expect(rolling!.logLoss).toBeLessThan(rolling!.logLossSingle);
+  });
+
+  test("fundraising: rows drawn by outcome are judged at the true base rate, gifts at their size", async () => {
+    const result = halfBacktest((await readRealData("kdd98"))!, 100);
+    expect(result.steps[0].observed).toBeCloseTo(0.051, 6);
+    expect(Math.abs(result.steps[0].predicted - 0.051)).toBeLessThan(0.01);
+    const [value] = result.value;
+    expect(Math.abs(value.predicted - value.observed)).toBeLessThan(4 * value.se);
   });
 });
