@@ -249,10 +249,10 @@ describe("faults", () => {
     const { log } = await runner.ports();
     // A liar fills shard 1 (four blocks: the large one is shard 0) before the node does.
     const columns = columnCount(plan.steps.length);
-    const opened = Promise.withResolvers<void>();
-    (await runner.ports()).bus.subscribe(openSubject(LOCAL_TENANT, honest.runId, 1), () => opened.resolve());
+    const firstOpen = Promise.withResolvers<void>();
+    (await runner.ports()).bus.subscribe(openSubject(LOCAL_TENANT, honest.runId, 1), () => firstOpen.resolve());
     const running = runner(plan, { workers: 1, shards: 2, spanTicks: 1 });
-    await opened.promise;
+    await firstOpen.promise;
     const record = (await (await runner.ports()).registry.list(`${LOCAL_TENANT}.run.*`))[0];
     expect(record.key).toContain(honest.runId);
     const lie: ShardOut = {

@@ -1,5 +1,5 @@
 /** Characters a record may have; a longer one is rejected without being held in memory. */
-export const RECORD_CHARS_MAX = 1 << 20;
+const RECORD_CHARS_MAX = 1 << 20;
 
 export interface CsvSink {
   /** `line` counts physical lines from 1; `raw` is the record's text without its line end. */

@@ -68,7 +68,8 @@ export function parseModel(text: string, path = "model"): Model {
     return refuse("the file is damaged (not JSON)", cause);
   }
   const model = value as Model & { sha256?: string };
-  if (model.formatVersion !== FORMAT_VERSION) return refuse(`format version ${String(model.formatVersion)}, this program reads version ${FORMAT_VERSION}; fit the model again or use the program that wrote it`);
+  const formatVersion: number = model.formatVersion;
+  if (formatVersion !== FORMAT_VERSION) return refuse(`format version ${String(formatVersion)}, this program reads version ${FORMAT_VERSION}; fit the model again or use the program that wrote it`);
   const found = createHash("sha256").update(text.slice(0, at)).digest("hex");
   if (found !== model.sha256) return refuse(`the file is damaged: its contents hash to ${found.slice(0, 12)}..., it says ${String(model.sha256).slice(0, 12)}...`);
   delete model.sha256;

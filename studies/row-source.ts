@@ -134,5 +134,5 @@ async function readParquet(path: string, sink: RowSink, size: number, onProgress
 function textOf(value: unknown): string {
   if (value === null || value === undefined) return "";
   if (value instanceof Date) return value.toISOString();
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return typeof value === "object" ? JSON.stringify(value) : String(value as string | number | boolean | bigint);
 }

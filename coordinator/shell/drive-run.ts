@@ -122,7 +122,7 @@ export async function driveRun(
     let lastSequence = (await log.last(commitSubject(tenant, run)))?.sequence ?? 0;
     let exposuresDone = exposuresIn(sums, shape.columns);
     for (let tick = start; tick < plan.ticks; ) {
-      await Promise.race([failure.promise, null]);
+      await Promise.race([failure.promise, Promise.resolve()]);
       const { span, checkpoint } = spanAt(execution, tick, plan.ticks);
       // Ticks that are committed already are recomputed to rebuild state; their checkpoint, if any, has been superseded.
       const wantsCheckpoint = checkpoint && tick + span - 1 > row.tick;
@@ -220,8 +220,8 @@ export async function driveRun(
         // Inside a span the heartbeats tell how far the nodes are; of several runs at once they cannot tell which.
         const inside = context.isAlone() ? Math.min(Math.max(0, nodeExposures() - before), planned.slice(open.tick, open.tick + open.span).reduce((sum, count) => sum + count, 0)) : 0;
         onProgress({ tick: open.tick, ticks: plan.ticks, exposures: exposuresDone + (open.tick > row.tick ? inside : 0), exposuresTotal });
-        const { members } = context.membership();
-        if (!placement.owners.every((owner) => members.has(owner))) {
+        const alive = context.membership().members;
+        if (!placement.owners.every((owner) => alive.has(owner))) {
           await place();
           await writeRecord();
           current = { ...current, view: placement.view };

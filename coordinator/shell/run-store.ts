@@ -35,7 +35,7 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 type Reader = Pick<StoreTables, "get" | "range">;
 
-export const runPrefix = (tenant: string, run: string): string => `${tenant} ${run}`;
+const runPrefix = (tenant: string, run: string): string => `${tenant} ${run}`;
 const tickKey = (tenant: string, run: string, tick: number): string => `${tenant} ${run} ${String(tick).padStart(TICK_DIGITS, "0")}`;
 
 export function readRow(tables: Reader, tenant: string, run: string): RunRow | null {

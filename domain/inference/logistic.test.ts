@@ -212,14 +212,14 @@ describe("sequential updates", () => {
     column: Int32Array.from([...a.column, ...b.column]), value: Float64Array.from([...a.value, ...b.value]),
     response: Uint8Array.from([...a.response, ...b.response]),
   });
-  const logLossOf = (posterior: LogisticPosterior, test: LogisticDesign): number => {
+  const logLossOf = (posterior: LogisticPosterior, held: LogisticDesign): number => {
     let sum = 0;
-    for (let r = 0; r < test.rows; r++) {
+    for (let r = 0; r < held.rows; r++) {
       let eta = 0;
-      for (let k = test.rowStart[r]; k < test.rowStart[r + 1]; k++) eta += test.value[k] * posterior.mean[test.column[k]];
-      sum += softplus(eta) - (test.response[r] ? eta : 0);
+      for (let k = held.rowStart[r]; k < held.rowStart[r + 1]; k++) eta += held.value[k] * posterior.mean[held.column[k]];
+      sum += softplus(eta) - (held.response[r] ? eta : 0);
     }
-    return sum / test.rows;
+    return sum / held.rows;
   };
 
   test("ten updates of 300 rows predict within 1 % of the log loss of a refit, and their spread agrees", () => {

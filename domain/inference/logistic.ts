@@ -202,7 +202,7 @@ const newton = (
   rows: LogisticRows, priorMean: Float64Array, sd: Float64Array, start: Float64Array,
 ): { delta: Float64Array; quadratic: Quadratic; steps: number; converged: boolean } => {
   const n = rows.columns;
-  let eta = new Float64Array(rows.count);
+  const eta = new Float64Array(rows.count);
   const gradient = new Float64Array(n);
   const hessian = new Float64Array(n * n);
   const matrix = new Float64Array(n * n);

@@ -1,4 +1,4 @@
-import { RandomStream } from "../random/random-stream.ts";
+import type { RandomStream } from "../random/random-stream.ts";
 import { MISSING, BINARY_CODE } from "./trait.ts";
 import type { TraitCoding } from "./trait.ts";
 import type { PersonaMixture } from "./persona.ts";

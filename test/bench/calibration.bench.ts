@@ -171,20 +171,20 @@ function table(rows: number, columns: number, nonzeros: number): { design: Logis
   const random = RandomStream.of(3, "table");
   const truth = Float64Array.from({ length: columns }, (_, j) => (j === 0 ? -2 : 0.3 * random.normal()));
   const column = new Int32Array(rows * nonzeros);
-  const value = new Float64Array(rows * nonzeros);
+  const values = new Float64Array(rows * nonzeros);
   const response = new Uint8Array(rows);
   for (let i = 0, k = 0; i < rows; i++) {
     let eta = 0;
     for (let q = 0; q < nonzeros; q++, k++) {
       const from = Math.floor((q * columns) / nonzeros);
       column[k] = q === 0 ? 0 : from + random.integer(Math.floor(((q + 1) * columns) / nonzeros) - from);
-      value[k] = q === 0 ? 1 : Math.round(32 * random.normal()) / 32;
-      eta += value[k]! * truth[column[k]!]!;
+      values[k] = q === 0 ? 1 : Math.round(32 * random.normal()) / 32;
+      eta += values[k]! * truth[column[k]!]!;
     }
     response[i] = random.uniform() < logistic(eta) ? 1 : 0;
   }
   const of = (count: number): LogisticDesign => ({
-    rows: count, columns, rowStart: Int32Array.from({ length: count + 1 }, (_, i) => i * nonzeros), column, value, response, weight: null,
+    rows: count, columns, rowStart: Int32Array.from({ length: count + 1 }, (_, i) => i * nonzeros), column, value: values, response, weight: null,
     scaleGroup: Int32Array.from({ length: columns }, (_, j) => (j === 0 ? -1 : j % 6)),
     groups: Array.from({ length: 6 }, (_, g) => ({ name: `${g}`, priorMedian: 0.3 })), priorMean: new Float64Array(columns), priorSd: new Float64Array(columns).fill(5),
   });

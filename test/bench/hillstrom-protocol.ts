@@ -5,7 +5,7 @@ import { backtest, fitModel, selectRows, splitDataset } from "@populace/studies"
 import type { BacktestCell, Dataset } from "@populace/studies";
 
 /** Judged on these cells x arms, predictions averaged over each cell's recipients: nothing the model itself chose. */
-export const CELLS_BY = ["mens", "womens", "newbie", "recency<=6"] as const;
+const CELLS_BY = ["mens", "womens", "newbie", "recency<=6"] as const;
 
 export interface ProtocolOptions {
   readonly splits: number;
@@ -38,7 +38,7 @@ const keyOf = (cell: BacktestCell): string => `${cell.group}|${cell.stimulus}`;
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** Pearson's correlation. */
-export function correlation(x: readonly number[], y: readonly number[]): number {
+function correlation(x: readonly number[], y: readonly number[]): number {
   const mx = mean(x), my = mean(y);
   let xy = 0, xx = 0, yy = 0;
   x.forEach((value, i) => {

@@ -23,7 +23,7 @@ export async function readRealData(name: RealData): Promise<Dataset | null> {
 }
 
 /** First and last part of a dataset in its own order. */
-export function cutInOrder(data: Dataset, share: number): readonly [Dataset, Dataset] {
+function cutInOrder(data: Dataset, share: number): readonly [Dataset, Dataset] {
   const cut = Math.round(share * data.rows);
   return [selectRows(data, Int32Array.from({ length: cut }, (_, row) => row)), selectRows(data, Int32Array.from({ length: data.rows - cut }, (_, row) => cut + row))];
 }

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 export const ROOT: string = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** The folder of the real data sets (`POPULACE_DATA`, else `../shared/data` beside the checkout), or null where there is none. */
-export function dataFolder(): string | null {
+function dataFolder(): string | null {
   const named = process.env.POPULACE_DATA;
   const folder = resolve(named ?? join(ROOT, "..", "shared", "data"));
   return existsSync(folder) ? folder : null;
