@@ -12,7 +12,7 @@ export const bench: Bench = {
     return [
       ...hierarchy(tiny ? 3 : 500),
       ...limits(tiny ? 400 : 20_000),
-      ...value(tiny ? 3 : 500),
+      ...amounts(tiny ? 3 : 500),
       ...mixing(tiny ? 5 : 500),
       ...(await cost(tiny)),
     ];
@@ -91,7 +91,7 @@ function limits(worlds: number): BenchRow[] {
   }];
 }
 
-function value(simulations: number): BenchRow[] {
+function amounts(simulations: number): BenchRow[] {
   const [personas, stimuli, worlds] = [6, 3, 200];
   let hits = 0, count = 0;
   for (let simulation = 0; simulation < simulations; simulation++) {
