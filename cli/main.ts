@@ -4,10 +4,16 @@ import { runPopulace } from "./program.ts";
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 
 const interruption = new AbortController();
-let interrupts = 0;
+/** One Ctrl-C reaches a process group through several hands; repeats this close together are the same one. */
+const SAME_INTERRUPT_MS = 300;
+let firstInterruptMs: number | null = null;
 const interrupt = (): void => {
-  interrupts += 1;
-  if (interrupts > 1) process.exit(130);
+  const nowMs = performance.now();
+  if (firstInterruptMs !== null) {
+    if (nowMs - firstInterruptMs > SAME_INTERRUPT_MS) process.exit(130);
+    return;
+  }
+  firstInterruptMs = nowMs;
   process.stderr.write("\nstopping after the work in hand; Ctrl-C again exits at once\n");
   interruption.abort();
 };

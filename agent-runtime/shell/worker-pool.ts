@@ -34,7 +34,7 @@ export function startWorkers(size: number): WorkerPool {
 
   function spawn(index: number): Worker {
     const workerData: WorkerStart = { progress, worker: index };
-    const worker = new Worker(new URL(import.meta.resolve("@populace/agent-runtime/worker")), { workerData, name: `populace-${index}` });
+    const worker = new Worker(new URL(import.meta.resolve("@populace/agent-runtime/worker")), { workerData, name: `populace-${index}`, execArgv: [] });
     worker.on("message", (message: FromWorker) => {
       const asked = waiting.get(message.ticket);
       if (asked === undefined) return;
