@@ -1,10 +1,10 @@
 export type { ExposeBlock, ExposeInfluence, ExposePersona, ExposePlan, ExposeTrait } from "./expose/plan.ts";
-export type { BlockOutput, BlockState, Climate, PopulationForm, Workspace } from "./expose/reference.ts";
-export { createBlock, createOutput, createWorkspace, initialClimate, restoreBlock, stepBlock } from "./expose/reference.ts";
+export type { Climate, ExposeKernel, ExposeSession, HeldBlock, OnTick, PopulationForm, TickOutput } from "./expose/port.ts";
+export { initialClimate } from "./expose/reference.ts";
 export { codesOf } from "./expose/population.ts";
 export { influenceStep } from "./expose/influence.ts";
 export { expectedRates } from "./expose/expected-rates.ts";
 export { personaKey } from "./expose/persona-key.ts";
 export { sigmoidQ32 } from "./expose/tables.ts";
-export type { Backend, BackendName, ExposeSession } from "./backends/backend.ts";
-export { BACKEND_NAMES, backendOf } from "./backends/backend.ts";
+export type { Backend, BackendName, BackendStatus, ChosenBackend, KernelName, Kernels } from "./backends/backend.ts";
+export { BACKEND_NAMES, backendStatus, backendsWith, chooseBackend, openBackend } from "./backends/backend.ts";

@@ -21,7 +21,8 @@
 export interface ExecutionPlan {
   readonly shards: number;
   readonly workers: number;
-  readonly backend: "reference";
+  /** Kernel backend by name, or "auto": each node takes the fastest it has. */
+  readonly backend: string;
   /** "stored" keeps the agents' codes in memory, "procedural" draws them anew each tick; the bits are the same. */
   readonly population: "stored" | "procedural";
   /** Most ticks one ShardOut covers; 1 for coupled runs. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { backendOf, createOutput, influenceStep, initialClimate } from "@populace/kernels";
+import { influenceStep, initialClimate } from "@populace/kernels";
+import { createBlock, createOutput, createWorkspace, stepBlock } from "@populace/kernels/reference";
 import { blocksOf, columnCount } from "@populace/protocol";
 import type { Plan } from "@populace/protocol";
 import type { RunOutcome, RunPlan } from "./run.ts";
@@ -10,8 +11,8 @@ export const localRun: RunPlan = (plan) => Promise.resolve(runHere(plan));
 export function runHere(plan: Plan): RunOutcome {
   const { cells, personas, worlds, ticks, scenarios } = plan;
   const columns = columnCount(plan.steps.length);
-  const session = backendOf("reference").open(plan);
-  const blocks = blocksOf(plan).map((block) => session.createBlock(block, "stored"));
+  const workspace = createWorkspace(plan);
+  const blocks = blocksOf(plan).map((block) => createBlock(plan, block, "stored"));
   const counts = new Float64Array(cells.length * personas.length * worlds * columns);
   const tickCounts = new Float64Array(ticks * cells.length * personas.length * columns);
   const roots: string[] = [];
@@ -21,7 +22,7 @@ export function runHere(plan: Plan): RunOutcome {
     const sections = new Float64Array(personas.length * scenarios.length * 2);
     for (const block of blocks) {
       const output = createOutput(plan);
-      session.stepBlock(block, tick, climate, output);
+      stepBlock(plan, block, tick, climate, output, workspace);
       const persona = block.block.persona;
       output.sections.forEach((value, at) => (sections[persona * scenarios.length * 2 + at] += value));
       for (let cell = 0; cell < cells.length; cell += 1) {

@@ -1,7 +1,7 @@
 /** The node process around `core/node.ts`: performs its effects over the ports and the workers, one run at a time per run. */
 import { PopulaceError } from "@populace/domain";
 import { type Logger, type Ports, sha256Hex, SILENT, type Stop } from "@populace/io";
-import { BACKEND_NAMES, backendOf } from "@populace/kernels";
+import { backendsWith, openBackend } from "@populace/kernels";
 import {
   type Block, blocksOf, COMMIT, commitSubject, decodePlan, failSubject, HEARTBEAT, heartbeatSubject, LIMITS, NODE_FAILURE, openSubject, outSubject,
   type Plan, RUN_RECORD, RUN_STOP, runKey, type Shard, SHARD_OUT, type ShardOut, SLOT_REFERENCE, schemaOf, stopSubject, TICK_OPEN, type TickOpen,
@@ -58,7 +58,7 @@ export function startNode(options: NodeOptions): RunningNode {
   const runs = new Map<string, RunShell>();
   const mailboxes = new Map<string, Mailbox>();
   const inFlight = new Set<Promise<void>>();
-  const backends = BACKEND_NAMES.filter((name) => { try { backendOf(name); return true; } catch { return false; } });
+  let backends: readonly string[] = [];
   let state: NodeState = freshNode(incarnation);
   let stopped = false;
 
@@ -139,7 +139,7 @@ export function startNode(options: NodeOptions): RunningNode {
     if (shell === undefined || shell.attempt !== record.attempt) {
       const bytes = await ports.blobs.get(record.spec.planHash);
       if (bytes === null) throw new PopulaceError("NOT_FOUND", `run ${open.run}: its plan ${record.spec.planHash} is not in the blob store`, { run: open.run });
-      backendOf(record.execution.backend);
+      await openBackend(record.execution.backend, "expose");
       if (shell !== undefined) drop(open.run);
       const plan = decodePlan(bytes);
       const control = new SharedArrayBuffer(4);
@@ -331,6 +331,7 @@ export function startNode(options: NodeOptions): RunningNode {
       deliver(stop.run, { kind: "stop", stop });
     }),
   ];
+  void backendsWith("expose").then((names) => { backends = names; });
   beat("up");
   const heart = setInterval(() => beat("up"), LIMITS.heartbeatMs);
 

@@ -2,7 +2,7 @@
 import { hash } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
 import { PopulaceError } from "@populace/domain/error";
-import { backendOf, type BlockOutput, type BlockState, type ExposeSession } from "@populace/kernels";
+import { type ExposeSession, type HeldBlock, openBackend, type TickOutput } from "@populace/kernels";
 import { type Block, blocksOf, columnCount, type Plan } from "@populace/protocol/plan";
 import type { BlockHashes, ShardPart } from "../core/shard.ts";
 import type { ComputeSpan, FromWorker, HoldBlocks, OpenRun, ToWorker, WorkerStart } from "./worker-message.ts";
@@ -11,11 +11,8 @@ interface WorkerRun {
   readonly plan: Plan;
   readonly blocks: readonly Block[];
   readonly session: ExposeSession;
-  readonly population: OpenRun["population"];
   readonly control: Int32Array;
-  readonly held: Map<number, BlockState>;
-  /** One block's output of one tick, counts then sections in one buffer: what outHash covers. */
-  readonly output: BlockOutput & { readonly whole: Uint32Array };
+  readonly held: Map<number, HeldBlock>;
 }
 
 const port = parentPort!;
@@ -23,21 +20,28 @@ const start = workerData as WorkerStart;
 const progress = new BigInt64Array(start.progress);
 const runs = new Map<string, WorkerRun>();
 
+// One message after another: a later one may speak of what an earlier one is still building.
+let queue: Promise<void> = Promise.resolve();
 port.on("message", (message: ToWorker) => {
-  try {
-    switch (message.kind) {
-      case "open": return open(message);
-      case "hold": return hold(message);
-      case "release": for (const block of message.blocks) runs.get(message.key)?.held.delete(block); return;
-      case "compute": return compute(message);
-      case "close": runs.delete(message.key); return;
-    }
-  } catch (error) {
+  queue = queue.then(() => handle(message)).catch((error: unknown) => {
     const ticket = "ticket" in message ? message.ticket : -1;
     const known = error instanceof PopulaceError;
     send({ kind: "failed", ticket, code: known ? error.code : "INTERNAL", message: known ? error.message : `worker ${start.worker}: ${String(error)}` });
-  }
+  });
 });
+
+function handle(message: ToWorker): Promise<void> | void {
+  switch (message.kind) {
+    case "open": return open(message);
+    case "hold": return hold(message);
+    case "release": return release(message);
+    case "compute": return compute(message);
+    case "close": {
+      runs.get(message.key)?.session.close();
+      runs.delete(message.key);
+    }
+  }
+}
 
 // Not from @populace/io, and the imports above by their narrow doors: a thread that loads a database, a logger and the whole
 // domain takes 0.3 s of processor time to start.
@@ -47,13 +51,9 @@ function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);
 }
 
-function open({ key, plan, backend, population, control }: OpenRun): void {
-  const countsLength = plan.cells.length * plan.worlds * columnCount(plan.steps.length);
-  const whole = new Uint32Array(countsLength + plan.scenarios.length * 2);
-  runs.set(key, {
-    plan, population, blocks: blocksOf(plan), session: backendOf(backend).open(plan), control: new Int32Array(control), held: new Map(),
-    output: { whole, counts: whole.subarray(0, countsLength), sections: whole.subarray(countsLength) },
-  });
+async function open({ key, plan, backend, population, control }: OpenRun): Promise<void> {
+  const { kernels } = await openBackend(backend, "expose");
+  runs.set(key, { plan, blocks: blocksOf(plan), session: await kernels.expose.open(plan, population), control: new Int32Array(control), held: new Map() });
 }
 
 function runOf(key: string): WorkerRun {
@@ -62,26 +62,36 @@ function runOf(key: string): WorkerRun {
   return run;
 }
 
-function hold({ key, ticket, blocks, replayFrom, climates }: HoldBlocks): void {
+async function hold({ key, ticket, blocks, replayFrom, climates }: HoldBlocks): Promise<void> {
   const run = runOf(key);
   const hashes: BlockHashes[] = [];
   for (const { block, state } of blocks) {
     stopIfAsked(run);
-    const held = run.session.createBlock(run.blocks[block], run.population, state ?? undefined);
-    climates.forEach((climate, i) => {
-      stopIfAsked(run);
-      step(run, held, replayFrom + i, climate);
-    });
-    if (climates.length > 0) hashes.push({ block, hashes: sha256(held.state) });
+    release({ key, blocks: [block] });
+    const held = await run.session.hold(run.blocks[block], state ?? undefined);
     run.held.set(block, held);
+    for (const [i, climate] of climates.entries()) {
+      stopIfAsked(run);
+      await run.session.step([held], replayFrom + i, 1, climate, (_, __, output) => progressed(run, output));
+    }
+    if (climates.length > 0) hashes.push({ block, hashes: sha256(await run.session.stateOf(held)) });
   }
   send({ kind: "held", ticket, hashes });
 }
 
+function release({ key, blocks }: { readonly key: string; readonly blocks: readonly number[] }): void {
+  const run = runs.get(key);
+  for (const block of blocks) {
+    const held = run?.held.get(block);
+    if (held === undefined) continue;
+    run!.held.delete(block);
+    run!.session.release(held);
+  }
+}
+
 /** Block by block, all ticks of the span at once: a block's state then stays in the cache. */
-function compute({ key, ticket, tick, span, climate, checkpoint, shards }: ComputeSpan): void {
+async function compute({ key, ticket, tick, span, climate, checkpoint, shards }: ComputeSpan): Promise<void> {
   const run = runOf(key);
-  const { output } = run;
   const parts: ShardPart[] = [], hashes: BlockHashes[] = [];
   for (const { shard, blocks } of shards) {
     const byPersona = new Map<number, ShardPart>();
@@ -89,24 +99,26 @@ function compute({ key, ticket, tick, span, climate, checkpoint, shards }: Compu
       const held = run.held.get(block);
       if (held === undefined) throw new PopulaceError("INTERNAL", `worker ${start.worker}: block ${block} of run ${key} is not held here`, { key, block });
       const { persona } = run.blocks[block];
-      let part = byPersona.get(persona);
-      if (part === undefined) {
-        part = { shard, persona, counts: new Uint32Array(span * output.counts.length), sections: new Uint32Array(span * output.sections.length) };
-        byPersona.set(persona, part);
-      }
       const own = new Uint8Array(span * 64);
-      for (let i = 0; i < span; i++) {
+      stopIfAsked(run);
+      await run.session.step([held], tick, span, climate, (_, t, output) => {
         stopIfAsked(run);
-        step(run, held, tick + i, climate);
-        own.set(sha256(held.state), i * 64);
-        own.set(sha256(new Uint8Array(output.whole.buffer)), i * 64 + 32);
-        add(part.counts, i * output.counts.length, output.counts);
-        add(part.sections, i * output.sections.length, output.sections);
-      }
+        const { counts, sections, whole } = output, i = t - tick;
+        let part = byPersona.get(persona);
+        if (part === undefined) {
+          part = { shard, persona, counts: new Uint32Array(span * counts.length), sections: new Uint32Array(span * sections.length) };
+          byPersona.set(persona, part);
+        }
+        progressed(run, output);
+        own.set(output.stateHash, i * 64);
+        own.set(sha256(new Uint8Array(whole.buffer, whole.byteOffset, whole.byteLength)), i * 64 + 32);
+        add(part.counts, i * counts.length, counts);
+        add(part.sections, i * sections.length, sections);
+      });
       hashes.push({ block, hashes: own });
       if (checkpoint) {
-        const state = held.state.slice();
-        send({ kind: "state", ticket, block, state }, [state.buffer]);
+        const state = await run.session.stateOf(held);
+        send({ kind: "state", ticket, block, state }, [state.buffer as ArrayBuffer]);
       }
     }
     parts.push(...byPersona.values());
@@ -114,13 +126,10 @@ function compute({ key, ticket, tick, span, climate, checkpoint, shards }: Compu
   send({ kind: "computed", ticket, parts, hashes }, parts.flatMap((part) => [part.counts.buffer as ArrayBuffer, part.sections.buffer as ArrayBuffer]));
 }
 
-/** One tick of one block into the run's output buffer, zeroed first. */
-function step(run: WorkerRun, held: BlockState, tick: number, climate: ComputeSpan["climate"]): void {
-  const { output, plan } = run;
-  output.whole.fill(0);
-  run.session.stepBlock(held, tick, climate, output);
+/** Tells the node how far this thread is. */
+function progressed(run: WorkerRun, { counts }: TickOutput): void {
   let exposures = 0;
-  for (let i = 0, columns = columnCount(plan.steps.length); i < output.counts.length; i += columns) exposures += output.counts[i];
+  for (let i = 0, columns = columnCount(run.plan.steps.length); i < counts.length; i += columns) exposures += counts[i];
   Atomics.add(progress, start.worker, BigInt(exposures));
 }
 

@@ -1,5 +1,5 @@
 import type { ExposePlan } from "./plan.ts";
-import type { Climate } from "./reference.ts";
+import type { Climate } from "./port.ts";
 
 const PER_AGENT_MAX = 2 ** 20;
 

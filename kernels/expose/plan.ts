@@ -5,6 +5,7 @@
  */
 export interface ExposePlan {
   readonly worlds: number;
+  readonly ticks: number;
   readonly ordinalsMax: number;
   readonly slots: number;
   readonly slotKind: Uint8Array;

@@ -8,6 +8,7 @@
 import { PopulaceError } from "@populace/domain/error";
 import { mulHigh, philox4x32Into } from "@populace/domain/random";
 import type { ExposeBlock, ExposePlan } from "./plan.ts";
+import type { Climate, ExposeKernel, HeldBlock, OnTick, PopulationForm } from "./port.ts";
 import { codesOf } from "./population.ts";
 import { PURPOSE } from "./purpose.ts";
 import { sigmoidQ32 } from "./tables.ts";
@@ -18,9 +19,6 @@ const STAGE_TICKS = 0x70;
 const STAGE_TICK = 0x10;
 const STAGE_LEFT = 0x80;
 const STAGE_INITIAL = 0x70;
-
-/** "stored" keeps the agents' codes in memory (agents x slots bytes); "procedural" draws them anew each tick. Same bits. */
-export type PopulationForm = "stored" | "procedural";
 
 /** One block between two ticks. `state` is the whole of what a checkpoint holds, and what stateHash covers. */
 export interface BlockState {
@@ -39,14 +37,6 @@ export interface BlockOutput {
   readonly counts: Uint32Array;
   /** scenarios x 2: shares, complaints. */
   readonly sections: Uint32Array;
-}
-
-/** What the agents feel of one another, constant during a tick. */
-export interface Climate {
-  /** scenarios x personas, Q14. */
-  readonly warmth: Int32Array;
-  /** scenarios x personas, Q0.32: chance of becoming aware at this tick. */
-  readonly awareThreshold: Uint32Array;
 }
 
 /** Buffers reused from call to call; one a thread. It belongs to the plan it was made for. */
@@ -358,3 +348,38 @@ function reserve(plan: ExposePlan, workspace: Workspace, agents: number, codes: 
   }
   if (codes && workspace.codes.length < agents * plan.slots) workspace.codes = new Int8Array(agents * plan.slots);
 }
+
+interface HeldState extends HeldBlock {
+  readonly state: BlockState;
+}
+
+/** The reference as a kernel: one block and tick after another. */
+export const exposeReference: ExposeKernel = {
+  open(plan, form) {
+    const workspace = createWorkspace(plan), still = initialClimate(plan);
+    const countsLength = createOutput(plan).counts.length;
+    const whole = new Uint32Array(countsLength + plan.scenarios.length * 2);
+    const output: BlockOutput = { counts: whole.subarray(0, countsLength), sections: whole.subarray(countsLength) };
+
+    const steps = (index: number, target: BlockState, tick: number, span: number, climate: Climate, onTick: OnTick): void => {
+      for (let t = tick; t < tick + span; t++) {
+        whole.fill(0);
+        stepBlock(plan, target, t, climate, output, workspace);
+        onTick(index, t, { ...output, whole, stateHash: new Uint8Array(32) });
+      }
+    };
+    return Promise.resolve({
+      batchBlocks: 1,
+      hold: (block, state) => Promise.resolve({ block, state: state === undefined ? createBlock(plan, block, form) : restoreBlock(plan, block, form, state) }),
+      async step(held, tick, span, climate, onTick) {
+        held.forEach((each, index) => steps(index, (each as HeldState).state, tick, span, climate, onTick));
+      },
+      async live(blocks, onTick) {
+        blocks.forEach((block, index) => steps(index, createBlock(plan, block, "stored"), 0, plan.ticks, still, onTick));
+      },
+      stateOf: (held) => Promise.resolve((held as HeldState).state.state.slice()),
+      release() {},
+      close() {},
+    });
+  },
+};

@@ -1,7 +1,8 @@
 // The simulation kernel on one core: the TypeScript reference beside a naive one-object-an-agent implementation of the same
 // specification, on the same plan and agents, to equal counts.
 import { createHash } from "node:crypto";
-import { createBlock, createOutput, createWorkspace, expectedRates, initialClimate, type PopulationForm, stepBlock } from "@populace/kernels";
+import { expectedRates, initialClimate, type PopulationForm } from "@populace/kernels";
+import { createBlock, createOutput, createWorkspace, stepBlock } from "@populace/kernels/reference";
 import { naiveAgents, naiveTick } from "@populace/kernels/naive";
 import { samplePlan } from "@populace/kernels/sample-plan";
 import type { Bench, BenchRow } from "./bench.ts";

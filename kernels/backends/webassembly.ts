@@ -1,0 +1,44 @@
+// The part of the WebAssembly interface that the kernels use: Node has it, its type packages do not (they are a browser's).
+declare global {
+  namespace WebAssembly {
+    class Memory {
+      constructor(descriptor: { readonly initial: number; readonly maximum?: number; readonly shared?: boolean });
+      readonly buffer: ArrayBuffer;
+      /** Adds pages of 64 KiB and returns the number there was; every view of the old buffer is dead afterwards. */
+      grow(pages: number): number;
+    }
+    class Module {
+      constructor(bytes: Uint8Array);
+    }
+    class Instance {
+      constructor(module: Module, imports: { readonly env: { readonly memory: Memory; readonly abort: () => void } });
+      readonly exports: unknown;
+    }
+    function validate(bytes: Uint8Array): boolean;
+  }
+}
+
+import { readFileSync } from "node:fs";
+
+const modules = new Map<string, WebAssembly.Module>();
+
+/** One kernel's functions over one memory of its own. */
+export interface WasmInstance<Exports> {
+  readonly memory: WebAssembly.Memory;
+  readonly exports: Exports;
+  /** First address, a multiple of 64, that belongs to the caller: the module's tables lie below. */
+  readonly heapBase: number;
+}
+
+/** Instantiates a committed module (`kernels/<kernel>/<kernel>.wasm`) over `bytes` of fresh memory or more. Compiled once a thread; V8 shares the code between threads. */
+export function instantiate<Exports>(url: URL, bytes: number): WasmInstance<Exports> {
+  let module = modules.get(url.href);
+  if (module === undefined) {
+    module = new WebAssembly.Module(readFileSync(url));
+    modules.set(url.href, module);
+  }
+  const memory = new WebAssembly.Memory({ initial: 1 + Math.ceil((bytes + 65_536) / 65_536), maximum: 65_536 });
+  const abort = (): never => { throw new Error(`${url.pathname} aborted`); };
+  const exports = new WebAssembly.Instance(module, { env: { memory, abort } }).exports as Exports & { heapBase(): number };
+  return { memory, exports, heapBase: (exports.heapBase() + 63) & ~63 };
+}
