@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import asc from "assemblyscript/asc";
 
 /** Memory is imported, so that its owner sizes it; nothing is allocated inside, so there is no runtime to speak of. */
-const OPTIONS = ["-O3", "--noAssert", "--enable", "simd,relaxed-simd", "--importMemory", "--runtime", "stub", "--uncheckedBehavior", "always"] as const;
+const OPTIONS = ["-O3", "--noAssert", "--enable", "simd", "--importMemory", "--runtime", "stub", "--uncheckedBehavior", "always"] as const;
 
 /** Sources to compile, as paths from the root; the shared parts in `kernels/lib` are only imported. */
 export function kernelSources(root: string): readonly string[] {

@@ -1,0 +1,985 @@
+// The kernel `expose` in SIMD WebAssembly. SPEC.md says what it computes, reference.ts says it in plain TypeScript, wasm-layout.ts says where
+// things lie. It works chunk by chunk of 256 agents and lives all ticks of a span with one chunk before it takes the next: codes, state and
+// trait logits of a chunk stay in the first-level cache. Within a chunk, per exposure:
+//   1. draws: 16 Philox blocks are the high bytes of 256 agents (once for all scenarios), or the few candidates of a thinned group;
+//   2. trait logits of step 0: pairs of codes times pairs of weights, once a stimulus and chunk, whatever the number of ticks;
+//   3. screen: a coarse table, 64 bins of a quarter logit, bounds the threshold's top byte from above: who drew a higher byte is out;
+//   4. confirm: the remaining seventh, four at a time, through the exact sigmoid table; ties of the top byte draw their low bits;
+//   5. later steps for those who reached the one before; leaving; the state's update, 16 agents at a time.
+import { highHalves, mulHigh4, philox1, philox8, philoxWord } from "../lib/philox.as";
+import {
+  F_AGENTS, F_AWARE, F_AWARE_WEIGHT, F_BIAS, F_BINOMIAL, F_CDF, F_CELL_OF, F_COARSE, F_CODES, F_COMPRESS, F_CONTACT, F_COUNTS, F_COUNTS_LENGTH,
+  F_DIGEST, F_DRAW_BITS, F_FACTOR_WEIGHTS, F_FACTORS, F_FIRST, F_FRESH, F_GAIN, F_GAIN_RESPONSE, F_GAP, F_GROUP_BYTES, F_HAS_INFLUENCE,
+  F_HAS_PRESSURE, F_LAST_EXPOSURE, F_LEAVE_BIAS, F_LEAVE_BITS, F_LEVEL_OFFSET, F_LEVEL_SWIZZLES, F_LEVELS, F_NORMAL, F_OFFSET, F_ORDINALS, F_PAIRS,
+  F_PERSONA, F_PERSONA_TABLE, F_PERSONAS, F_PLANES, F_PRESSURE_LEAVE_WEIGHT, F_PRESSURE_WEIGHT, F_ROW_BYTES, F_SCENARIOS, F_SCHEDULE, F_SCRATCH,
+  F_SHARE_THRESHOLD, F_SIGMOID, F_SPAN, F_STATE, F_STATE_STRIDE, F_STEPS, F_STIMULI, F_TABLE_LENGTH, F_TABLES, F_TICK, F_TICK_WORDS, F_TICKS,
+  F_WARMTH, F_WEIGHTS, F_WIDE, F_WORLDS, LIST_BYTES, LOGIT_PLACES, PERSONA_WORDS, S_AWARE, S_CODES, S_COLUMNS, S_DRAW, S_FRESH, S_HIGH, S_LEAVE,
+  S_LEFT, S_LISTS, S_LOGIT_TAGS, S_LOGITS, S_NESTED, S_PENDING, S_REACHED, S_STATE, S_THIN_DRAW, S_THIN_LEAVE, S_THIN_MAP, S_UNIFORMS, S_WORDS,
+  THIN_DRAWS, TRAIT_LEVEL, TRAIT_WORDS,
+} from "./wasm-layout";
+
+const CHUNK: u32 = 256;
+const STAGE_TICKS: i8 = 0x70;
+const STAGE_LEFT: i8 = -128;
+const STAGE_AWARE: i8 = 8;
+const STAGE_STEP: i8 = 7;
+const STAGE_INITIAL: i8 = 0x70;
+// Purposes of draws (purpose.ts).
+const DRAW_HIGH: u32 = 1;
+const DRAW_LOW: u32 = 2;
+const LEAVE_HIGH: u32 = 3;
+const SHARE: u32 = 4;
+const RETURN: u32 = 5;
+const AWARE_HIGH: u32 = 6;
+const LEAVE_LOW: u32 = 7;
+const AWARE_LOW: u32 = 8;
+const DRAW_COUNT: u32 = 9;
+const DRAW_SPOT: u32 = 10;
+const LEAVE_COUNT: u32 = 11;
+const LEAVE_SPOT: u32 = 12;
+
+/** Address of the context. */
+let context: usize = 0;
+let scratch: usize = 0;
+
+// The chunk, tick and exposure at hand: what would otherwise be passed through every call.
+let chunkFirst: u32 = 0;
+let key0: u32 = 0;
+let key1: u32 = 0;
+let now: u32 = 0;
+let nowOrdinal: u32 = 0;
+let codesAt: usize = 0;
+let pressureAt: usize = 0;
+let stageAt: usize = 0;
+let isFresh: bool = false;
+let isContact: bool = false;
+let usesPressure: bool = false;
+let usesAware: bool = false;
+let isThinned: bool = false;
+// Which count words were drawn last, of DRAW and of LEAVE: one block serves four groups of a tick and ordinal.
+let drawCountKey: u64 = 0xffffffffffffffff;
+let leaveCountKey: u64 = 0xffffffffffffffff;
+
+// @ts-ignore: decorator
+@inline function field(index: i32): u32 {
+  return load<u32>(context + (<usize>index << 2));
+}
+
+/** First address that the module leaves to its caller. */
+export function heapBase(): usize {
+  return __heap_base;
+}
+
+export function init(at: usize): void {
+  context = at;
+  scratch = field(F_SCRATCH);
+}
+
+/** Lives the span with agents from .. to - 1 of the block that the context names; `from` is a multiple of 256, `to` too unless it is the end. */
+export function run(from: u32, to: u32): void {
+  const persona = field(F_PERSONA_TABLE) + field(F_PERSONA) * (PERSONA_WORDS * 4);
+  key0 = load<u32>(persona);
+  key1 = load<u32>(persona, 4);
+  drawCountKey = 0xffffffffffffffff;
+  leaveCountKey = 0xffffffffffffffff;
+  for (let at = from; at < to; at += CHUNK) runChunk(at, min<u32>(CHUNK, to - at), persona);
+}
+
+function runChunk(at: u32, count: u32, persona: usize): void {
+  const scenarios = field(F_SCENARIOS), ordinals = field(F_ORDINALS), personas = field(F_PERSONAS), stimuli = field(F_STIMULI);
+  const firstTick = field(F_TICK), span = field(F_SPAN), ticks = field(F_TICKS);
+  const personaIndex = field(F_PERSONA), hasInfluence = field(F_HAS_INFLUENCE) !== 0;
+  const isHeld = field(F_STATE) !== 0;
+  const stride = isHeld ? field(F_STATE_STRIDE) : CHUNK;
+  const planes: usize = isHeld ? field(F_STATE) + at : scratch + S_STATE;
+  const fresh: usize = scratch + S_FRESH, pending: usize = scratch + S_PENDING;
+  const lastHashTick: i32 = ticks < 2 ? -1 : <i32>((ticks - 1) & ~7) - 1;
+  memory.copy(fresh, field(F_FRESH), scenarios);
+  memory.fill(pending, 0, scenarios << 2);
+  memory.fill(scratch + S_LOGIT_TAGS, 0, LOGIT_PLACES << 2);
+  chunkFirst = field(F_FIRST) + at;
+  codesAt = field(F_CODES) === 0 ? 0 : field(F_CODES) + (at >> 4) * field(F_GROUP_BYTES);
+
+  for (let t: u32 = 0; t < span; t++) {
+    const tick = firstTick + t;
+    now = tick;
+    let awareDrawn = false;
+    for (let scenario: u32 = 0; scenario < scenarios; scenario++) {
+      const behind = load<u32>(pending + (scenario << 2)) + 1;
+      store<u32>(pending + (scenario << 2), behind);
+      if (!hasInfluence) continue;
+      // What others did is felt tick by tick: nothing is put off.
+      const threshold = load<u32>(field(F_AWARE) + (scenario << 2));
+      if (threshold > 0 && !awareDrawn) {
+        highBytes(S_AWARE, tick, 0, AWARE_HIGH);
+        awareDrawn = true;
+      }
+      passTime(planes + 2 * scenario * stride, stride, count, tick + 1 - behind, behind, persona, threshold);
+      store<u32>(pending + (scenario << 2), 0);
+    }
+
+    for (let ordinal: u32 = 0; ordinal < ordinals; ordinal++) {
+      let drawn = false, leaveDrawn = false;
+      nowOrdinal = ordinal;
+      for (let scenario: u32 = 0; scenario < scenarios; scenario++) {
+        const stimulus: i32 = load<i16>(field(F_SCHEDULE) + ((((scenario * ticks + tick) * ordinals + ordinal) * personas + personaIndex) << 1));
+        if (stimulus < 0) continue;
+        isContact = load<u8>(field(F_CONTACT) + stimulus) !== 0;
+        if (codesAt === 0) drawCodes(count, persona);
+        if (!drawn) drawAll(S_HIGH, S_THIN_DRAW, field(F_DRAW_BITS), DRAW_HIGH, DRAW_COUNT, DRAW_SPOT, persona);
+        drawn = true;
+        if (isContact && !leaveDrawn) {
+          drawAll(S_LEAVE, S_THIN_LEAVE, field(F_LEAVE_BITS), LEAVE_HIGH, LEAVE_COUNT, LEAVE_SPOT, persona);
+          leaveDrawn = true;
+        }
+        pressureAt = planes + 2 * scenario * stride;
+        stageAt = pressureAt + stride;
+        isFresh = load<u8>(fresh + scenario) !== 0;
+        const behind = load<u32>(pending + (scenario << 2));
+        if (!isFresh && behind > 0) passTime(pressureAt, stride, count, tick + 1 - behind, behind, persona, 0);
+        store<u32>(pending + (scenario << 2), 0);
+        // Nobody reads a state after its last exposure and its last digest, unless it is held.
+        const isRead = isHeld || <i32>(tick * ordinals + ordinal) < load<i32>(field(F_LAST_EXPOSURE) + (scenario << 2)) || <i32>tick <= lastHashTick;
+        exposeChunk(scenario, <u32>stimulus, count, t, load<u32>(persona, 8), isRead);
+        store<u8>(fresh + scenario, 0);
+      }
+    }
+
+    if (((tick + 1) & 7) === 0 && tick + 1 < ticks) {
+      for (let scenario: u32 = 0; scenario < scenarios; scenario++) {
+        const plane = planes + 2 * scenario * stride;
+        if (load<u8>(fresh + scenario) !== 0) {
+          // Still the initial state: a held plane holds it, the scratch of others may not.
+          memory.fill(plane, 0, CHUNK);
+          memory.fill(plane + stride, STAGE_INITIAL, CHUNK);
+        } else {
+          const behind = load<u32>(pending + (scenario << 2));
+          if (behind > 0) passTime(plane, stride, count, tick + 1 - behind, behind, persona, 0);
+        }
+        store<u32>(pending + (scenario << 2), 0);
+        digest(field(F_DIGEST) + (t << 5), plane, at, count, 2 * scenario + 1);
+        digest(field(F_DIGEST) + (t << 5), plane + stride, at, count, 2 * scenario + 2);
+      }
+    }
+  }
+  if (!isHeld) return;
+  for (let scenario: u32 = 0; scenario < scenarios; scenario++) {
+    const behind = load<u32>(pending + (scenario << 2));
+    if (behind > 0 && load<u8>(fresh + scenario) === 0) passTime(planes + 2 * scenario * stride, stride, count, firstTick + span - behind, behind, persona, 0);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------- draws
+
+/** The high bytes of a dense draw of the chunk's 256 agents. */
+function highBytes(out: i32, tick: u32, ordinal: u32, purpose: u32): void {
+  const to = scratch + out, block = chunkFirst >> 4;
+  philox8(to, block, tick, ordinal, purpose, key0, key1);
+  philox8(to + 128, block + 8, tick, ordinal, purpose, key0, key1);
+}
+
+/** One kind of draw of the chunk: thinned where the class of its (one) world says so, else dense. Sets nothing else. */
+function drawAll(dense: i32, thin: i32, bitsAt: usize, high: u32, countPurpose: u32, spotPurpose: u32, persona: usize): void {
+  const bits = bitsOf(bitsAt, (chunkFirst >> load<u32>(persona, 8)) % field(F_WORLDS));
+  if (bits === 0) highBytes(dense, now, nowOrdinal, high);
+  else thinnedDraws(scratch + thin, bits, countPurpose, spotPurpose);
+}
+
+// @ts-ignore: decorator
+@inline function bitsOf(at: usize, world: u32): u32 {
+  return load<u8>(at + world * field(F_PERSONAS) + field(F_PERSONA));
+}
+
+/** Candidates of the group: their number, places and draws, by SPEC.md "Thinned draws". */
+function thinnedDraws(out: usize, bits: u32, countPurpose: u32, spotPurpose: u32): void {
+  const isDraw = countPurpose === DRAW_COUNT;
+  const group = chunkFirst >> 8, words = scratch + S_WORDS + (isDraw ? 0 : 16);
+  const key = (<u64>(group >> 2) << 33) | (<u64>now << 16) | <u64>nowOrdinal;
+  if (key !== (isDraw ? drawCountKey : leaveCountKey)) philox1(words, group >> 2, now, nowOrdinal, countPurpose, key0, key1);
+  if (isDraw) drawCountKey = key;
+  else leaveCountKey = key;
+  const w = load<u32>(words + ((group & 3) << 2));
+  const table: usize = load<u32>(field(F_BINOMIAL) + ((bits - 4) << 3)), length = load<u32>(field(F_BINOMIAL) + ((bits - 4) << 3), 4);
+  let count: u32 = 0;
+  while (count < length && w >= load<u32>(table + (count << 2))) count++;
+  store<u32>(out, count);
+  if (count === 0) return;
+  const taken = scratch + S_THIN_MAP, spot = scratch + S_WORDS + 32;
+  if (count > 1) memory.fill(taken, 0, CHUNK);
+  for (let j: u32 = 0; j < count; j++) {
+    philox1(spot, group, now, nowOrdinal + (j << 16), spotPurpose, key0, key1);
+    let place: u32 = load<u8>(spot, 4);
+    if (j > 0) {
+      let tries: u32 = 0;
+      while (load<u8>(taken + place) !== 0 && ++tries < 12) place = load<u8>(spot + 4 + tries);
+      while (load<u8>(taken + place) !== 0) place = (place + 1) & 255;
+    }
+    if (count > 1) store<u8>(taken + place, 1);
+    store<u8>(out + 4 + j, <u8>place);
+    store<u32>(out + 4 + THIN_DRAWS + (j << 2), load<u32>(spot) >> bits);
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------------ population
+
+/** A keyed triple32 of four agents. */
+// @ts-ignore: decorator
+@inline function traitWords(agents: v128, k0: v128, k1: v128): v128 {
+  let x = i32x4.add(agents, k0);
+  x = v128.xor(i32x4.mul(v128.xor(x, i32x4.shr_u(x, 17)), i32x4.splat(0xed5ad4bb)), k1);
+  x = i32x4.mul(v128.xor(x, i32x4.shr_u(x, 11)), i32x4.splat(0xac4c1b51));
+  x = i32x4.mul(v128.xor(x, i32x4.shr_u(x, 15)), i32x4.splat(0x31848bab));
+  return v128.xor(x, i32x4.shr_u(x, 14));
+}
+
+/** Codes of the chunk into the scratch: factors word by word (256 words each), or coded groups as a stored block holds them. */
+function drawCodes(count: u32, persona: usize): void {
+  codesAt = scratch + S_CODES;
+  if (field(F_FACTORS) > 0) {
+    const keys: usize = load<u32>(persona, 24);
+    for (let m: u32 = 0; m < field(F_FACTORS) >> 2; m++) {
+      const k0 = v128.load32_splat(keys + (m << 3)), k1 = v128.load32_splat(keys + (m << 3), 4);
+      const out = codesAt + (m << 10);
+      let agents = i32x4.add(i32x4.splat(chunkFirst), i32x4(0, 1, 2, 3));
+      for (let i: u32 = 0; i < count; i += 8) {
+        v128.store(out + (i << 2), traitWords(agents, k0, k1));
+        agents = i32x4.add(agents, i32x4.splat(4));
+        v128.store(out + (i << 2), traitWords(agents, k0, k1), 16);
+        agents = i32x4.add(agents, i32x4.splat(4));
+      }
+    }
+    return;
+  }
+  codeChunk(codesAt, chunkFirst, count, persona);
+}
+
+/** Draws the codes of a whole block into memory: a stored population. */
+export function drawBlock(out: usize): void {
+  const agents = field(F_AGENTS), persona = field(F_PERSONA_TABLE) + field(F_PERSONA) * (PERSONA_WORDS * 4);
+  for (let at: u32 = 0; at < agents; at += CHUNK) codeChunk(out + (at >> 4) * field(F_GROUP_BYTES), field(F_FIRST) + at, min<u32>(CHUNK, agents - at), persona);
+}
+
+/** The coded groups of up to 256 agents: uniforms, correlation, a column of codes a trait, columns woven into groups. */
+function codeChunk(out: usize, first: u32, count: u32, persona: usize): void {
+  const traits = load<u32>(persona, 16), trait: usize = load<u32>(persona, 20), keys: usize = load<u32>(persona, 24), copula: usize = load<u32>(persona, 28);
+  const uniforms = scratch + S_UNIFORMS, columns = scratch + S_COLUMNS;
+  for (let j: u32 = 0; j < traits; j += 2) uniformPair(uniforms + (j << 9), first, count, keys + (j << 2), j + 1 < traits);
+  if (copula !== 0) correlate(uniforms, count, traits, copula);
+
+  const isWide = field(F_WIDE) !== 0, pairs = field(F_PAIRS), levels = field(F_LEVELS);
+  const width: u32 = isWide ? 9 : 8;
+  // Slots without a trait hold 0.
+  memory.fill(columns, 0, (2 * pairs + levels) << width);
+  for (let j: u32 = 0; j < traits; j++) {
+    const entry = trait + j * (TRAIT_WORDS * 4);
+    const to = columns + (load<u32>(entry, 20) << width);
+    for (let from: u32 = 0, end: u32 = 0; from < count; from = end) {
+      const runAgents: u32 = 1 << load<u32>(persona, 8), inRun = (first + from) & (runAgents - 1);
+      end = min(count, from + runAgents - inRun);
+      const world = ((first + from) >> load<u32>(persona, 8)) % field(F_WORLDS);
+      if (load<u32>(entry) === TRAIT_LEVEL) levelCodes(to, uniforms + (j << 9), from, end, entry, world, isWide);
+      else gridCodes(to, uniforms + (j << 9), from, end, entry, world, isWide);
+    }
+  }
+
+  const groupBytes = field(F_GROUP_BYTES);
+  for (let i: u32 = 0; i < count; i += 16) {
+    const group = out + (i >> 4) * groupBytes;
+    for (let pair: u32 = 0; pair < pairs; pair++) {
+      const left = columns + (2 * pair << width), right = left + (1 << width);
+      if (isWide) {
+        for (let half: u32 = 0; half < 2; half++) {
+          const a = v128.load(left + (i << 1) + (half << 4)), b = v128.load(right + (i << 1) + (half << 4));
+          v128.store(group + (pair << 6) + (half << 5), i8x16.shuffle(a, b, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23));
+          v128.store(group + (pair << 6) + (half << 5), i8x16.shuffle(a, b, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31), 16);
+        }
+      } else {
+        const a = v128.load(left + i), b = v128.load(right + i);
+        v128.store(group + (pair << 5), i8x16.shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
+        v128.store(group + (pair << 5), i8x16.shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), 16);
+      }
+    }
+    for (let level: u32 = 0; level < levels; level++) {
+      const column = columns + ((2 * pairs + level) << width), to = group + (pairs << (isWide ? 6 : 5)) + (level << 4);
+      if (isWide) v128.store(to, i8x16.narrow_i16x8_s(v128.load(column + (i << 1)), v128.load(column + (i << 1), 16)));
+      else v128.store(to, v128.load(column + i));
+    }
+  }
+}
+
+/** The uniforms of two traits from one trait word an agent: low halves, then high halves 512 bytes on. */
+function uniformPair(out: usize, first: u32, count: u32, key: usize, both: bool): void {
+  const k0 = v128.load32_splat(key), k1 = v128.load32_splat(key, 4), low = i32x4.splat(0xffff);
+  let agents = i32x4.add(i32x4.splat(first), i32x4(0, 1, 2, 3));
+  for (let i: u32 = 0; i < count; i += 8) {
+    const a = traitWords(agents, k0, k1);
+    agents = i32x4.add(agents, i32x4.splat(4));
+    const b = traitWords(agents, k0, k1);
+    agents = i32x4.add(agents, i32x4.splat(4));
+    v128.store(out + (i << 1), i16x8.narrow_i32x4_u(v128.and(a, low), v128.and(b, low)));
+    if (both) v128.store(out + (i << 1), i16x8.narrow_i32x4_u(i32x4.shr_u(a, 16), i32x4.shr_u(b, 16)), 512);
+  }
+}
+
+/** Gaussian copula in place: normals by table, the triangular factor four agents at a time, back through the distribution function. */
+function correlate(uniforms: usize, count: u32, traits: u32, copula: usize): void {
+  const normal: usize = field(F_NORMAL), cdf: usize = field(F_CDF);
+  for (let j: u32 = 0; j < traits; j++) {
+    const row = uniforms + (j << 9);
+    for (let i: u32 = 0; i < count; i++) store<i16>(row + (i << 1), load<i16>(normal + (<usize>load<u16>(row + (i << 1)) << 1)));
+  }
+  // Rows from the last: each replaces its own normals, which no earlier row needs.
+  for (let j: i32 = traits - 1; j >= 0; j--) {
+    const factor = copula + ((<usize>j * (j + 1)) >> 1 << 1), row = uniforms + (<usize>j << 9);
+    for (let i: u32 = 0; i < count; i += 8) {
+      let low = i32x4.splat(0x1000), high = low;
+      for (let k: i32 = 0; k <= j; k++) {
+        const weight = i16x8.splat(load<i16>(factor + (<usize>k << 1))), e = v128.load(uniforms + (<usize>k << 9) + (i << 1));
+        low = i32x4.add(low, i32x4.extmul_low_i16x8_s(e, weight));
+        high = i32x4.add(high, i32x4.extmul_high_i16x8_s(e, weight));
+      }
+      // The narrowing saturates to -32768 .. 32767 as the clamp asks; flipping the sign bit adds 32768.
+      v128.store(row + (i << 1), v128.xor(i16x8.narrow_i32x4_s(i32x4.shr_s(low, 13), i32x4.shr_s(high, 13)), i16x8.splat(-32768)));
+    }
+    for (let i: u32 = 0; i < count; i++) {
+      const y = <u32>load<u16>(row + (i << 1)), at = cdf + ((y >> 2) << 2);
+      const from = load<i32>(at);
+      store<u16>(row + (i << 1), <u16>(from + (((load<i32>(at, 4) - from) * <i32>(y & 3)) >> 2)));
+    }
+  }
+}
+
+/** Codes of a trait with levels: the number of cumulative shares at or below the uniform, through the codes of the levels. */
+function levelCodes(out: usize, uniforms: usize, from: u32, end: u32, entry: usize, world: u32, isWide: bool): void {
+  const levels = load<u32>(entry, 4), cumulative: usize = load<u32>(entry, 8) + ((world * levels) << 2), codes: usize = load<u32>(entry, 12);
+  const shift = load<u32>(entry, 24);
+  for (let i = from; i < end; i++) {
+    const u = <u32>load<u16>(uniforms + (i << 1));
+    let level: u32 = 0;
+    while (level + 1 < levels && u >= load<u32>(cumulative + (level << 2))) level++;
+    const code = <i32>load<i8>(codes + level) << shift;
+    if (isWide) store<i16>(out + (i << 1), <i16>code);
+    else store<i8>(out + i, <i8>code);
+  }
+}
+
+/** Codes of a trait on a grid: the quantile between its knots, moved and stretched for the world. */
+function gridCodes(out: usize, uniforms: usize, from: u32, end: u32, entry: usize, world: u32, isWide: bool): void {
+  const quantiles: usize = load<u32>(entry, 8);
+  const offset = load<i32>(load<u32>(entry, 12) + (world << 2)), scale = load<i32>(load<u32>(entry, 16) + (world << 2));
+  for (let i = from; i < end; i++) {
+    const u = <u32>load<u16>(uniforms + (i << 1));
+    const at = quantiles + ((u >> 8) << 2), low = load<i32>(at);
+    const q = low + (((load<i32>(at, 4) - low) * <i32>(u & 255)) >> 8);
+    const g = offset + ((scale * q + 0x8000) >> 16);
+    if (isWide) store<i16>(out + (i << 1), <i16>max(-32768, min(32767, g)));
+    else store<i8>(out + i, <i8>max(-128, min(127, (g + 128) >> 8)));
+  }
+}
+
+// ----------------------------------------------------------------------------------------------------------------- state
+
+/** Steps 1 to 3 of `ticks` ticks from `tick` on: returning, decay, the clock, becoming aware. */
+function passTime(plane: usize, stride: u32, count: u32, tick: u32, ticks: u32, persona: usize, awareThreshold: u32): void {
+  const returnThreshold = load<u32>(persona, 12);
+  if (returnThreshold > 0 || awareThreshold > 0) {
+    for (let t: u32 = 0; t < ticks; t++) {
+      if (returnThreshold > 0) comeBack(plane + stride, count, tick + t, returnThreshold);
+      decay(plane, stride, count, 1);
+    }
+    if (awareThreshold > 0) becomeAware(plane + stride, count, tick + ticks - 1, awareThreshold);
+  } else decay(plane, stride, count, ticks);
+}
+
+function decay(plane: usize, stride: u32, count: u32, ticks: u32): void {
+  const full = i8x16.splat(STAGE_TICKS), clock = min<u32>(ticks, 7);
+  for (let i: u32 = 0; i < count; i += 16) {
+    let pressure = v128.load(plane + i), stage = v128.load(plane + stride + i);
+    if (v128.any_true(pressure)) {
+      // pressure - ((pressure + 15) >> 4): the comparison adds -1 where the division by 16 is to be rounded up.
+      for (let t: u32 = 0; t < ticks; t++) {
+        const isRounded = i8x16.ne(v128.and(pressure, i8x16.splat(15)), i8x16.splat(0));
+        pressure = i8x16.add(i8x16.sub(pressure, i8x16.shr_u(pressure, 4)), isRounded);
+      }
+      v128.store(plane + i, pressure);
+    }
+    if (clock === 7) stage = v128.or(stage, full);
+    else for (let t: u32 = 0; t < clock; t++) stage = i8x16.add(stage, v128.and(i8x16.ne(v128.and(stage, full), full), i8x16.splat(0x10)));
+    v128.store(plane + stride + i, stage);
+  }
+}
+
+function comeBack(stages: usize, count: u32, tick: u32, threshold: u32): void {
+  for (let i: u32 = 0; i < count; i += 16) {
+    let left: i32 = i8x16.bitmask(v128.load(stages + i));
+    while (left !== 0) {
+      const at = i + <u32>ctz(left);
+      left &= left - 1;
+      if (at < count && philoxWord(chunkFirst + at, tick, 0, RETURN, key0, key1) < threshold) store<u8>(stages + at, load<u8>(stages + at) & 0x7f);
+    }
+  }
+}
+
+function becomeAware(stages: usize, count: u32, tick: u32, threshold: u32): void {
+  const top = threshold >> 24, rest = threshold & 0xffffff;
+  for (let i: u32 = 0; i < count; i += 16) {
+    const isAware = i8x16.ne(v128.and(v128.load(stages + i), i8x16.splat(STAGE_AWARE)), i8x16.splat(0));
+    const isLow = i8x16.le_u(v128.load(scratch + S_AWARE + i), i8x16.splat(<i8>top));
+    let found: i32 = i8x16.bitmask(v128.andnot(isLow, isAware));
+    while (found !== 0) {
+      const at = i + <u32>ctz(found);
+      found &= found - 1;
+      if (at >= count) break;
+      if (<u32>load<u8>(scratch + S_AWARE + at) < top || philoxWord(chunkFirst + at, tick, 0, AWARE_LOW, key0, key1) >> 8 < rest) {
+        store<u8>(stages + at, load<u8>(stages + at) | STAGE_AWARE);
+      }
+    }
+  }
+}
+
+/** Adds one plane of a chunk to the digest: SPEC.md "State digest". `at`: the chunk's first agent within the block. */
+function digest(out: usize, plane: usize, at: u32, count: u32, tag: u32): void {
+  let sums = v128.load(out), more = v128.load(out, 16);
+  const lanes = i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  let place = i32x4.add(i32x4.mul(i32x4.add(i32x4.splat((at >> 2) + 1), i32x4(0, 1, 2, 3)), i32x4.splat(0x9e3779b1)), i32x4.splat(tag * 0x85ebca6b));
+  for (let i: u32 = 0; i < count; i += 16) {
+    let word = v128.load(plane + i);
+    if (count - i < 16) word = v128.and(word, i8x16.lt_u(lanes, i8x16.splat(<i8>(count - i))));
+    let x = i32x4.add(word, place);
+    x = i32x4.mul(v128.xor(x, i32x4.shr_u(x, 16)), i32x4.splat(0x21f0aaad));
+    x = i32x4.mul(v128.xor(x, i32x4.shr_u(x, 15)), i32x4.splat(0xd35a2d97));
+    x = v128.xor(x, i32x4.shr_u(x, 15));
+    const y = i32x4.mul(x, i32x4.splat(0x85ebca6b));
+    sums = i32x4.add(sums, x);
+    more = i32x4.add(more, v128.xor(y, i32x4.shr_u(y, 16)));
+    place = i32x4.add(place, i32x4.splat(4 * 0x9e3779b1));
+  }
+  v128.store(out, sums);
+  v128.store(out, more, 16);
+}
+
+// -------------------------------------------------------------------------------------------------------------- exposure
+
+/** One stimulus to the chunk in one scenario: world by world. `t`: offset of the tick in the span. */
+function exposeChunk(scenario: u32, stimulus: u32, count: u32, t: u32, worldShift: u32, isRead: bool): void {
+  const worlds = field(F_WORLDS), personas = field(F_PERSONAS), stimuli = field(F_STIMULI), steps = field(F_STEPS), persona = field(F_PERSONA);
+  const cell = load<u32>(field(F_CELL_OF) + ((scenario * stimuli + stimulus) << 2));
+  const counts: usize = field(F_COUNTS) + ((t * field(F_TICK_WORDS)) << 2);
+  const sections: usize = counts + (field(F_COUNTS_LENGTH) << 2) + (scenario << 3);
+  const warmth: i32 = isContact ? load<i32>(field(F_WARMTH) + (scenario << 2)) : 0;
+  const offset: usize = field(F_OFFSET) + ((((now * personas + persona) * stimuli + stimulus) * steps) << 2);
+  usesPressure = isContact && !isFresh && field(F_HAS_PRESSURE) !== 0;
+  usesAware = !isFresh && field(F_HAS_INFLUENCE) !== 0;
+  const runAgents: u32 = 1 << worldShift;
+  for (let from: u32 = 0, to: u32 = 0; from < count; from = to) {
+    const inRun = (chunkFirst + from) & (runAgents - 1);
+    to = min(count, from + runAgents - inRun);
+    const world = ((chunkFirst + from) >> worldShift) % worlds;
+    isThinned = bitsOf(field(F_DRAW_BITS), world) !== 0;
+    exposeRun(
+      from, to, world, stimulus, offset, warmth, counts + (((cell * worlds + world) * (steps + 3)) << 2), sections,
+      load<i32>(field(F_LEAVE_BIAS) + (((world * personas + persona) * stimuli + stimulus) << 2)), bitsOf(field(F_LEAVE_BITS), world) !== 0, count, isRead,
+    );
+  }
+}
+
+/** One stimulus to the agents from .. to - 1 of the chunk, all of one world. */
+function exposeRun(
+  from: u32, to: u32, world: u32, stimulus: u32, offset: usize, warmth: i32, counts: usize, sections: usize,
+  leaveBias: i32, isLeaveThinned: bool, count: u32, isRead: bool,
+): void {
+  const steps = field(F_STEPS), stimuli = field(F_STIMULI);
+  const factors = field(F_FACTORS);
+  const row = (world * stimuli + stimulus) * steps;
+  const cell = ((world * field(F_PERSONAS) + field(F_PERSONA)) * stimuli + stimulus) * steps;
+  const bias: usize = field(F_BIAS) + (cell << 2);
+  const weights: usize = factors > 0 ? field(F_FACTOR_WEIGHTS) + ((cell * factors) << 1) : field(F_WEIGHTS) + row * field(F_ROW_BYTES);
+  const rowBytes = factors > 0 ? factors << 1 : field(F_ROW_BYTES);
+  const tables: usize = field(F_TABLES) + ((row * field(F_TABLE_LENGTH)) << 2);
+  const gap: i8 = isContact ? <i8>(field(F_GAP) << 4) : 0;
+
+  let exposed: u32 = to - from, found: u32 = 0, list = scratch + S_LISTS, logits: usize = 0;
+  const base0 = load<i32>(bias) + load<i32>(offset) + warmth;
+  if (isThinned) {
+    if (!isFresh) exposed = countEligible(from, to, gap);
+    found = thinnedCandidates(list, gap, to);
+  } else {
+    logits = traitLogits(world, stimulus, from, to, count);
+    if (isFresh) found = screenFresh(list, logits, from, to, base0);
+    else {
+      const screened = screen(list, logits, from, to, base0, gap);
+      found = <u32>screened;
+      exposed = <u32>(screened >> 32);
+    }
+  }
+  store<u32>(counts, load<u32>(counts) + exposed);
+
+  for (let k: u32 = 0; k < steps && found > 0; k++) {
+    const next = list + LIST_BYTES;
+    const base = k === 0 ? base0 : load<i32>(bias + (k << 2)) + load<i32>(offset + (k << 2)) + warmth;
+    found = confirm(k, list, found, next, k === 0 ? logits : 0, base, weights + k * rowBytes, tables + ((k * field(F_TABLE_LENGTH)) << 2));
+    store<u32>(counts + ((1 + k) << 2), load<u32>(counts + ((1 + k) << 2)) + found);
+    for (let n: u32 = 0; n < found; n++) store<u8>(scratch + S_REACHED + load<u8>(next + n), <u8>(k + 1));
+    list = next;
+  }
+
+  if (isContact) {
+    const left = isLeaveThinned ? leaveThinned(from, to, gap, steps, leaveBias) : leave(from, to, gap, steps, leaveBias);
+    if (left > 0) {
+      store<u32>(counts + ((1 + steps) << 2), load<u32>(counts + ((1 + steps) << 2)) + left);
+      store<u32>(sections, load<u32>(sections, 4) + left, 4);
+    }
+  }
+  if (field(F_HAS_INFLUENCE) !== 0) {
+    const shared = share(from, to);
+    store<u32>(counts + ((2 + steps) << 2), load<u32>(counts + ((2 + steps) << 2)) + shared);
+    store<u32>(sections, load<u32>(sections) + shared);
+  }
+  if (isRead) update(from, to, gap);
+  // The marks of these agents are wiped; a group shared with the next world is wiped by it as well, before it marks.
+  for (let i = from & ~15; i < to; i += 16) {
+    v128.store(scratch + S_REACHED + i, i8x16.splat(0));
+    v128.store(scratch + S_LEFT + i, i8x16.splat(0));
+  }
+}
+
+/** 0xff in the lanes of group i that lie in from .. to - 1. */
+// @ts-ignore: decorator
+@inline function within(i: u32, from: u32, to: u32): v128 {
+  if (i >= from && i + 16 <= to) return i8x16.splat(-1);
+  const lanes = i16x8(0, 1, 2, 3, 4, 5, 6, 7);
+  const low = i16x8.add(i16x8.splat(<i16>i), lanes), high = i16x8.add(low, i16x8.splat(8));
+  const start = i16x8.splat(<i16>from), end = i16x8.splat(<i16>to);
+  return i8x16.narrow_i16x8_s(v128.and(i16x8.ge_s(low, start), i16x8.lt_s(low, end)), v128.and(i16x8.ge_s(high, start), i16x8.lt_s(high, end)));
+}
+
+/** 0xff where an agent takes part: not left, and contacted long enough ago. */
+// @ts-ignore: decorator
+@inline function eligible(stage: v128, gap: i8): v128 {
+  return v128.andnot(i8x16.ge_u(v128.and(stage, i8x16.splat(STAGE_TICKS)), i8x16.splat(gap)), i8x16.shr_s(stage, 7));
+}
+
+// @ts-ignore: decorator
+@inline function isEligible(at: u32, gap: i8): bool {
+  if (isFresh) return true;
+  const stage = load<u8>(stageAt + at);
+  return stage < 0x80 && (stage & 0x70) >= <u8>gap;
+}
+
+function countEligible(from: u32, to: u32, gap: i8): u32 {
+  let total: i32 = 0;
+  for (let i = from & ~15; i < to; i += 16) total += popcnt(i8x16.bitmask(v128.and(eligible(v128.load(stageAt + i), gap), within(i, from, to))));
+  return total;
+}
+
+/** Candidates of the group who take part, in the list; their draws go to their places. Thinned groups live in one world. */
+function thinnedCandidates(list: usize, gap: i8, to: u32): u32 {
+  const thin = scratch + S_THIN_DRAW, count = load<u32>(thin);
+  let found: u32 = 0;
+  for (let j: u32 = 0; j < count; j++) {
+    const place = <u32>load<u8>(thin + 4 + j);
+    if (place >= to || !isEligible(place, gap)) continue;
+    store<u8>(list + found++, <u8>place);
+    store<u32>(scratch + S_DRAW + (place << 2), load<u32>(thin + 4 + THIN_DRAWS + (j << 2)));
+  }
+  return found;
+}
+
+/** The top byte that no threshold of the bin exceeds: 64 bins of a quarter logit from -8 to 8, the outer ones open. */
+// @ts-ignore: decorator
+@inline function coarse(x0: v128, x1: v128, x2: v128, x3: v128, c0: v128, c1: v128, c2: v128, c3: v128): v128 {
+  const low = i16x8.narrow_i32x4_s(i32x4.shr_s(x0, 12), i32x4.shr_s(x1, 12)), high = i16x8.narrow_i32x4_s(i32x4.shr_s(x2, 12), i32x4.shr_s(x3, 12));
+  const bin = i8x16.add(i8x16.max_s(i8x16.min_s(i8x16.narrow_i16x8_s(low, high), i8x16.splat(31)), i8x16.splat(-32)), i8x16.splat(32));
+  const top = v128.or(i8x16.swizzle(c0, bin), i8x16.swizzle(c1, i8x16.sub(bin, i8x16.splat(16))));
+  return v128.or(top, v128.or(i8x16.swizzle(c2, i8x16.sub(bin, i8x16.splat(32))), i8x16.swizzle(c3, i8x16.sub(bin, i8x16.splat(48)))));
+}
+
+/** Appends the places of the mask's bits (16 agents from i on) to the list. Writes up to 8 bytes beyond its end. */
+// @ts-ignore: decorator
+@inline function append(list: usize, length: u32, mask: i32, i: u32, compress: usize): u32 {
+  const low = mask & 255, high = mask >> 8;
+  v128.store64_lane(list + length, i8x16.add(v128.load64_zero(compress + (low << 3)), i8x16.splat(<i8>i)), 0);
+  length += popcnt(low);
+  v128.store64_lane(list + length, i8x16.add(v128.load64_zero(compress + (high << 3)), i8x16.splat(<i8>(i + 8))), 0);
+  return length + popcnt(high);
+}
+
+/** Candidates of a dense draw among agents nobody contacted before: their state is the initial one, all take part. */
+function screenFresh(list: usize, logits: usize, from: u32, to: u32, base: i32): u32 {
+  const compress: usize = field(F_COMPRESS), table: usize = field(F_COARSE), high = scratch + S_HIGH;
+  const c0 = v128.load(table), c1 = v128.load(table, 16), c2 = v128.load(table, 32), c3 = v128.load(table, 48), b = i32x4.splat(base);
+  let length: u32 = 0;
+  for (let i = from & ~15; i < to; i += 16) {
+    const at = logits + (i << 2);
+    const top = coarse(i32x4.add(v128.load(at), b), i32x4.add(v128.load(at, 16), b), i32x4.add(v128.load(at, 32), b), i32x4.add(v128.load(at, 48), b), c0, c1, c2, c3);
+    let mask: i32 = i8x16.bitmask(i8x16.le_u(v128.load(high + i), top));
+    if (i < from || i + 16 > to) mask &= i8x16.bitmask(within(i, from, to));
+    length = append(list, length, mask, i, compress);
+  }
+  return length;
+}
+
+/** Candidates of a dense draw, and in the upper half how many take part. */
+function screen(list: usize, logits: usize, from: u32, to: u32, base: i32, gap: i8): u64 {
+  const compress: usize = field(F_COMPRESS), table: usize = field(F_COARSE), high = scratch + S_HIGH;
+  const c0 = v128.load(table), c1 = v128.load(table, 16), c2 = v128.load(table, 32), c3 = v128.load(table, 48), b = i32x4.splat(base);
+  const pressureWeight = usesPressure ? v128.load32_splat(field(F_PRESSURE_WEIGHT)) : i32x4.splat(0);
+  const awareWeight = usesAware ? v128.load32_splat(field(F_AWARE_WEIGHT)) : i32x4.splat(0);
+  let length: u32 = 0, exposed: i32 = 0;
+  for (let i = from & ~15; i < to; i += 16) {
+    const at = logits + (i << 2), stage = v128.load(stageAt + i);
+    let x0 = i32x4.add(v128.load(at), b), x1 = i32x4.add(v128.load(at, 16), b), x2 = i32x4.add(v128.load(at, 32), b), x3 = i32x4.add(v128.load(at, 48), b);
+    if (usesPressure) {
+      const pressure = v128.load(pressureAt + i);
+      const low = i16x8.extend_low_i8x16_u(pressure), up = i16x8.extend_high_i8x16_u(pressure);
+      x0 = i32x4.sub(x0, i32x4.mul(i32x4.extend_low_i16x8_u(low), pressureWeight));
+      x1 = i32x4.sub(x1, i32x4.mul(i32x4.extend_high_i16x8_u(low), pressureWeight));
+      x2 = i32x4.sub(x2, i32x4.mul(i32x4.extend_low_i16x8_u(up), pressureWeight));
+      x3 = i32x4.sub(x3, i32x4.mul(i32x4.extend_high_i16x8_u(up), pressureWeight));
+    }
+    if (usesAware) {
+      const isAware = i8x16.ne(v128.and(stage, i8x16.splat(STAGE_AWARE)), i8x16.splat(0));
+      const low = i16x8.extend_low_i8x16_s(isAware), up = i16x8.extend_high_i8x16_s(isAware);
+      x0 = i32x4.add(x0, v128.and(i32x4.extend_low_i16x8_s(low), awareWeight));
+      x1 = i32x4.add(x1, v128.and(i32x4.extend_high_i16x8_s(low), awareWeight));
+      x2 = i32x4.add(x2, v128.and(i32x4.extend_low_i16x8_s(up), awareWeight));
+      x3 = i32x4.add(x3, v128.and(i32x4.extend_high_i16x8_s(up), awareWeight));
+    }
+    const takesPart = v128.and(eligible(stage, gap), within(i, from, to));
+    exposed += popcnt(i8x16.bitmask(takesPart));
+    const mask: i32 = i8x16.bitmask(v128.and(i8x16.le_u(v128.load(high + i), coarse(x0, x1, x2, x3, c0, c1, c2, c3)), takesPart));
+    length = append(list, length, mask, i, compress);
+  }
+  return (<u64>exposed << 32) | <u64>length;
+}
+
+/** Probability (Q0.32) of four logits: SPEC.md "Sigmoid". */
+// @ts-ignore: decorator
+@inline function sigmoid4(x: v128, table: usize): v128 {
+  const y = i32x4.min_s(i32x4.max_s(i32x4.add(x, i32x4.splat(0x40000)), i32x4.splat(0)), i32x4.splat(0x7ffff));
+  const k = i32x4.shl(i32x4.shr_u(y, 8), 2);
+  const left = v128.load64_lane(table + i32x4.extract_lane(k, 1), v128.load64_zero(table + i32x4.extract_lane(k, 0)), 1);
+  const right = v128.load64_lane(table + i32x4.extract_lane(k, 3), v128.load64_zero(table + i32x4.extract_lane(k, 2)), 1);
+  const low = i8x16.shuffle(left, right, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
+  const rise = i32x4.sub(highHalves(left, right), low);
+  return i32x4.add(low, i32x4.shr_u(i32x4.mul(rise, v128.and(y, i32x4.splat(255))), 8));
+}
+
+// @ts-ignore: decorator
+@inline function sigmoid1(x: i32): u32 {
+  const y: u32 = x < -0x40000 ? 0 : x > 0x3ffff ? 0x7ffff : <u32>(x + 0x40000);
+  const at = field(F_SIGMOID) + ((y >> 8) << 2), low = load<u32>(at);
+  return low + (((load<u32>(at, 4) - low) * (y & 255)) >> 8);
+}
+
+/**
+ * Of the listed agents, those whose draw lies below the nested threshold of step k; returns their number. `logits`: trait logits by place, or
+ * 0 to compute them. The list is read four at a time, up to three places beyond its end.
+ */
+function confirm(k: u32, list: usize, count: u32, out: usize, logits: usize, base: i32, weights: usize, tables: usize): u32 {
+  const sigmoid: usize = field(F_SIGMOID), compress: usize = field(F_COMPRESS), nested = scratch + S_NESTED, high = scratch + S_HIGH, draws = scratch + S_DRAW;
+  const b = i32x4.splat(base);
+  let length: u32 = 0;
+  // Places beyond the end are read but never counted: they must be places all the same.
+  store<u32>(list + count, 0);
+  for (let n: u32 = 0; n < count; n += 4) {
+    const places = load<u32>(list + n);
+    const p0 = places & 255, p1 = (places >> 8) & 255, p2 = (places >> 16) & 255, p3 = places >> 24;
+    let x: v128;
+    if (logits !== 0) {
+      x = v128.load32_lane(logits + (p3 << 2), v128.load32_lane(logits + (p2 << 2), v128.load32_lane(logits + (p1 << 2), v128.load32_zero(logits + (p0 << 2)), 1), 2), 3);
+    } else x = placeLogits(p0, p1, p2, p3, weights, tables);
+    x = i32x4.add(x, b);
+    if (usesPressure) {
+      const pressure = bytes4(pressureAt, p0, p1, p2, p3);
+      x = i32x4.sub(x, i32x4.mul(pressure, v128.load32_splat(field(F_PRESSURE_WEIGHT) + (k << 2))));
+    }
+    if (usesAware) {
+      const isAware = i32x4.ne(v128.and(bytes4(stageAt, p0, p1, p2, p3), i32x4.splat(STAGE_AWARE)), i32x4.splat(0));
+      x = i32x4.add(x, v128.and(isAware, v128.load32_splat(field(F_AWARE_WEIGHT) + (k << 2))));
+    }
+    let q = sigmoid4(x, sigmoid);
+    if (k > 0) {
+      const before = v128.load32_lane(nested + (p3 << 2), v128.load32_lane(nested + (p2 << 2), v128.load32_lane(nested + (p1 << 2), v128.load32_zero(nested + (p0 << 2)), 1), 2), 3);
+      q = mulHigh4(before, q);
+    }
+    const valid = count - n < 4 ? (1 << (count - n)) - 1 : 15;
+    v128.store32_lane(nested + (p0 << 2), q, 0);
+    if (valid > 1) v128.store32_lane(nested + (p1 << 2), q, 1);
+    if (valid > 3) v128.store32_lane(nested + (p2 << 2), q, 2);
+    if (valid > 7) v128.store32_lane(nested + (p3 << 2), q, 3);
+    let reached: i32;
+    if (isThinned) {
+      const draw = v128.load32_lane(draws + (p3 << 2), v128.load32_lane(draws + (p2 << 2), v128.load32_lane(draws + (p1 << 2), v128.load32_zero(draws + (p0 << 2)), 1), 2), 3);
+      reached = i32x4.bitmask(i32x4.lt_u(draw, q)) & valid;
+    } else {
+      const byte = bytes4(high, p0, p1, p2, p3), top = i32x4.shr_u(q, 24);
+      // All values lie in 0 .. 255, so the signed comparison will do.
+      reached = i32x4.bitmask(i32x4.lt_s(byte, top)) & valid;
+      let ties: i32 = i32x4.bitmask(i32x4.eq(byte, top)) & valid;
+      while (ties !== 0) {
+        const lane = <u32>ctz(ties);
+        ties &= ties - 1;
+        const place = (places >> (lane << 3)) & 255;
+        if (philoxWord(chunkFirst + place, now, nowOrdinal, DRAW_LOW, key0, key1) >> 8 < (load<u32>(nested + (place << 2)) & 0xffffff)) reached |= 1 << lane;
+      }
+    }
+    v128.store32_lane(out + length, i8x16.swizzle(i32x4.splat(places), v128.load64_zero(compress + (reached << 3))), 0);
+    length += popcnt(reached);
+  }
+  return length;
+}
+
+/** Four bytes of a plane as u32 lanes. */
+// @ts-ignore: decorator
+@inline function bytes4(plane: usize, p0: u32, p1: u32, p2: u32, p3: u32): v128 {
+  const zero = i32x4.splat(0);
+  return v128.load8_lane(plane + p3, v128.load8_lane(plane + p2, v128.load8_lane(plane + p1, v128.load8_lane(plane + p0, zero, 0), 4), 8), 12);
+}
+
+/** Sums of neighboring lanes: (a0 + a1, a2 + a3, b0 + b1, b2 + b3). */
+// @ts-ignore: decorator
+@inline function pairSums(a: v128, b: v128): v128 {
+  return i32x4.add(i8x16.shuffle(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27), highHalves(a, b));
+}
+
+/** Trait logits of four places of the chunk for one row of weights. */
+function placeLogits(p0: u32, p1: u32, p2: u32, p3: u32, weights: usize, tables: usize): v128 {
+  const factors = field(F_FACTORS);
+  let acc = i32x4.splat(16);
+  if (factors > 0) {
+    for (let m: u32 = 0; m < factors >> 2; m++) {
+      const at = codesAt + (m << 10);
+      const z = v128.load32_lane(at + (p3 << 2), v128.load32_lane(at + (p2 << 2), v128.load32_lane(at + (p1 << 2), v128.load32_zero(at + (p0 << 2)), 1), 2), 3);
+      const w = v128.load64_splat(weights + (m << 3));
+      acc = i32x4.add(acc, pairSums(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(z), w), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(z), w)));
+    }
+    return i32x4.shr_s(acc, 5);
+  }
+  const pairs = field(F_PAIRS), groupBytes = field(F_GROUP_BYTES), isWide = field(F_WIDE) !== 0;
+  const g0 = codesAt + (p0 >> 4) * groupBytes, g1 = codesAt + (p1 >> 4) * groupBytes, g2 = codesAt + (p2 >> 4) * groupBytes, g3 = codesAt + (p3 >> 4) * groupBytes;
+  let x: v128;
+  if (isWide) {
+    acc = i32x4.splat(4096);
+    let a0 = g0 + ((p0 & 15) << 2), a1 = g1 + ((p1 & 15) << 2), a2 = g2 + ((p2 & 15) << 2), a3 = g3 + ((p3 & 15) << 2);
+    for (let pair: u32 = 0; pair < pairs; pair++) {
+      const codes = v128.load32_lane(a3, v128.load32_lane(a2, v128.load32_lane(a1, v128.load32_zero(a0), 1), 2), 3);
+      acc = i32x4.add(acc, i32x4.dot_i16x8_s(codes, v128.load32_splat(weights + (pair << 2))));
+      a0 += 64; a1 += 64; a2 += 64; a3 += 64;
+    }
+    x = i32x4.shr_s(acc, 13);
+  } else {
+    let a0 = g0 + ((p0 & 15) << 1), a1 = g1 + ((p1 & 15) << 1), a2 = g2 + ((p2 & 15) << 1), a3 = g3 + ((p3 & 15) << 1);
+    for (let pair: u32 = 0; pair < pairs; pair++) {
+      const zero = i16x8.splat(0);
+      const codes = v128.load16_lane(a3, v128.load16_lane(a2, v128.load16_lane(a1, v128.load16_lane(a0, zero, 0), 1), 2), 3);
+      acc = i32x4.add(acc, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(codes), v128.load32_splat(weights + (pair << 2))));
+      a0 += 32; a1 += 32; a2 += 32; a3 += 32;
+    }
+    x = i32x4.shr_s(acc, 5);
+  }
+  const levels = field(F_LEVELS), levelAt = pairs << (isWide ? 6 : 5), offsets: usize = field(F_LEVEL_OFFSET);
+  for (let level: u32 = 0; level < levels; level++) {
+    const at = levelAt + (level << 4), table = tables + (load<i32>(offsets + (level << 2)) << 2);
+    let effect = v128.load32_zero(table + (<i32>load<i8>(g0 + at + (p0 & 15)) << 2));
+    effect = v128.load32_lane(table + (<i32>load<i8>(g1 + at + (p1 & 15)) << 2), effect, 1);
+    effect = v128.load32_lane(table + (<i32>load<i8>(g2 + at + (p2 & 15)) << 2), effect, 2);
+    effect = v128.load32_lane(table + (<i32>load<i8>(g3 + at + (p3 & 15)) << 2), effect, 3);
+    x = i32x4.add(x, effect);
+  }
+  return x;
+}
+
+/**
+ * Trait logits of step 0 by place, for the agents from .. to - 1 at least: kept for the stimulus as long as the chunk lives. The first call of a
+ * chunk computes it for all worlds of the chunk.
+ */
+function traitLogits(world: u32, stimulus: u32, from: u32, to: u32, count: u32): usize {
+  const place = stimulus & (LOGIT_PLACES - 1), tag = scratch + S_LOGIT_TAGS + (place << 2), out = scratch + S_LOGITS + (place << 10);
+  if (load<u32>(tag) === stimulus + 1) return out;
+  const stimuli = field(F_STIMULI), steps = field(F_STEPS), factors = field(F_FACTORS);
+  const start = from & ~15;
+  if (factors > 0) {
+    const cell = ((world * field(F_PERSONAS) + field(F_PERSONA)) * stimuli + stimulus) * steps;
+    factorLogits(out, start, to, field(F_FACTOR_WEIGHTS) + ((cell * factors) << 1), factors);
+  } else {
+    const row = (world * stimuli + stimulus) * steps;
+    codedLogits(out, start, to, field(F_WEIGHTS) + row * field(F_ROW_BYTES), field(F_TABLES) + ((row * field(F_TABLE_LENGTH)) << 2), field(F_PLANES) + (((world * stimuli + stimulus) * field(F_LEVELS)) << 6));
+  }
+  // Where several worlds share the chunk, each computes its own part, and groups cut by a border are written by both: nothing can be kept.
+  if (from === 0 && to === count) store<u32>(tag, stimulus + 1);
+  return out;
+}
+
+function factorLogits(out: usize, from: u32, to: u32, weights: usize, factors: u32): void {
+  if (factors === 4) {
+    const w = v128.load64_splat(weights), half = i32x4.splat(16);
+    for (let i = from; i < to; i += 8) {
+      const a = v128.load(codesAt + (i << 2)), b = v128.load(codesAt + (i << 2), 16);
+      const s = pairSums(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(a), w), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(a), w));
+      const t = pairSums(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(b), w), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(b), w));
+      v128.store(out + (i << 2), i32x4.shr_s(i32x4.add(s, half), 5));
+      v128.store(out + (i << 2), i32x4.shr_s(i32x4.add(t, half), 5), 16);
+    }
+    return;
+  }
+  for (let i = from; i < to; i += 4) {
+    let acc = i32x4.splat(16);
+    for (let m: u32 = 0; m < factors >> 2; m++) {
+      const z = v128.load(codesAt + (m << 10) + (i << 2)), w = v128.load64_splat(weights + (m << 3));
+      acc = i32x4.add(acc, pairSums(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(z), w), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(z), w)));
+    }
+    v128.store(out + (i << 2), i32x4.shr_s(acc, 5));
+  }
+}
+
+function codedLogits(out: usize, from: u32, to: u32, weights: usize, tables: usize, planes: usize): void {
+  const pairs = field(F_PAIRS), levels = field(F_LEVELS), groupBytes = field(F_GROUP_BYTES), isWide = field(F_WIDE) !== 0;
+  const offsets: usize = field(F_LEVEL_OFFSET), swizzles: usize = field(F_LEVEL_SWIZZLES);
+  for (let i = from; i < to; i += 16) {
+    const group = codesAt + (i >> 4) * groupBytes;
+    let x0: v128, x1: v128, x2: v128, x3: v128, levelAt: usize;
+    if (isWide) {
+      x0 = i32x4.splat(4096); x1 = x0; x2 = x0; x3 = x0;
+      for (let pair: u32 = 0; pair < pairs; pair++) {
+        const w = v128.load32_splat(weights + (pair << 2)), at = group + (pair << 6);
+        x0 = i32x4.add(x0, i32x4.dot_i16x8_s(v128.load(at), w));
+        x1 = i32x4.add(x1, i32x4.dot_i16x8_s(v128.load(at, 16), w));
+        x2 = i32x4.add(x2, i32x4.dot_i16x8_s(v128.load(at, 32), w));
+        x3 = i32x4.add(x3, i32x4.dot_i16x8_s(v128.load(at, 48), w));
+      }
+      x0 = i32x4.shr_s(x0, 13); x1 = i32x4.shr_s(x1, 13); x2 = i32x4.shr_s(x2, 13); x3 = i32x4.shr_s(x3, 13);
+      levelAt = group + (pairs << 6);
+    } else {
+      x0 = i32x4.splat(16); x1 = x0; x2 = x0; x3 = x0;
+      for (let pair: u32 = 0; pair < pairs; pair++) {
+        const w = v128.load32_splat(weights + (pair << 2)), at = group + (pair << 5);
+        x0 = i32x4.add(x0, i32x4.dot_i16x8_s(v128.load8x8_s(at), w));
+        x1 = i32x4.add(x1, i32x4.dot_i16x8_s(v128.load8x8_s(at, 8), w));
+        x2 = i32x4.add(x2, i32x4.dot_i16x8_s(v128.load8x8_s(at, 16), w));
+        x3 = i32x4.add(x3, i32x4.dot_i16x8_s(v128.load8x8_s(at, 24), w));
+      }
+      x0 = i32x4.shr_s(x0, 5); x1 = i32x4.shr_s(x1, 5); x2 = i32x4.shr_s(x2, 5); x3 = i32x4.shr_s(x3, 5);
+      levelAt = group + (pairs << 5);
+    }
+    for (let level: u32 = 0; level < levels; level++) {
+      const codes = levelAt + (level << 4);
+      if (load<u32>(swizzles + (level << 2)) !== 0) {
+        // Up to 16 levels: four byte planes of the table by swizzle, woven back into words.
+        const code = v128.load(codes), plane = planes + (level << 6);
+        const b0 = i8x16.swizzle(v128.load(plane), code), b1 = i8x16.swizzle(v128.load(plane, 16), code);
+        const b2 = i8x16.swizzle(v128.load(plane, 32), code), b3 = i8x16.swizzle(v128.load(plane, 48), code);
+        const low01 = i8x16.shuffle(b0, b1, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        const high01 = i8x16.shuffle(b0, b1, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        const low23 = i8x16.shuffle(b2, b3, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        const high23 = i8x16.shuffle(b2, b3, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        x0 = i32x4.add(x0, i8x16.shuffle(low01, low23, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23));
+        x1 = i32x4.add(x1, i8x16.shuffle(low01, low23, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31));
+        x2 = i32x4.add(x2, i8x16.shuffle(high01, high23, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23));
+        x3 = i32x4.add(x3, i8x16.shuffle(high01, high23, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31));
+      } else {
+        const table = tables + (load<i32>(offsets + (level << 2)) << 2);
+        x0 = i32x4.add(x0, lookUp(table, codes));
+        x1 = i32x4.add(x1, lookUp(table, codes + 4));
+        x2 = i32x4.add(x2, lookUp(table, codes + 8));
+        x3 = i32x4.add(x3, lookUp(table, codes + 12));
+      }
+    }
+    v128.store(out + (i << 2), x0);
+    v128.store(out + (i << 2), x1, 16);
+    v128.store(out + (i << 2), x2, 32);
+    v128.store(out + (i << 2), x3, 48);
+  }
+}
+
+// @ts-ignore: decorator
+@inline function lookUp(table: usize, codes: usize): v128 {
+  let effect = v128.load32_zero(table + (<i32>load<i8>(codes) << 2));
+  effect = v128.load32_lane(table + (<i32>load<i8>(codes, 1) << 2), effect, 1);
+  effect = v128.load32_lane(table + (<i32>load<i8>(codes, 2) << 2), effect, 2);
+  return v128.load32_lane(table + (<i32>load<i8>(codes, 3) << 2), effect, 3);
+}
+
+// ---------------------------------------------------------------------------------------------- leaving, sharing, update
+
+/** The competing event of a dense draw; marks and counts who left. */
+function leave(from: u32, to: u32, gap: i8, steps: u32, leaveBias: i32): u32 {
+  const weight = <i32>field(F_PRESSURE_LEAVE_WEIGHT);
+  // The largest top byte any pressure can give; a logit that wraps around could be anything.
+  const most = isFresh ? <i64>leaveBias : <i64>leaveBias + max<i64>(0, 255 * <i64>weight), least = <i64>leaveBias + min<i64>(0, 255 * <i64>weight);
+  const top: u32 = most > 0x7fffffff || least < -0x80000000 ? 255 : sigmoid1(<i32>most) >> 24;
+  const bound = i8x16.splat(<i8>top);
+  let left: u32 = 0;
+  for (let i = from & ~15; i < to; i += 16) {
+    let mask: i32 = i8x16.bitmask(i8x16.le_u(v128.load(scratch + S_LEAVE + i), bound));
+    if (mask === 0) continue;
+    mask &= i8x16.bitmask(within(i, from, to));
+    if (!isFresh) mask &= i8x16.bitmask(eligible(v128.load(stageAt + i), gap));
+    while (mask !== 0) {
+      const at = i + <u32>ctz(mask);
+      mask &= mask - 1;
+      if (<u32>load<u8>(scratch + S_REACHED + at) === steps) continue;
+      const threshold = sigmoid1(leaveBias + (isFresh ? 0 : <i32>load<u8>(pressureAt + at) * weight));
+      const byte = <u32>load<u8>(scratch + S_LEAVE + at);
+      if (byte < threshold >> 24 || (byte === threshold >> 24 && philoxWord(chunkFirst + at, now, nowOrdinal, LEAVE_LOW, key0, key1) >> 8 < (threshold & 0xffffff))) {
+        store<u8>(scratch + S_LEFT + at, 0x80);
+        left++;
+      }
+    }
+  }
+  return left;
+}
+
+/** The same among the candidates of a thinned draw. */
+function leaveThinned(from: u32, to: u32, gap: i8, steps: u32, leaveBias: i32): u32 {
+  const thin = scratch + S_THIN_LEAVE, count = load<u32>(thin), weight = <i32>field(F_PRESSURE_LEAVE_WEIGHT);
+  let left: u32 = 0;
+  for (let j: u32 = 0; j < count; j++) {
+    const at = <u32>load<u8>(thin + 4 + j);
+    if (at < from || at >= to || !isEligible(at, gap) || <u32>load<u8>(scratch + S_REACHED + at) === steps) continue;
+    const threshold = sigmoid1(leaveBias + (isFresh ? 0 : <i32>load<u8>(pressureAt + at) * weight));
+    if (load<u32>(thin + 4 + THIN_DRAWS + (j << 2)) >= threshold) continue;
+    store<u8>(scratch + S_LEFT + at, 0x80);
+    left++;
+  }
+  return left;
+}
+
+function share(from: u32, to: u32): u32 {
+  const thresholds: usize = field(F_SHARE_THRESHOLD);
+  let shared: u32 = 0;
+  for (let at = from; at < to; at++) {
+    const reached = <u32>load<u8>(scratch + S_REACHED + at);
+    if (reached > 0 && philoxWord(chunkFirst + at, now, nowOrdinal, SHARE, key0, key1) < load<u32>(thresholds + ((reached - 1) << 2))) shared++;
+  }
+  return shared;
+}
+
+/** Step f for everybody who took part: furthest step, leaving, pressure, the clock. */
+function update(from: u32, to: u32, gap: i8): void {
+  const gain = i8x16.splat(<i8>field(F_GAIN)), gainResponse = i8x16.splat(<i8>field(F_GAIN_RESPONSE)), stepBits = i8x16.splat(STAGE_STEP);
+  for (let i = from & ~15; i < to; i += 16) {
+    const inside = within(i, from, to);
+    const before = isFresh ? i8x16.splat(STAGE_INITIAL) : v128.load(stageAt + i);
+    const takesPart = isFresh ? inside : v128.and(inside, eligible(before, gap));
+    const reached = v128.load(scratch + S_REACHED + i);
+    let stage = v128.or(v128.andnot(before, stepBits), i8x16.max_u(v128.and(before, stepBits), reached));
+    stage = v128.or(stage, v128.load(scratch + S_LEFT + i));
+    // A fresh group's other lanes get the initial state: their own world writes them after, or they are beyond the end.
+    if (isContact) {
+      const pressure = isFresh ? i8x16.splat(0) : v128.load(pressureAt + i);
+      const responded = i8x16.ne(reached, i8x16.splat(0));
+      const sum = i8x16.add_sat_u(pressure, v128.and(takesPart, gain));
+      keep(pressureAt + i, i8x16.add_sat_u(sum, v128.and(v128.and(takesPart, responded), gainResponse)), inside);
+      stage = v128.andnot(stage, v128.and(takesPart, i8x16.splat(STAGE_TICKS)));
+    } else if (isFresh) keep(pressureAt + i, i8x16.splat(0), inside);
+    keep(stageAt + i, stage, inside);
+  }
+}
+
+/** Stores the lanes of the mask and leaves the others as they are. */
+// @ts-ignore: decorator
+@inline function keep(at: usize, value: v128, mask: v128): void {
+  if (i8x16.all_true(mask)) v128.store(at, value);
+  else v128.store(at, v128.bitselect(value, v128.load(at), mask));
+}

@@ -1,0 +1,385 @@
+/** The kernel `expose` in SIMD WebAssembly: lays out plan, tables and blocks in the module's memory and hands it block after block. */
+import { PopulaceError } from "@populace/domain/error";
+import { instantiate, type WasmInstance } from "../backends/webassembly.ts";
+import { checkBlock, checkPlan } from "./check-plan.ts";
+import { type ExposeBlock, type ExposePersona, type ExposePlan, isHashTick, LEVEL_SLOT } from "./plan.ts";
+import { traitKey } from "./population.ts";
+import type { Climate, ExposeKernel, HeldBlock, OnTick, TickOutput } from "./port.ts";
+import { countsLength, initialClimate } from "./reference.ts";
+import { NO_STATE_HASH, STAGE } from "./state.ts";
+import { binomialTable, normalCdfTable, normalQuantileTable, SIGMOID_TABLE, sigmoidQ32, THIN_BITS } from "./tables.ts";
+import * as layout from "./wasm-layout.ts";
+
+interface Exports {
+  init(context: number): void;
+  run(from: number, to: number): void;
+  drawBlock(out: number): void;
+}
+
+/** Agents x ticks x scenarios between two calls of `pause`: a few milliseconds. */
+const PIECE_VISITS = 2_000_000;
+/** Bytes one memory may grow to; a session opens another beyond. */
+const MEMORY_BYTES_MAX = 65_535 * 65_536;
+const CHUNK_AGENTS = 256;
+
+/** Top byte no threshold of the bin exceeds: 64 bins of a quarter logit from -8 to 8, the outer ones open. */
+const COARSE_TABLE = Uint8Array.from({ length: 64 }, (_, bin) => (bin === 63 ? 255 : sigmoidQ32(((bin - 31) << 12) - 1) >>> 24));
+/** For each byte the places of its set bits, eight bytes an entry. */
+const COMPRESS_TABLE = Uint8Array.from({ length: 256 * 8 }, (_, at) => [0, 1, 2, 3, 4, 5, 6, 7].filter((bit) => ((at >> 3) >> bit) & 1)[at & 7] ?? 0);
+
+/** Where the numeric and the level slots of a plan lie in a group of 16 agents' codes. */
+interface SlotPlaces {
+  readonly numeric: readonly number[];
+  readonly level: readonly number[];
+  readonly pairs: number;
+  readonly groupBytes: number;
+}
+
+function slotPlaces(plan: ExposePlan): SlotPlaces {
+  const slots = Array.from({ length: plan.slots }, (_, slot) => slot);
+  const used = new Set(plan.personas.flatMap((persona) => persona.traits.map((trait) => trait.slot)));
+  // A numeric slot without a trait holds 0 and adds nothing; a level slot without one adds its table's entry 0.
+  const numeric = slots.filter((slot) => plan.slotKind[slot] !== LEVEL_SLOT && used.has(slot));
+  const level = slots.filter((slot) => plan.slotKind[slot] === LEVEL_SLOT);
+  const pairs = Math.ceil(numeric.length / 2);
+  return { numeric, level, pairs, groupBytes: pairs * (plan.arithmeticProfile === "nest16-2" ? 64 : 32) + level.length * 16 };
+}
+
+/** Bytes a stored agent's codes take. */
+export const storedBytesPerAgent = (plan: ExposePlan): number => (plan.factors > 0 ? 0 : slotPlaces(plan).groupBytes / 16);
+
+/** One memory with the plan in it, and an allocator for what comes and goes. */
+class Arena {
+  readonly #wasm: WasmInstance<Exports>;
+  readonly context: number;
+  #top: number;
+  #free = new Map<number, number[]>();
+
+  constructor(plan: ExposePlan, places: SlotPlaces) {
+    this.#wasm = instantiate<Exports>(new URL("./expose.wasm", import.meta.url), 1 << 20);
+    this.#top = this.#wasm.heapBase;
+    this.context = this.must(layout.CONTEXT_WORDS * 4);
+    writePlan(this, plan, places);
+    this.#wasm.exports.init(this.context);
+  }
+
+  get exports(): Exports {
+    return this.#wasm.exports;
+  }
+
+  /** An address of so many zeroed or reused bytes, a multiple of 64; null when the memory is full. */
+  allocate(bytes: number): number | null {
+    const size = (bytes + 63) & ~63;
+    const reused = this.#free.get(size)?.pop();
+    if (reused !== undefined) return reused;
+    const end = this.#top + size;
+    if (end > MEMORY_BYTES_MAX) return null;
+    const { memory } = this.#wasm;
+    if (end > memory.buffer.byteLength) {
+      // By a sixteenth at least, so that many small blocks grow the memory a few times.
+      const pages = Math.ceil(Math.max(end - memory.buffer.byteLength, memory.buffer.byteLength / 16) / 65_536);
+      try {
+        memory.grow(Math.min(pages, Math.floor((MEMORY_BYTES_MAX - memory.buffer.byteLength) / 65_536)));
+      } catch {
+        return null;
+      }
+    }
+    this.#top = end;
+    return end - size;
+  }
+
+  must(bytes: number): number {
+    const at = this.allocate(bytes);
+    if (at === null) throw new PopulaceError("TOO_LARGE", `kernel expose: the plan and the output of one span do not fit a WebAssembly memory of 4 GiB (${bytes} bytes more were asked for): use fewer worlds, stimuli or personas, or shorter spans`, { bytes });
+    return at;
+  }
+
+  free(at: number, bytes: number): void {
+    const size = (bytes + 63) & ~63, list = this.#free.get(size);
+    if (list === undefined) this.#free.set(size, [at]);
+    else list.push(at);
+  }
+
+  bytes(at: number, length: number): Uint8Array {
+    return new Uint8Array(this.#wasm.memory.buffer, at, length);
+  }
+
+  words(at: number, length: number): Uint32Array {
+    return new Uint32Array(this.#wasm.memory.buffer, at, length);
+  }
+
+  set(field: number, value: number): void {
+    this.words(this.context + field * 4, 1)[0] = value;
+  }
+
+  /** Copies an array into fresh memory and returns its address; 0 stays a valid address of an empty one. */
+  put(array: ArrayBufferView & { readonly byteLength: number }): number {
+    // 16 bytes more: vectors may be read across the end.
+    const at = this.must(array.byteLength + 16);
+    this.bytes(at, array.byteLength).set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+    return at;
+  }
+}
+
+function writePlan(arena: Arena, plan: ExposePlan, places: SlotPlaces): void {
+  const { worlds, personas, stimuli, steps, scenarios } = plan;
+  const isWide = plan.arithmeticProfile === "nest16-2";
+  const set = (field: number, value: number): void => arena.set(field, value);
+  set(layout.F_WORLDS, worlds);
+  set(layout.F_PERSONAS, personas.length);
+  set(layout.F_STIMULI, stimuli.length);
+  set(layout.F_STEPS, steps.length);
+  set(layout.F_SCENARIOS, scenarios.length);
+  set(layout.F_ORDINALS, plan.ordinalsMax);
+  set(layout.F_TICKS, plan.ticks);
+  set(layout.F_FACTORS, plan.factors);
+  set(layout.F_WIDE, isWide ? 1 : 0);
+  set(layout.F_GAP, plan.gapTicks);
+  set(layout.F_GAIN, plan.pressureGain);
+  set(layout.F_GAIN_RESPONSE, plan.pressureGainResponse);
+  set(layout.F_PRESSURE_LEAVE_WEIGHT, plan.pressureLeaveWeight);
+  set(layout.F_HAS_PRESSURE, plan.pressureWeight.some((weight) => weight !== 0) ? 1 : 0);
+  set(layout.F_HAS_INFLUENCE, plan.influence === null ? 0 : 1);
+  set(layout.F_PAIRS, places.pairs);
+  set(layout.F_LEVELS, places.level.length);
+  set(layout.F_GROUP_BYTES, places.groupBytes);
+  set(layout.F_COUNTS_LENGTH, countsLength(plan));
+  set(layout.F_TICK_WORDS, countsLength(plan) + 2 * scenarios.length);
+  set(layout.F_TABLE_LENGTH, plan.tableLength);
+
+  set(layout.F_SIGMOID, arena.put(SIGMOID_TABLE));
+  set(layout.F_COARSE, arena.put(COARSE_TABLE));
+  set(layout.F_COMPRESS, arena.put(COMPRESS_TABLE));
+  const binomials: number[] = [];
+  for (let bits = THIN_BITS.min; bits <= THIN_BITS.max; bits++) binomials.push(arena.put(binomialTable(bits)), binomialTable(bits).length);
+  set(layout.F_BINOMIAL, arena.put(Uint32Array.from(binomials)));
+  const correlated = personas.some((persona) => persona.copula.length > 0);
+  set(layout.F_NORMAL, correlated ? arena.put(normalQuantileTable()) : 0);
+  set(layout.F_CDF, correlated ? arena.put(normalCdfTable()) : 0);
+
+  writeWeights(arena, plan, places);
+  set(layout.F_TABLES, arena.put(plan.tables));
+  set(layout.F_FACTOR_WEIGHTS, arena.put(plan.factorWeights));
+  set(layout.F_BIAS, arena.put(plan.bias));
+  set(layout.F_LEAVE_BIAS, arena.put(plan.leaveBias));
+  set(layout.F_OFFSET, arena.put(plan.offset));
+  set(layout.F_PRESSURE_WEIGHT, arena.put(plan.pressureWeight));
+  set(layout.F_AWARE_WEIGHT, plan.influence === null ? 0 : arena.put(plan.influence.awareWeight));
+  set(layout.F_SHARE_THRESHOLD, plan.influence === null ? 0 : arena.put(plan.influence.shareThreshold));
+  set(layout.F_DRAW_BITS, arena.put(plan.drawBits));
+  set(layout.F_LEAVE_BITS, arena.put(plan.leaveBits));
+  const schedule = new Int16Array(scenarios.length * plan.ticks * plan.ordinalsMax * personas.length);
+  scenarios.forEach((scenario, c) => schedule.set(scenario.schedule, c * plan.ticks * plan.ordinalsMax * personas.length));
+  set(layout.F_SCHEDULE, arena.put(schedule));
+  const cellOf = new Int32Array(scenarios.length * stimuli.length).fill(-1);
+  plan.cells.forEach((cell, index) => { cellOf[cell.scenario * stimuli.length + cell.stimulus] = index; });
+  set(layout.F_CELL_OF, arena.put(cellOf));
+  set(layout.F_CONTACT, arena.put(Uint8Array.from(stimuli, (stimulus) => (stimulus.contact ? 1 : 0))));
+  set(layout.F_PERSONA_TABLE, arena.put(Uint32Array.from(personas.flatMap((persona) => personaWords(arena, plan, places, persona)))));
+  set(layout.F_SCRATCH, arena.must(layout.S_STATE + 2 * CHUNK_AGENTS * scenarios.length));
+}
+
+/** Weights as pairs of neighboring numeric slots, a row 16 bytes aligned; the small tables of step 0 as byte planes. */
+function writeWeights(arena: Arena, plan: ExposePlan, places: SlotPlaces): void {
+  const rows = plan.factors > 0 ? 0 : plan.worlds * plan.stimuli.length * plan.steps.length;
+  const rowBytes = Math.ceil((places.pairs * 4) / 16) * 16;
+  const weights = new Int16Array((rows * rowBytes) / 2);
+  for (let row = 0; row < rows; row++) places.numeric.forEach((slot, n) => { weights[(row * rowBytes) / 2 + n] = plan.weights[row * plan.slots + slot]; });
+  arena.set(layout.F_WEIGHTS, arena.put(weights));
+  arena.set(layout.F_ROW_BYTES, rowBytes);
+
+  const fits = places.level.map((slot) => levelsOf(plan, slot) <= 16);
+  const planes = new Uint8Array(plan.worlds * plan.stimuli.length * places.level.length * 64);
+  for (let cell = 0; cell < (plan.factors > 0 ? 0 : plan.worlds * plan.stimuli.length); cell++) {
+    places.level.forEach((slot, l) => {
+      for (let code = 0; fits[l] && code < levelsOf(plan, slot); code++) {
+        const effect = plan.tables[cell * plan.steps.length * plan.tableLength + plan.tableOffset[slot] + code];
+        for (let byte = 0; byte < 4; byte++) planes[(cell * places.level.length + l) * 64 + byte * 16 + code] = effect >>> (8 * byte);
+      }
+    });
+  }
+  arena.set(layout.F_PLANES, arena.put(planes));
+  arena.set(layout.F_LEVEL_OFFSET, arena.put(Int32Array.from(places.level, (slot) => plan.tableOffset[slot])));
+  arena.set(layout.F_LEVEL_SWIZZLES, arena.put(Uint32Array.from(fits, (fit) => (fit ? 1 : 0))));
+}
+
+/** One more than the largest code any persona has in a level slot; 257 when codes can be negative. */
+function levelsOf(plan: ExposePlan, slot: number): number {
+  let most = 1;
+  for (const persona of plan.personas) {
+    for (const trait of persona.traits) {
+      if (trait.slot !== slot) continue;
+      if (trait.kind === "grid" || trait.codes.some((code) => code < 0)) return 257;
+      most = Math.max(most, 1 + Math.max(...trait.codes));
+    }
+  }
+  return most;
+}
+
+function personaWords(arena: Arena, plan: ExposePlan, places: SlotPlaces, persona: ExposePersona): number[] {
+  const isWide = plan.arithmeticProfile === "nest16-2";
+  const traits = persona.traits.flatMap((trait) => {
+    const isLevelSlot = plan.slotKind[trait.slot] === LEVEL_SLOT;
+    const place = isLevelSlot ? 2 * places.pairs + places.level.indexOf(trait.slot) : places.numeric.indexOf(trait.slot);
+    return trait.kind === "level"
+      ? [layout.TRAIT_LEVEL, trait.codes.length, arena.put(trait.cumulative), arena.put(trait.codes), 0, place, isWide && !isLevelSlot ? 8 : 0, 0]
+      : [layout.TRAIT_GRID, 0, arena.put(trait.quantiles), arena.put(trait.offset), arena.put(trait.scale), place, 0, 0];
+  });
+  const keyCount = plan.factors > 0 ? plan.factors / 4 : Math.ceil(persona.traits.length / 2);
+  const keys = Uint32Array.from({ length: keyCount * 2 }, (_, at) => traitKey(persona, at >> 1)[at & 1]);
+  return [
+    persona.key[0], persona.key[1], persona.worldShift, persona.returnThreshold, persona.traits.length,
+    arena.put(Uint32Array.from(traits)), arena.put(keys), persona.copula.length > 0 ? arena.put(persona.copula) : 0,
+  ];
+}
+
+interface HeldPlanes extends HeldBlock {
+  readonly arena: Arena;
+  /** Planes of `stride` bytes: scenario by scenario pressure, stage. */
+  readonly state: number;
+  readonly stride: number;
+  /** Stored codes, or 0. */
+  readonly codes: number;
+}
+
+/** The kernel on the calling thread, with a memory of its own for each session. */
+export const exposeWasm: ExposeKernel = {
+  async open(plan, form, pause = () => {}) {
+    checkPlan(plan);
+    const places = slotPlaces(plan), still = initialClimate(plan);
+    const arenas: Arena[] = [new Arena(plan, places)];
+    const scenarioCount = plan.scenarios.length, isStored = form === "stored" && plan.factors === 0;
+    const tickWords = countsLength(plan) + 2 * scenarioCount;
+    const exposed = plan.personas.map((_, persona) => exposureSpans(plan, persona));
+    const buffers = new Map<Arena, { readonly span: number; readonly counts: number; readonly digest: number; readonly climate: number; readonly fresh: number; readonly last: number }>();
+
+    /** Output buffers for spans of so many ticks, kept until a longer one comes. */
+    function outputOf(arena: Arena, span: number) {
+      const known = buffers.get(arena);
+      if (known !== undefined && known.span >= span) return known;
+      if (known !== undefined) {
+        arena.free(known.counts, known.span * tickWords * 4);
+        arena.free(known.digest, known.span * 32);
+      }
+      const fresh = {
+        span, counts: arena.must(span * tickWords * 4), digest: arena.must(span * 32),
+        climate: known?.climate ?? arena.must(8 * scenarioCount), fresh: known?.fresh ?? arena.must(scenarioCount), last: known?.last ?? arena.must(4 * scenarioCount),
+      };
+      buffers.set(arena, fresh);
+      return fresh;
+    }
+
+    function live(arena: Arena, index: number, block: ExposeBlock, tick: number, span: number, climate: Climate, held: HeldPlanes | null, onTick: OnTick): void {
+      const output = outputOf(arena, span), { persona } = block;
+      arena.words(output.counts, span * tickWords).fill(0);
+      arena.words(output.digest, span * 8).fill(0);
+      arena.set(layout.F_PERSONA, persona);
+      arena.set(layout.F_FIRST, block.firstAgent);
+      arena.set(layout.F_AGENTS, block.agents);
+      arena.set(layout.F_TICK, tick);
+      arena.set(layout.F_SPAN, span);
+      arena.set(layout.F_CODES, held?.codes ?? 0);
+      arena.set(layout.F_STATE, held?.state ?? 0);
+      arena.set(layout.F_STATE_STRIDE, held?.stride ?? 0);
+      arena.set(layout.F_COUNTS, output.counts);
+      arena.set(layout.F_DIGEST, output.digest);
+      arena.set(layout.F_WARMTH, output.climate);
+      arena.set(layout.F_AWARE, output.climate + 4 * scenarioCount);
+      arena.set(layout.F_FRESH, output.fresh);
+      arena.set(layout.F_LAST_EXPOSURE, output.last);
+      const { first, last } = exposed[persona], fresh = arena.bytes(output.fresh, scenarioCount);
+      for (let scenario = 0; scenario < scenarioCount; scenario++) {
+        const at = scenario * plan.personas.length + persona;
+        arena.words(output.climate, 2 * scenarioCount)[scenario] = climate.warmth[at];
+        arena.words(output.climate, 2 * scenarioCount)[scenarioCount + scenario] = climate.awareThreshold[at];
+        fresh[scenario] = plan.influence === null && tick <= first[scenario] ? 1 : 0;
+        arena.words(output.last, scenarioCount)[scenario] = last[scenario];
+      }
+
+      const piece = Math.max(CHUNK_AGENTS, Math.floor(PIECE_VISITS / (span * scenarioCount * CHUNK_AGENTS)) * CHUNK_AGENTS);
+      for (let from = 0; from < block.agents; from += piece) {
+        pause();
+        arena.exports.run(from, Math.min(block.agents, from + piece));
+      }
+      for (let t = 0; t < span; t++) {
+        const whole = arena.words(output.counts + t * tickWords * 4, tickWords);
+        const stateHash = isHashTick(plan, tick + t) ? arena.bytes(output.digest + t * 32, 32) : NO_STATE_HASH;
+        const ticked: TickOutput = { whole, counts: whole.subarray(0, tickWords - 2 * scenarioCount), sections: whole.subarray(tickWords - 2 * scenarioCount), stateHash };
+        onTick(index, tick + t, ticked);
+      }
+    }
+
+    function place(block: ExposeBlock): HeldPlanes {
+      const stride = Math.ceil(block.agents / CHUNK_AGENTS) * CHUNK_AGENTS;
+      const stateBytes = 2 * scenarioCount * stride, codeBytes = isStored ? (stride / 16) * places.groupBytes : 0;
+      for (let index = arenas.length - 1; ; index = arenas.length - 1) {
+        const arena = arenas[index], state = arena.allocate(stateBytes);
+        const codes = state === null || codeBytes === 0 ? 0 : arena.allocate(codeBytes);
+        if (state !== null && codes !== null) return { block, arena, state, stride, codes };
+        if (state !== null) arena.free(state, stateBytes);
+        arenas.push(new Arena(plan, places));
+      }
+    }
+
+    return {
+      batchBlocks: 1,
+      async hold(block, state) {
+        checkBlock(plan, block);
+        const { agents } = block, bytes = 2 * agents * scenarioCount;
+        if (state !== undefined && state.length !== bytes) {
+          throw new PopulaceError("CORRUPT", `block state of ${state.length} bytes, expected ${bytes} (${agents} agents, ${scenarioCount} scenarios)`, { block });
+        }
+        const held = place(block), { arena, stride } = held;
+        for (let plane = 0; plane < 2 * scenarioCount; plane++) {
+          const target = arena.bytes(held.state + plane * stride, stride).fill(plane % 2 === 0 ? 0 : STAGE.initial);
+          if (state !== undefined) target.set(state.subarray(plane * agents, (plane + 1) * agents));
+        }
+        if (held.codes !== 0) {
+          arena.set(layout.F_PERSONA, block.persona);
+          arena.set(layout.F_FIRST, block.firstAgent);
+          arena.set(layout.F_AGENTS, agents);
+          arena.exports.drawBlock(held.codes);
+        }
+        return held;
+      },
+      async step(held, tick, span, climate, onTick) {
+        held.forEach((each, index) => live((each as HeldPlanes).arena, index, each.block, tick, span, climate, each as HeldPlanes, onTick));
+      },
+      async live(blocks, onTick) {
+        if (plan.influence !== null) throw new PopulaceError("INTERNAL", "kernel expose: whole lives were asked of a plan with influence", {});
+        blocks.forEach((block, index) => {
+          checkBlock(plan, block);
+          live(arenas[0], index, block, 0, plan.ticks, still, null, onTick);
+        });
+      },
+      async stateOf(each) {
+        const { arena, block, state, stride } = each as HeldPlanes;
+        const out = new Uint8Array(2 * block.agents * scenarioCount);
+        for (let plane = 0; plane < 2 * scenarioCount; plane++) out.set(arena.bytes(state + plane * stride, block.agents), plane * block.agents);
+        return out;
+      },
+      release(each) {
+        const { arena, state, stride, codes } = each as HeldPlanes;
+        arena.free(state, 2 * scenarioCount * stride);
+        if (codes !== 0) arena.free(codes, (stride / 16) * places.groupBytes);
+      },
+      close() {
+        arenas.length = 0;
+        buffers.clear();
+      },
+    };
+  },
+};
+
+/** By scenario: the tick of the persona's first exposure (ticks = none), and tick x ordinals + ordinal of its last (-1 = none). */
+function exposureSpans(plan: ExposePlan, persona: number): { readonly first: Int32Array; readonly last: Int32Array } {
+  const first = new Int32Array(plan.scenarios.length).fill(plan.ticks), last = new Int32Array(plan.scenarios.length).fill(-1);
+  plan.scenarios.forEach(({ schedule }, scenario) => {
+    for (let place = 0; place < plan.ticks * plan.ordinalsMax; place++) {
+      if (schedule[place * plan.personas.length + persona] < 0) continue;
+      if (last[scenario] < 0) first[scenario] = Math.floor(place / plan.ordinalsMax);
+      last[scenario] = place;
+    }
+  });
+  return { first, last };
+}
