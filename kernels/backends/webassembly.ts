@@ -20,7 +20,10 @@ declare global {
 
 import { readFileSync } from "node:fs";
 
-const modules = new Map<string, WebAssembly.Module>();
+/** A module: a committed file (`kernels/<kernel>/<kernel>.wasm`), or bytes of one that a test has changed. */
+export type WasmSource = URL | Uint8Array;
+
+const modules = new Map<string | Uint8Array, WebAssembly.Module>();
 
 /** One kernel's functions over one memory of its own. */
 export interface WasmInstance<Exports> {
@@ -30,15 +33,16 @@ export interface WasmInstance<Exports> {
   readonly heapBase: number;
 }
 
-/** Instantiates a committed module (`kernels/<kernel>/<kernel>.wasm`) over `bytes` of fresh memory or more. Compiled once a thread; V8 shares the code between threads. */
-export function instantiate<Exports>(url: URL, bytes: number): WasmInstance<Exports> {
-  let module = modules.get(url.href);
+/** Instantiates a module over `bytes` of fresh memory or more. Compiled once a thread; V8 shares the code between threads. */
+export function instantiate<Exports>(source: WasmSource, bytes: number): WasmInstance<Exports> {
+  const key = source instanceof URL ? source.href : source;
+  let module = modules.get(key);
   if (module === undefined) {
-    module = new WebAssembly.Module(readFileSync(url));
-    modules.set(url.href, module);
+    module = new WebAssembly.Module(source instanceof URL ? readFileSync(source) : source);
+    modules.set(key, module);
   }
   const memory = new WebAssembly.Memory({ initial: 1 + Math.ceil((bytes + 65_536) / 65_536), maximum: 65_536 });
-  const abort = (): never => { throw new Error(`${url.pathname} aborted`); };
+  const abort = (): never => { throw new Error("a WebAssembly kernel aborted"); };
   const exports = new WebAssembly.Instance(module, { env: { memory, abort } }).exports as Exports & { heapBase(): number };
   return { memory, exports, heapBase: (exports.heapBase() + 63) & ~63 };
 }

@@ -88,6 +88,8 @@ export const F_AWARE = 58;
 export const F_FRESH = 59;
 /** scenarios i32: tick x ordinals + ordinal of the persona's last exposure, -1 = none. */
 export const F_LAST_EXPOSURE = 60;
+/** 16 x 16 bytes: a swizzle for each mask of four words. */
+export const F_COMPRESS_WORDS = 61;
 export const CONTEXT_WORDS = 64;
 
 /** Words of a persona: key (2), worldShift, returnThreshold, traits, pointer to TRAIT_WORDS each, pointer to the copula or 0, pointer to trait keys (2 words a trait word). */
@@ -105,7 +107,7 @@ export const S_WORDS = 768;
 /** A byte an agent: steps reached at this exposure; 0x80 when it left. */
 export const S_REACHED = 1024;
 export const S_LEFT = 1280;
-/** A u32 an agent: the nested threshold so far, and the thinned draw. */
+/** Nested thresholds (u32) in the order of a list; a thinned draw (u32) an agent. */
 export const S_NESTED = 1536;
 export const S_DRAW = 2560;
 /** Five lists of agents' places, LIST_BYTES apart. */

@@ -1,10 +1,10 @@
 /** The kernel `expose` in SIMD WebAssembly: lays out plan, tables and blocks in the module's memory and hands it block after block. */
 import { PopulaceError } from "@populace/domain/error";
-import { instantiate, type WasmInstance } from "../backends/webassembly.ts";
+import { instantiate, type WasmInstance, type WasmSource } from "../backends/webassembly.ts";
 import { checkBlock, checkPlan } from "./check-plan.ts";
 import { type ExposeBlock, type ExposePersona, type ExposePlan, isHashTick, LEVEL_SLOT } from "./plan.ts";
 import { traitKey } from "./population.ts";
-import type { Climate, ExposeKernel, HeldBlock, OnTick, TickOutput } from "./port.ts";
+import type { Climate, ExposeKernel, ExposeSession, HeldBlock, OnTick, TickOutput } from "./port.ts";
 import { countsLength, initialClimate } from "./reference.ts";
 import { NO_STATE_HASH, STAGE } from "./state.ts";
 import { binomialTable, normalCdfTable, normalQuantileTable, SIGMOID_TABLE, sigmoidQ32, THIN_BITS } from "./tables.ts";
@@ -26,6 +26,12 @@ const CHUNK_AGENTS = 256;
 const COARSE_TABLE = Uint8Array.from({ length: 64 }, (_, bin) => (bin === 63 ? 255 : sigmoidQ32(((bin - 31) << 12) - 1) >>> 24));
 /** For each byte the places of its set bits, eight bytes an entry. */
 const COMPRESS_TABLE = Uint8Array.from({ length: 256 * 8 }, (_, at) => [0, 1, 2, 3, 4, 5, 6, 7].filter((bit) => ((at >> 3) >> bit) & 1)[at & 7] ?? 0);
+
+/** For each mask of four words a swizzle that moves the set ones to the front. */
+const COMPRESS_WORDS_TABLE = Uint8Array.from({ length: 16 * 16 }, (_, at) => {
+  const word = [0, 1, 2, 3].filter((bit) => ((at >> 4) >> bit) & 1)[(at & 15) >> 2];
+  return word === undefined ? 255 : 4 * word + (at & 3);
+});
 
 /** Where the numeric and the level slots of a plan lie in a group of 16 agents' codes. */
 interface SlotPlaces {
@@ -55,8 +61,8 @@ class Arena {
   #top: number;
   #free = new Map<number, number[]>();
 
-  constructor(plan: ExposePlan, places: SlotPlaces) {
-    this.#wasm = instantiate<Exports>(new URL("./expose.wasm", import.meta.url), 1 << 20);
+  constructor(source: WasmSource, plan: ExposePlan, places: SlotPlaces) {
+    this.#wasm = instantiate<Exports>(source, 1 << 20);
     this.#top = this.#wasm.heapBase;
     this.context = this.must(layout.CONTEXT_WORDS * 4);
     writePlan(this, plan, places);
@@ -150,6 +156,7 @@ function writePlan(arena: Arena, plan: ExposePlan, places: SlotPlaces): void {
   set(layout.F_SIGMOID, arena.put(SIGMOID_TABLE));
   set(layout.F_COARSE, arena.put(COARSE_TABLE));
   set(layout.F_COMPRESS, arena.put(COMPRESS_TABLE));
+  set(layout.F_COMPRESS_WORDS, arena.put(COMPRESS_WORDS_TABLE));
   const binomials: number[] = [];
   for (let bits = THIN_BITS.min; bits <= THIN_BITS.max; bits++) binomials.push(arena.put(binomialTable(bits)), binomialTable(bits).length);
   set(layout.F_BINOMIAL, arena.put(Uint32Array.from(binomials)));
@@ -243,133 +250,138 @@ interface HeldPlanes extends HeldBlock {
 }
 
 /** The kernel on the calling thread, with a memory of its own for each session. */
-export const exposeWasm: ExposeKernel = {
-  async open(plan, form, pause = () => {}) {
-    checkPlan(plan);
-    const places = slotPlaces(plan), still = initialClimate(plan);
-    const arenas: Arena[] = [new Arena(plan, places)];
-    const scenarioCount = plan.scenarios.length, isStored = form === "stored" && plan.factors === 0;
-    const tickWords = countsLength(plan) + 2 * scenarioCount;
-    const exposed = plan.personas.map((_, persona) => exposureSpans(plan, persona));
-    const buffers = new Map<Arena, { readonly span: number; readonly counts: number; readonly digest: number; readonly climate: number; readonly fresh: number; readonly last: number }>();
+export const exposeWasm: ExposeKernel = exposeWasmFrom(new URL("./expose.wasm", import.meta.url));
 
-    /** Output buffers for spans of so many ticks, kept until a longer one comes. */
-    function outputOf(arena: Arena, span: number) {
-      const known = buffers.get(arena);
-      if (known !== undefined && known.span >= span) return known;
-      if (known !== undefined) {
-        arena.free(known.counts, known.span * tickWords * 4);
-        arena.free(known.digest, known.span * 32);
-      }
-      const fresh = {
-        span, counts: arena.must(span * tickWords * 4), digest: arena.must(span * 32),
-        climate: known?.climate ?? arena.must(8 * scenarioCount), fresh: known?.fresh ?? arena.must(scenarioCount), last: known?.last ?? arena.must(4 * scenarioCount),
-      };
-      buffers.set(arena, fresh);
-      return fresh;
+/** The kernel of any module with its interface: of the committed one, or of one that a test has changed. */
+export function exposeWasmFrom(source: WasmSource): ExposeKernel {
+  return { open: (plan, form, pause) => open(source, plan, form, pause) };
+}
+
+async function open(source: WasmSource, ...[plan, form, pause = () => {}]: Parameters<ExposeKernel["open"]>): Promise<ExposeSession> {
+  checkPlan(plan);
+  const places = slotPlaces(plan), still = initialClimate(plan);
+  const arenas: Arena[] = [new Arena(source, plan, places)];
+  const scenarioCount = plan.scenarios.length, isStored = form === "stored" && plan.factors === 0;
+  const tickWords = countsLength(plan) + 2 * scenarioCount;
+  const exposed = plan.personas.map((_, persona) => exposureSpans(plan, persona));
+  const buffers = new Map<Arena, { readonly span: number; readonly counts: number; readonly digest: number; readonly climate: number; readonly fresh: number; readonly last: number }>();
+
+  /** Output buffers for spans of so many ticks, kept until a longer one comes. */
+  function outputOf(arena: Arena, span: number) {
+    const known = buffers.get(arena);
+    if (known !== undefined && known.span >= span) return known;
+    if (known !== undefined) {
+      arena.free(known.counts, known.span * tickWords * 4);
+      arena.free(known.digest, known.span * 32);
     }
-
-    function live(arena: Arena, index: number, block: ExposeBlock, tick: number, span: number, climate: Climate, held: HeldPlanes | null, onTick: OnTick): void {
-      const output = outputOf(arena, span), { persona } = block;
-      arena.words(output.counts, span * tickWords).fill(0);
-      arena.words(output.digest, span * 8).fill(0);
-      arena.set(layout.F_PERSONA, persona);
-      arena.set(layout.F_FIRST, block.firstAgent);
-      arena.set(layout.F_AGENTS, block.agents);
-      arena.set(layout.F_TICK, tick);
-      arena.set(layout.F_SPAN, span);
-      arena.set(layout.F_CODES, held?.codes ?? 0);
-      arena.set(layout.F_STATE, held?.state ?? 0);
-      arena.set(layout.F_STATE_STRIDE, held?.stride ?? 0);
-      arena.set(layout.F_COUNTS, output.counts);
-      arena.set(layout.F_DIGEST, output.digest);
-      arena.set(layout.F_WARMTH, output.climate);
-      arena.set(layout.F_AWARE, output.climate + 4 * scenarioCount);
-      arena.set(layout.F_FRESH, output.fresh);
-      arena.set(layout.F_LAST_EXPOSURE, output.last);
-      const { first, last } = exposed[persona], fresh = arena.bytes(output.fresh, scenarioCount);
-      for (let scenario = 0; scenario < scenarioCount; scenario++) {
-        const at = scenario * plan.personas.length + persona;
-        arena.words(output.climate, 2 * scenarioCount)[scenario] = climate.warmth[at];
-        arena.words(output.climate, 2 * scenarioCount)[scenarioCount + scenario] = climate.awareThreshold[at];
-        fresh[scenario] = plan.influence === null && tick <= first[scenario] ? 1 : 0;
-        arena.words(output.last, scenarioCount)[scenario] = last[scenario];
-      }
-
-      const piece = Math.max(CHUNK_AGENTS, Math.floor(PIECE_VISITS / (span * scenarioCount * CHUNK_AGENTS)) * CHUNK_AGENTS);
-      for (let from = 0; from < block.agents; from += piece) {
-        pause();
-        arena.exports.run(from, Math.min(block.agents, from + piece));
-      }
-      for (let t = 0; t < span; t++) {
-        const whole = arena.words(output.counts + t * tickWords * 4, tickWords);
-        const stateHash = isHashTick(plan, tick + t) ? arena.bytes(output.digest + t * 32, 32) : NO_STATE_HASH;
-        const ticked: TickOutput = { whole, counts: whole.subarray(0, tickWords - 2 * scenarioCount), sections: whole.subarray(tickWords - 2 * scenarioCount), stateHash };
-        onTick(index, tick + t, ticked);
-      }
-    }
-
-    function place(block: ExposeBlock): HeldPlanes {
-      const stride = Math.ceil(block.agents / CHUNK_AGENTS) * CHUNK_AGENTS;
-      const stateBytes = 2 * scenarioCount * stride, codeBytes = isStored ? (stride / 16) * places.groupBytes : 0;
-      for (let index = arenas.length - 1; ; index = arenas.length - 1) {
-        const arena = arenas[index], state = arena.allocate(stateBytes);
-        const codes = state === null || codeBytes === 0 ? 0 : arena.allocate(codeBytes);
-        if (state !== null && codes !== null) return { block, arena, state, stride, codes };
-        if (state !== null) arena.free(state, stateBytes);
-        arenas.push(new Arena(plan, places));
-      }
-    }
-
-    return {
-      batchBlocks: 1,
-      async hold(block, state) {
-        checkBlock(plan, block);
-        const { agents } = block, bytes = 2 * agents * scenarioCount;
-        if (state !== undefined && state.length !== bytes) {
-          throw new PopulaceError("CORRUPT", `block state of ${state.length} bytes, expected ${bytes} (${agents} agents, ${scenarioCount} scenarios)`, { block });
-        }
-        const held = place(block), { arena, stride } = held;
-        for (let plane = 0; plane < 2 * scenarioCount; plane++) {
-          const target = arena.bytes(held.state + plane * stride, stride).fill(plane % 2 === 0 ? 0 : STAGE.initial);
-          if (state !== undefined) target.set(state.subarray(plane * agents, (plane + 1) * agents));
-        }
-        if (held.codes !== 0) {
-          arena.set(layout.F_PERSONA, block.persona);
-          arena.set(layout.F_FIRST, block.firstAgent);
-          arena.set(layout.F_AGENTS, agents);
-          arena.exports.drawBlock(held.codes);
-        }
-        return held;
-      },
-      async step(held, tick, span, climate, onTick) {
-        held.forEach((each, index) => live((each as HeldPlanes).arena, index, each.block, tick, span, climate, each as HeldPlanes, onTick));
-      },
-      async live(blocks, onTick) {
-        if (plan.influence !== null) throw new PopulaceError("INTERNAL", "kernel expose: whole lives were asked of a plan with influence", {});
-        blocks.forEach((block, index) => {
-          checkBlock(plan, block);
-          live(arenas[0], index, block, 0, plan.ticks, still, null, onTick);
-        });
-      },
-      async stateOf(each) {
-        const { arena, block, state, stride } = each as HeldPlanes;
-        const out = new Uint8Array(2 * block.agents * scenarioCount);
-        for (let plane = 0; plane < 2 * scenarioCount; plane++) out.set(arena.bytes(state + plane * stride, block.agents), plane * block.agents);
-        return out;
-      },
-      release(each) {
-        const { arena, state, stride, codes } = each as HeldPlanes;
-        arena.free(state, 2 * scenarioCount * stride);
-        if (codes !== 0) arena.free(codes, (stride / 16) * places.groupBytes);
-      },
-      close() {
-        arenas.length = 0;
-        buffers.clear();
-      },
+    const fresh = {
+      span, counts: arena.must(span * tickWords * 4), digest: arena.must(span * 32),
+      climate: known?.climate ?? arena.must(8 * scenarioCount), fresh: known?.fresh ?? arena.must(scenarioCount), last: known?.last ?? arena.must(4 * scenarioCount),
     };
-  },
-};
+    buffers.set(arena, fresh);
+    return fresh;
+  }
+
+  function live(arena: Arena, index: number, block: ExposeBlock, tick: number, span: number, climate: Climate, held: HeldPlanes | null, onTick: OnTick): void {
+    const output = outputOf(arena, span), { persona } = block;
+    arena.words(output.counts, span * tickWords).fill(0);
+    arena.words(output.digest, span * 8).fill(0);
+    arena.set(layout.F_PERSONA, persona);
+    arena.set(layout.F_FIRST, block.firstAgent);
+    arena.set(layout.F_AGENTS, block.agents);
+    arena.set(layout.F_TICK, tick);
+    arena.set(layout.F_SPAN, span);
+    arena.set(layout.F_CODES, held?.codes ?? 0);
+    arena.set(layout.F_STATE, held?.state ?? 0);
+    arena.set(layout.F_STATE_STRIDE, held?.stride ?? 0);
+    arena.set(layout.F_COUNTS, output.counts);
+    arena.set(layout.F_DIGEST, output.digest);
+    arena.set(layout.F_WARMTH, output.climate);
+    arena.set(layout.F_AWARE, output.climate + 4 * scenarioCount);
+    arena.set(layout.F_FRESH, output.fresh);
+    arena.set(layout.F_LAST_EXPOSURE, output.last);
+    const { first, last } = exposed[persona], fresh = arena.bytes(output.fresh, scenarioCount);
+    for (let scenario = 0; scenario < scenarioCount; scenario++) {
+      const at = scenario * plan.personas.length + persona;
+      arena.words(output.climate, 2 * scenarioCount)[scenario] = climate.warmth[at];
+      arena.words(output.climate, 2 * scenarioCount)[scenarioCount + scenario] = climate.awareThreshold[at];
+      fresh[scenario] = plan.influence === null && tick <= first[scenario] ? 1 : 0;
+      arena.words(output.last, scenarioCount)[scenario] = last[scenario];
+    }
+
+    const piece = Math.max(CHUNK_AGENTS, Math.floor(PIECE_VISITS / (span * scenarioCount * CHUNK_AGENTS)) * CHUNK_AGENTS);
+    for (let from = 0; from < block.agents; from += piece) {
+      pause();
+      arena.exports.run(from, Math.min(block.agents, from + piece));
+    }
+    for (let t = 0; t < span; t++) {
+      const whole = arena.words(output.counts + t * tickWords * 4, tickWords);
+      const stateHash = isHashTick(plan, tick + t) ? arena.bytes(output.digest + t * 32, 32) : NO_STATE_HASH;
+      const ticked: TickOutput = { whole, counts: whole.subarray(0, tickWords - 2 * scenarioCount), sections: whole.subarray(tickWords - 2 * scenarioCount), stateHash };
+      onTick(index, tick + t, ticked);
+    }
+  }
+
+  function place(block: ExposeBlock): HeldPlanes {
+    const stride = Math.ceil(block.agents / CHUNK_AGENTS) * CHUNK_AGENTS;
+    const stateBytes = 2 * scenarioCount * stride, codeBytes = isStored ? (stride / 16) * places.groupBytes : 0;
+    for (let index = arenas.length - 1; ; index = arenas.length - 1) {
+      const arena = arenas[index], state = arena.allocate(stateBytes);
+      const codes = state === null || codeBytes === 0 ? 0 : arena.allocate(codeBytes);
+      if (state !== null && codes !== null) return { block, arena, state, stride, codes };
+      if (state !== null) arena.free(state, stateBytes);
+      arenas.push(new Arena(source, plan, places));
+    }
+  }
+
+  return {
+    batchBlocks: 1,
+    async hold(block, state) {
+      checkBlock(plan, block);
+      const { agents } = block, bytes = 2 * agents * scenarioCount;
+      if (state !== undefined && state.length !== bytes) {
+        throw new PopulaceError("CORRUPT", `block state of ${state.length} bytes, expected ${bytes} (${agents} agents, ${scenarioCount} scenarios)`, { block });
+      }
+      const held = place(block), { arena, stride } = held;
+      for (let plane = 0; plane < 2 * scenarioCount; plane++) {
+        const target = arena.bytes(held.state + plane * stride, stride).fill(plane % 2 === 0 ? 0 : STAGE.initial);
+        if (state !== undefined) target.set(state.subarray(plane * agents, (plane + 1) * agents));
+      }
+      if (held.codes !== 0) {
+        arena.set(layout.F_PERSONA, block.persona);
+        arena.set(layout.F_FIRST, block.firstAgent);
+        arena.set(layout.F_AGENTS, agents);
+        arena.exports.drawBlock(held.codes);
+      }
+      return held;
+    },
+    async step(held, tick, span, climate, onTick) {
+      held.forEach((each, index) => live((each as HeldPlanes).arena, index, each.block, tick, span, climate, each as HeldPlanes, onTick));
+    },
+    async live(blocks, onTick) {
+      if (plan.influence !== null) throw new PopulaceError("INTERNAL", "kernel expose: whole lives were asked of a plan with influence", {});
+      blocks.forEach((block, index) => {
+        checkBlock(plan, block);
+        live(arenas[0], index, block, 0, plan.ticks, still, null, onTick);
+      });
+    },
+    async stateOf(each) {
+      const { arena, block, state, stride } = each as HeldPlanes;
+      const out = new Uint8Array(2 * block.agents * scenarioCount);
+      for (let plane = 0; plane < 2 * scenarioCount; plane++) out.set(arena.bytes(state + plane * stride, block.agents), plane * block.agents);
+      return out;
+    },
+    release(each) {
+      const { arena, state, stride, codes } = each as HeldPlanes;
+      arena.free(state, 2 * scenarioCount * stride);
+      if (codes !== 0) arena.free(codes, (stride / 16) * places.groupBytes);
+    },
+    close() {
+      arenas.length = 0;
+      buffers.clear();
+    },
+  };
+}
 
 /** By scenario: the tick of the persona's first exposure (ticks = none), and tick x ordinals + ordinal of its last (-1 = none). */
 function exposureSpans(plan: ExposePlan, persona: number): { readonly first: Int32Array; readonly last: Int32Array } {
