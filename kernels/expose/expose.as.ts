@@ -10,9 +10,9 @@ import { highHalves, mulHigh4, philox1, philox8, philoxWord } from "../lib/philo
 import {
   F_AGENTS, F_AWARE, F_AWARE_WEIGHT, F_BIAS, F_BINOMIAL, F_CDF, F_CELL_OF, F_COARSE, F_CODES, F_COMPRESS, F_COMPRESS_WORDS, F_CONTACT, F_COUNTS, F_COUNTS_LENGTH,
   F_DIGEST, F_DRAW_BITS, F_FACTOR_WEIGHTS, F_FACTORS, F_FIRST, F_FRESH, F_GAIN, F_GAIN_RESPONSE, F_GAP, F_GROUP_BYTES, F_HAS_INFLUENCE,
-  F_HAS_PRESSURE, F_LAST_EXPOSURE, F_LEAVE_BIAS, F_LEAVE_BITS, F_LEVEL_OFFSET, F_LEVEL_SWIZZLES, F_LEVELS, F_NORMAL, F_OFFSET, F_ORDINALS, F_PAIRS,
+  F_HAS_PRESSURE, F_LAST_EXPOSURE, F_LEAVE_BIAS, F_LEAVE_BITS, F_NARROW, F_NORMAL, F_OFFSET, F_ORDINALS, F_PAIRS,
   F_PERSONA, F_PERSONA_TABLE, F_PERSONAS, F_PLANES, F_PRESSURE_LEAVE_WEIGHT, F_PRESSURE_WEIGHT, F_ROW_BYTES, F_SCENARIOS, F_SCHEDULE, F_SCRATCH,
-  F_SHARE_THRESHOLD, F_SIGMOID, F_SPAN, F_STATE, F_STATE_STRIDE, F_STEPS, F_STIMULI, F_TABLE_LENGTH, F_TABLES, F_TICK, F_TICK_WORDS, F_TICKS,
+  F_SHARE_THRESHOLD, F_SIGMOID, F_SPAN, F_STATE, F_STATE_STRIDE, F_STEPS, F_STIMULI, F_TABLE_COUNT, F_TABLE_LENGTH, F_TABLE_OFFSET, F_TABLES, F_TICK, F_TICK_WORDS, F_TICKS,
   F_WARMTH, F_WEIGHTS, F_WIDE, F_WORLDS, LIST_BYTES, LOGIT_PLACES, PERSONA_WORDS, S_AWARE, S_CODES, S_COLUMNS, S_DRAW, S_FRESH, S_HIGH, S_LEAVE,
   S_LEFT, S_LISTS, S_LOGIT_TAGS, S_LOGITS, S_NESTED, S_PENDING, S_REACHED, S_STATE, S_THIN_DRAW, S_THIN_LEAVE, S_THIN_MAP, S_UNIFORMS, S_WORDS,
   THIN_DRAWS, TRAIT_LEVEL, TRAIT_WORDS,
@@ -268,17 +268,18 @@ function codeChunk(out: usize, first: u32, count: u32, persona: usize): void {
   for (let j: u32 = 0; j < traits; j += 2) uniformPair(uniforms + (j << 9), first, count, keys + (j << 2), j + 1 < traits);
   if (copula !== 0) correlate(uniforms, count, traits, copula);
 
-  const isWide = field(F_WIDE) !== 0, pairs = field(F_PAIRS), levels = field(F_LEVELS);
+  const isWide = field(F_WIDE) !== 0, pairs = field(F_PAIRS), tableCount = field(F_TABLE_COUNT);
   const width: u32 = isWide ? 9 : 8;
-  // Slots without a trait hold 0.
-  memory.fill(columns, 0, (2 * pairs + levels) << width);
+  // Slots without a trait hold 0; several traits may add up in the column of one table.
+  memory.fill(columns, 0, (2 * pairs + tableCount) << width);
+  const worldShift = load<u32>(persona, 8), runAgents: u32 = 1 << worldShift;
   for (let j: u32 = 0; j < traits; j++) {
     const entry = trait + j * (TRAIT_WORDS * 4);
     const to = columns + (load<u32>(entry, 20) << width);
     for (let from: u32 = 0, end: u32 = 0; from < count; from = end) {
-      const runAgents: u32 = 1 << load<u32>(persona, 8), inRun = (first + from) & (runAgents - 1);
+      const inRun = (first + from) & (runAgents - 1);
       end = min(count, from + runAgents - inRun);
-      const world = ((first + from) >> load<u32>(persona, 8)) % field(F_WORLDS);
+      const world = ((first + from) >> worldShift) % field(F_WORLDS);
       if (load<u32>(entry) === TRAIT_LEVEL) levelCodes(to, uniforms + (j << 9), from, end, entry, world, isWide);
       else gridCodes(to, uniforms + (j << 9), from, end, entry, world, isWide);
     }
@@ -301,8 +302,8 @@ function codeChunk(out: usize, first: u32, count: u32, persona: usize): void {
         v128.store(group + (pair << 5), i8x16.shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), 16);
       }
     }
-    for (let level: u32 = 0; level < levels; level++) {
-      const column = columns + ((2 * pairs + level) << width), to = group + (pairs << (isWide ? 6 : 5)) + (level << 4);
+    for (let table: u32 = 0; table < tableCount; table++) {
+      const column = columns + ((2 * pairs + table) << width), to = group + (pairs << (isWide ? 6 : 5)) + (table << 4);
       if (isWide) v128.store(to, i8x16.narrow_i16x8_s(v128.load(column + (i << 1)), v128.load(column + (i << 1), 16)));
       else v128.store(to, v128.load(column + i));
     }
@@ -351,32 +352,74 @@ function correlate(uniforms: usize, count: u32, traits: u32, copula: usize): voi
   }
 }
 
-/** Codes of a trait with levels: the number of cumulative shares at or below the uniform, through the codes of the levels. */
+/**
+ * Codes of a trait with levels: the number of cumulative shares at or below the uniform, through the codes of the levels. The last share is
+ * 65,536 and above every uniform; one of 65,536 before it is too, and no u16 can say so: those are left out. Added to the column when the
+ * trait shares a table with others (its codes are then multiples of the room they need).
+ */
 function levelCodes(out: usize, uniforms: usize, from: u32, end: u32, entry: usize, world: u32, isWide: bool): void {
   const levels = load<u32>(entry, 4), cumulative: usize = load<u32>(entry, 8) + ((world * levels) << 2), codes: usize = load<u32>(entry, 12);
-  const shift = load<u32>(entry, 24);
-  for (let i = from; i < end; i++) {
-    const u = <u32>load<u16>(uniforms + (i << 1));
-    let level: u32 = 0;
-    while (level + 1 < levels && u >= load<u32>(cumulative + (level << 2))) level++;
-    const code = <i32>load<i8>(codes + level) << shift;
-    if (isWide) store<i16>(out + (i << 1), <i16>code);
-    else store<i8>(out + i, <i8>code);
+  const shift: i32 = load<u32>(entry, 24), isShared = load<u32>(entry, 28) !== 0;
+  let compared: u32 = 0;
+  while (compared + 1 < levels && load<u32>(cumulative + (compared << 2)) < 65536) compared++;
+  if (levels > 16) {
+    for (let i = from; i < end; i++) {
+      const u = <u32>load<u16>(uniforms + (i << 1));
+      let level: u32 = 0;
+      while (level < compared && u >= load<u32>(cumulative + (level << 2))) level++;
+      const code = <i32>load<i8>(codes + level) << shift;
+      if (isWide) store<i16>(out + (i << 1), <i16>code);
+      else store<i8>(out + i, <i8>code);
+    }
+    return;
+  }
+  const map = v128.load(codes);
+  for (let i = from & ~7; i < end; i += 8) {
+    const u = v128.load(uniforms + (i << 1));
+    let level = i16x8.splat(0);
+    for (let l: u32 = 0; l < compared; l++) level = i16x8.sub(level, i16x8.ge_u(u, i16x8.splat(<i16>load<u32>(cumulative + (l << 2)))));
+    const code = i8x16.swizzle(map, i8x16.narrow_i16x8_u(level, level));
+    put8(out, i, from, end, i16x8.shl(i16x8.extend_low_i8x16_s(code), shift), isWide, isShared);
   }
 }
 
 /** Codes of a trait on a grid: the quantile between its knots, moved and stretched for the world. */
 function gridCodes(out: usize, uniforms: usize, from: u32, end: u32, entry: usize, world: u32, isWide: bool): void {
   const quantiles: usize = load<u32>(entry, 8);
-  const offset = load<i32>(load<u32>(entry, 12) + (world << 2)), scale = load<i32>(load<u32>(entry, 16) + (world << 2));
-  for (let i = from; i < end; i++) {
-    const u = <u32>load<u16>(uniforms + (i << 1));
-    const at = quantiles + ((u >> 8) << 2), low = load<i32>(at);
-    const q = low + (((load<i32>(at, 4) - low) * <i32>(u & 255)) >> 8);
-    const g = offset + ((scale * q + 0x8000) >> 16);
-    if (isWide) store<i16>(out + (i << 1), <i16>max(-32768, min(32767, g)));
-    else store<i8>(out + i, <i8>max(-128, min(127, (g + 128) >> 8)));
+  const offset = v128.load32_splat(load<u32>(entry, 12) + (world << 2)), scale = v128.load32_splat(load<u32>(entry, 16) + (world << 2));
+  for (let i = from & ~7; i < end; i += 8) {
+    const u = v128.load(uniforms + (i << 1));
+    const low = gridValues(i32x4.extend_low_i16x8_u(u), quantiles, offset, scale), high = gridValues(i32x4.extend_high_i16x8_u(u), quantiles, offset, scale);
+    // Narrowing saturates as the clamp asks; the sum before it may wrap and does in the reference.
+    const code = isWide
+      ? i16x8.narrow_i32x4_s(low, high)
+      : i16x8.narrow_i32x4_s(i32x4.shr_s(i32x4.add(low, i32x4.splat(128)), 8), i32x4.shr_s(i32x4.add(high, i32x4.splat(128)), 8));
+    put8(out, i, from, end, code, isWide, false);
   }
+}
+
+// @ts-ignore: decorator
+@inline function gridValues(u: v128, quantiles: usize, offset: v128, scale: v128): v128 {
+  const k = i32x4.shl(i32x4.shr_u(u, 8), 2);
+  const left = v128.load64_lane(quantiles + i32x4.extract_lane(k, 1), v128.load64_zero(quantiles + i32x4.extract_lane(k, 0)), 1);
+  const right = v128.load64_lane(quantiles + i32x4.extract_lane(k, 3), v128.load64_zero(quantiles + i32x4.extract_lane(k, 2)), 1);
+  const low = i8x16.shuffle(left, right, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
+  const q = i32x4.add(low, i32x4.shr_s(i32x4.mul(i32x4.sub(highHalves(left, right), low), v128.and(u, i32x4.splat(255))), 8));
+  return i32x4.add(offset, i32x4.shr_s(i32x4.add(i32x4.mul(scale, q), i32x4.splat(0x8000)), 16));
+}
+
+/** Eight codes into a column, sparing the agents outside from .. end - 1: they belong to another world, or to nobody. */
+// @ts-ignore: decorator
+@inline function put8(out: usize, i: u32, from: u32, end: u32, code: v128, isWide: bool, isShared: bool): void {
+  const at = isWide ? out + (i << 1) : out + i;
+  let value = code;
+  if (isShared || i < from || i + 8 > end) {
+    const before = isWide ? v128.load(at) : v128.load8x8_s(at), place = i16x8.add(i16x8.splat(<i16>i), i16x8(0, 1, 2, 3, 4, 5, 6, 7));
+    if (isShared) value = i16x8.add(value, before);
+    value = v128.bitselect(value, before, v128.and(i16x8.ge_s(place, i16x8.splat(<i16>from)), i16x8.lt_s(place, i16x8.splat(<i16>end))));
+  }
+  if (isWide) v128.store(at, value);
+  else v128.store64_lane(at, i8x16.narrow_i16x8_s(value, value), 0);
 }
 
 // ----------------------------------------------------------------------------------------------------------------- state
@@ -778,8 +821,8 @@ function placeLogits(p0: u32, p1: u32, p2: u32, p3: u32, weights: usize, tables:
     }
     x = i32x4.shr_s(acc, 5);
   }
-  const levels = field(F_LEVELS), levelAt = pairs << (isWide ? 6 : 5), offsets: usize = field(F_LEVEL_OFFSET);
-  for (let level: u32 = 0; level < levels; level++) {
+  const tableCount = field(F_TABLE_COUNT), levelAt = pairs << (isWide ? 6 : 5), offsets: usize = field(F_TABLE_OFFSET);
+  for (let level: u32 = 0; level < tableCount; level++) {
     const at = levelAt + (level << 4), table = tables + (load<i32>(offsets + (level << 2)) << 2);
     let effect = v128.load32_zero(table + (<i32>load<i8>(g0 + at + (p0 & 15)) << 2));
     effect = v128.load32_lane(table + (<i32>load<i8>(g1 + at + (p1 & 15)) << 2), effect, 1);
@@ -804,7 +847,7 @@ function traitLogits(world: u32, stimulus: u32, from: u32, to: u32, count: u32):
     factorLogits(out, start, to, field(F_FACTOR_WEIGHTS) + ((cell * factors) << 1), factors);
   } else {
     const row = (world * stimuli + stimulus) * steps;
-    codedLogits(out, start, to, field(F_WEIGHTS) + row * field(F_ROW_BYTES), field(F_TABLES) + ((row * field(F_TABLE_LENGTH)) << 2), field(F_PLANES) + (((world * stimuli + stimulus) * field(F_LEVELS)) << 6));
+    codedLogits(out, start, to, field(F_WEIGHTS) + row * field(F_ROW_BYTES), field(F_TABLES) + ((row * field(F_TABLE_LENGTH)) << 2), field(F_PLANES) + (((world * stimuli + stimulus) * field(F_TABLE_COUNT)) << 6), load<u8>(field(F_NARROW) + world * stimuli + stimulus) !== 0);
   }
   // Where several worlds share the chunk, each computes its own part, and groups cut by a border are written by both: nothing can be kept.
   if (from === 0 && to === count) store<u32>(tag, stimulus + 1);
@@ -833,9 +876,9 @@ function factorLogits(out: usize, from: u32, to: u32, weights: usize, factors: u
   }
 }
 
-function codedLogits(out: usize, from: u32, to: u32, weights: usize, tables: usize, planes: usize): void {
-  const pairs = field(F_PAIRS), levels = field(F_LEVELS), groupBytes = field(F_GROUP_BYTES), isWide = field(F_WIDE) !== 0;
-  const offsets: usize = field(F_LEVEL_OFFSET), swizzles: usize = field(F_LEVEL_SWIZZLES);
+function codedLogits(out: usize, from: u32, to: u32, weights: usize, tables: usize, planes: usize, isNarrow: bool): void {
+  const pairs = field(F_PAIRS), tableCount = field(F_TABLE_COUNT), groupBytes = field(F_GROUP_BYTES), isWide = field(F_WIDE) !== 0;
+  const offsets: usize = field(F_TABLE_OFFSET);
   for (let i = from; i < to; i += 16) {
     const group = codesAt + (i >> 4) * groupBytes;
     let x0: v128, x1: v128, x2: v128, x3: v128, levelAt: usize;
@@ -862,28 +905,25 @@ function codedLogits(out: usize, from: u32, to: u32, weights: usize, tables: usi
       x0 = i32x4.shr_s(x0, 5); x1 = i32x4.shr_s(x1, 5); x2 = i32x4.shr_s(x2, 5); x3 = i32x4.shr_s(x3, 5);
       levelAt = group + (pairs << 5);
     }
-    for (let level: u32 = 0; level < levels; level++) {
-      const codes = levelAt + (level << 4);
-      if (load<u32>(swizzles + (level << 2)) !== 0) {
-        // Up to 16 levels: four byte planes of the table by swizzle, woven back into words.
-        const code = v128.load(codes), plane = planes + (level << 6);
+    if (isNarrow) {
+      // The effects of all tables together fit 16 bits: two byte planes each, summed before they are widened.
+      let low = i16x8.splat(0), high = low;
+      for (let table: u32 = 0; table < tableCount; table++) {
+        const code = v128.load(levelAt + (table << 4)), plane = planes + (table << 6);
         const b0 = i8x16.swizzle(v128.load(plane), code), b1 = i8x16.swizzle(v128.load(plane, 16), code);
-        const b2 = i8x16.swizzle(v128.load(plane, 32), code), b3 = i8x16.swizzle(v128.load(plane, 48), code);
-        const low01 = i8x16.shuffle(b0, b1, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-        const high01 = i8x16.shuffle(b0, b1, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-        const low23 = i8x16.shuffle(b2, b3, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-        const high23 = i8x16.shuffle(b2, b3, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-        x0 = i32x4.add(x0, i8x16.shuffle(low01, low23, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23));
-        x1 = i32x4.add(x1, i8x16.shuffle(low01, low23, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31));
-        x2 = i32x4.add(x2, i8x16.shuffle(high01, high23, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23));
-        x3 = i32x4.add(x3, i8x16.shuffle(high01, high23, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31));
-      } else {
-        const table = tables + (load<i32>(offsets + (level << 2)) << 2);
-        x0 = i32x4.add(x0, lookUp(table, codes));
-        x1 = i32x4.add(x1, lookUp(table, codes + 4));
-        x2 = i32x4.add(x2, lookUp(table, codes + 8));
-        x3 = i32x4.add(x3, lookUp(table, codes + 12));
+        low = i16x8.add(low, i8x16.shuffle(b0, b1, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
+        high = i16x8.add(high, i8x16.shuffle(b0, b1, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
       }
+      x0 = i32x4.add(x0, i32x4.extend_low_i16x8_s(low));
+      x1 = i32x4.add(x1, i32x4.extend_high_i16x8_s(low));
+      x2 = i32x4.add(x2, i32x4.extend_low_i16x8_s(high));
+      x3 = i32x4.add(x3, i32x4.extend_high_i16x8_s(high));
+    } else for (let table: u32 = 0; table < tableCount; table++) {
+      const codes = levelAt + (table << 4), entries = tables + (load<i32>(offsets + (table << 2)) << 2);
+      x0 = i32x4.add(x0, lookUp(entries, codes));
+      x1 = i32x4.add(x1, lookUp(entries, codes + 4));
+      x2 = i32x4.add(x2, lookUp(entries, codes + 8));
+      x3 = i32x4.add(x3, lookUp(entries, codes + 12));
     }
     v128.store(out + (i << 2), x0);
     v128.store(out + (i << 2), x1, 16);

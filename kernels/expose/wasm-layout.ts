@@ -20,9 +20,9 @@ export const F_PRESSURE_LEAVE_WEIGHT = 12;
 /** 1 when any step's pressureWeight is not 0. */
 export const F_HAS_PRESSURE = 13;
 export const F_HAS_INFLUENCE = 14;
-/** Pairs of numeric slots, level slots, and bytes of a group of 16 agents' codes. */
+/** Pairs of numeric slots, tables of level slots, and bytes of a group of 16 agents' codes. */
 export const F_PAIRS = 15;
-export const F_LEVELS = 16;
+export const F_TABLE_COUNT = 16;
 export const F_GROUP_BYTES = 17;
 /** u32 counts of one tick: cells x worlds x columns. */
 export const F_COUNTS_LENGTH = 18;
@@ -39,13 +39,14 @@ export const F_CDF = 25;
 /** worlds x stimuli x steps rows of PAIRS packed int16 pairs, padded to 16 bytes; ROW_BYTES apart. */
 export const F_WEIGHTS = 26;
 export const F_ROW_BYTES = 27;
-/** worlds x stimuli x LEVELS x 64 bytes: four byte planes of 16 entries, of step 0. */
+/** worlds x stimuli x TABLE_COUNT x 64 bytes: two byte planes of 16 entries, of step 0. */
 export const F_PLANES = 28;
 /** worlds x stimuli x steps x TABLE_LENGTH i32. */
 export const F_TABLES = 29;
-/** LEVELS words: table offset of each level slot, and whether its codes fit the planes. */
-export const F_LEVEL_OFFSET = 30;
-export const F_LEVEL_SWIZZLES = 31;
+/** TABLE_COUNT i32: where each table's code 0 lies in a row of tables. */
+export const F_TABLE_OFFSET = 30;
+/** worlds x stimuli bytes: 1 where the effects of all tables at step 0 add up to 16 bits and every table has at most 16 codes. */
+export const F_NARROW = 31;
 export const F_FACTOR_WEIGHTS = 32;
 export const F_BIAS = 33;
 export const F_LEAVE_BIAS = 34;
@@ -94,7 +95,7 @@ export const CONTEXT_WORDS = 64;
 
 /** Words of a persona: key (2), worldShift, returnThreshold, traits, pointer to TRAIT_WORDS each, pointer to the copula or 0, pointer to trait keys (2 words a trait word). */
 export const PERSONA_WORDS = 8;
-/** Words of a trait: kind, levels, cumulative or quantiles, codes or offset, scale, place (column) of its slot, shift of a wide level's code. */
+/** Words of a trait: kind, levels, cumulative or quantiles, codes or offset, scale, column of its slot, shift of a wide level's code, whether others add to the column. */
 export const TRAIT_WORDS = 8;
 export const TRAIT_LEVEL = 0;
 export const TRAIT_GRID = 1;

@@ -33,22 +33,58 @@ const COMPRESS_WORDS_TABLE = Uint8Array.from({ length: 16 * 16 }, (_, at) => {
   return word === undefined ? 255 : 4 * word + (at & 3);
 });
 
+/** Level slots that share one table: the code of the table is the sum of the slots' codes, each times its stride. */
+interface MergedTable {
+  readonly slots: readonly { readonly slot: number; readonly stride: number; readonly levels: number }[];
+  /** Entries from code 0 on; 257 for a slot whose codes can be negative (it has 128 before and 128 after). */
+  readonly length: number;
+  readonly offset: number;
+}
+
 /** Where the numeric and the level slots of a plan lie in a group of 16 agents' codes. */
 interface SlotPlaces {
   readonly numeric: readonly number[];
-  readonly level: readonly number[];
+  readonly tables: readonly MergedTable[];
+  /** Entries of one row of merged tables. */
+  readonly tableLength: number;
   readonly pairs: number;
   readonly groupBytes: number;
 }
+
+/** Codes that one byte swizzle looks up. */
+const SWIZZLE_CODES = 16;
 
 function slotPlaces(plan: ExposePlan): SlotPlaces {
   const slots = Array.from({ length: plan.slots }, (_, slot) => slot);
   const used = new Set(plan.personas.flatMap((persona) => persona.traits.map((trait) => trait.slot)));
   // A numeric slot without a trait holds 0 and adds nothing; a level slot without one adds its table's entry 0.
   const numeric = slots.filter((slot) => plan.slotKind[slot] !== LEVEL_SLOT && used.has(slot));
-  const level = slots.filter((slot) => plan.slotKind[slot] === LEVEL_SLOT);
+  const tables = mergedTables(plan, slots.filter((slot) => plan.slotKind[slot] === LEVEL_SLOT));
   const pairs = Math.ceil(numeric.length / 2);
-  return { numeric, level, pairs, groupBytes: pairs * (plan.arithmeticProfile === "nest16-2" ? 64 : 32) + level.length * 16 };
+  return {
+    numeric, tables, pairs, tableLength: tables.reduce((sum, table) => sum + table.length, 0),
+    groupBytes: pairs * (plan.arithmeticProfile === "nest16-2" ? 64 : 32) + tables.length * 16,
+  };
+}
+
+/** Level slots put together, largest first, wherever all their combinations stay within one swizzle: a table costs as much for two slots as for one. */
+function mergedTables(plan: ExposePlan, levelSlots: readonly number[]): readonly MergedTable[] {
+  const groups: { slots: { slot: number; stride: number; levels: number }[]; length: number }[] = [];
+  const sized = levelSlots.map((slot) => ({ slot, levels: levelsOf(plan, slot) })).toSorted((a, b) => b.levels - a.levels || a.slot - b.slot);
+  for (const { slot, levels } of sized) {
+    const room = groups.find((group) => group.length * levels <= SWIZZLE_CODES);
+    if (room === undefined) groups.push({ slots: [{ slot, stride: 1, levels }], length: levels });
+    else {
+      room.slots.push({ slot, stride: room.length, levels });
+      room.length *= levels;
+    }
+  }
+  let at = 0;
+  return groups.map((group) => {
+    const offset = group.length === NEGATIVE_CODES ? at + 128 : at;
+    at += group.length;
+    return { ...group, offset };
+  });
 }
 
 /** Bytes a stored agent's codes take. */
@@ -147,11 +183,10 @@ function writePlan(arena: Arena, plan: ExposePlan, places: SlotPlaces): void {
   set(layout.F_HAS_PRESSURE, plan.pressureWeight.some((weight) => weight !== 0) ? 1 : 0);
   set(layout.F_HAS_INFLUENCE, plan.influence === null ? 0 : 1);
   set(layout.F_PAIRS, places.pairs);
-  set(layout.F_LEVELS, places.level.length);
+  set(layout.F_TABLE_COUNT, places.tables.length);
   set(layout.F_GROUP_BYTES, places.groupBytes);
   set(layout.F_COUNTS_LENGTH, countsLength(plan));
   set(layout.F_TICK_WORDS, countsLength(plan) + 2 * scenarios.length);
-  set(layout.F_TABLE_LENGTH, plan.tableLength);
 
   set(layout.F_SIGMOID, arena.put(SIGMOID_TABLE));
   set(layout.F_COARSE, arena.put(COARSE_TABLE));
@@ -165,7 +200,6 @@ function writePlan(arena: Arena, plan: ExposePlan, places: SlotPlaces): void {
   set(layout.F_CDF, correlated ? arena.put(normalCdfTable()) : 0);
 
   writeWeights(arena, plan, places);
-  set(layout.F_TABLES, arena.put(plan.tables));
   set(layout.F_FACTOR_WEIGHTS, arena.put(plan.factorWeights));
   set(layout.F_BIAS, arena.put(plan.bias));
   set(layout.F_LEAVE_BIAS, arena.put(plan.leaveBias));
@@ -195,28 +229,49 @@ function writeWeights(arena: Arena, plan: ExposePlan, places: SlotPlaces): void 
   arena.set(layout.F_WEIGHTS, arena.put(weights));
   arena.set(layout.F_ROW_BYTES, rowBytes);
 
-  const fits = places.level.map((slot) => levelsOf(plan, slot) <= 16);
-  const planes = new Uint8Array(plan.worlds * plan.stimuli.length * places.level.length * 64);
-  for (let cell = 0; cell < (plan.factors > 0 ? 0 : plan.worlds * plan.stimuli.length); cell++) {
-    places.level.forEach((slot, l) => {
-      for (let code = 0; fits[l] && code < levelsOf(plan, slot); code++) {
-        const effect = plan.tables[cell * plan.steps.length * plan.tableLength + plan.tableOffset[slot] + code];
-        for (let byte = 0; byte < 4; byte++) planes[(cell * places.level.length + l) * 64 + byte * 16 + code] = effect >>> (8 * byte);
+  const cells = plan.factors > 0 ? 0 : plan.worlds * plan.stimuli.length;
+  const tables = new Int32Array(rows * places.tableLength);
+  const planes = new Uint8Array(cells * places.tables.length * 64), narrow = new Uint8Array(cells);
+  for (let row = 0; row < rows; row++) {
+    places.tables.forEach((table) => {
+      for (let code = 0; code < table.length; code++) {
+        let effect = 0;
+        for (const { slot, stride, levels } of table.slots) {
+          const own = table.length === NEGATIVE_CODES ? code - 128 : Math.floor(code / stride) % levels;
+          const at = plan.tableOffset[slot] + own;
+          if (at >= 0 && at < plan.tableLength) effect = (effect + plan.tables[row * plan.tableLength + at]) | 0;
+        }
+        tables[row * places.tableLength + (table.length === NEGATIVE_CODES ? table.offset - 128 : table.offset) + code] = effect;
       }
     });
   }
+  for (let cell = 0; cell < cells; cell++) {
+    let most = 0;
+    places.tables.forEach((table, t) => {
+      const row = tables.subarray(cell * plan.steps.length * places.tableLength + table.offset).subarray(0, table.length);
+      most += table.length > SWIZZLE_CODES ? Infinity : row.reduce((largest, effect) => Math.max(largest, Math.abs(effect)), 0);
+      if (table.length > SWIZZLE_CODES) return;
+      row.forEach((effect, code) => { for (let byte = 0; byte < 2; byte++) planes[(cell * places.tables.length + t) * 64 + byte * 16 + code] = effect >>> (8 * byte); });
+    });
+    narrow[cell] = most <= 0x7fff ? 1 : 0;
+  }
+  arena.set(layout.F_TABLES, arena.put(tables));
+  arena.set(layout.F_TABLE_LENGTH, places.tableLength);
   arena.set(layout.F_PLANES, arena.put(planes));
-  arena.set(layout.F_LEVEL_OFFSET, arena.put(Int32Array.from(places.level, (slot) => plan.tableOffset[slot])));
-  arena.set(layout.F_LEVEL_SWIZZLES, arena.put(Uint32Array.from(fits, (fit) => (fit ? 1 : 0))));
+  arena.set(layout.F_NARROW, arena.put(narrow));
+  arena.set(layout.F_TABLE_OFFSET, arena.put(Int32Array.from(places.tables, (table) => table.offset)));
 }
 
-/** One more than the largest code any persona has in a level slot; 257 when codes can be negative. */
+/** Entries of the table of a slot whose codes can be negative. */
+const NEGATIVE_CODES = 257;
+
+/** One more than the largest code any persona has in a level slot; `NEGATIVE_CODES` when codes can be negative. */
 function levelsOf(plan: ExposePlan, slot: number): number {
   let most = 1;
   for (const persona of plan.personas) {
     for (const trait of persona.traits) {
       if (trait.slot !== slot) continue;
-      if (trait.kind === "grid" || trait.codes.some((code) => code < 0)) return 257;
+      if (trait.kind === "grid" || trait.codes.some((code) => code < 0)) return NEGATIVE_CODES;
       most = Math.max(most, 1 + Math.max(...trait.codes));
     }
   }
@@ -227,9 +282,12 @@ function personaWords(arena: Arena, plan: ExposePlan, places: SlotPlaces, person
   const isWide = plan.arithmeticProfile === "nest16-2";
   const traits = persona.traits.flatMap((trait) => {
     const isLevelSlot = plan.slotKind[trait.slot] === LEVEL_SLOT;
-    const place = isLevelSlot ? 2 * places.pairs + places.level.indexOf(trait.slot) : places.numeric.indexOf(trait.slot);
+    const table = places.tables.findIndex(({ slots }) => slots.some(({ slot }) => slot === trait.slot));
+    const place = isLevelSlot ? 2 * places.pairs + table : places.numeric.indexOf(trait.slot);
+    const shared = isLevelSlot ? places.tables[table].slots : [];
+    const stride = shared.find(({ slot }) => slot === trait.slot)?.stride ?? 1;
     return trait.kind === "level"
-      ? [layout.TRAIT_LEVEL, trait.codes.length, arena.put(trait.cumulative), arena.put(trait.codes), 0, place, isWide && !isLevelSlot ? 8 : 0, 0]
+      ? [layout.TRAIT_LEVEL, trait.codes.length, arena.put(trait.cumulative), arena.put(trait.codes.map((code) => code * stride)), 0, place, isWide && !isLevelSlot ? 8 : 0, shared.length > 1 ? 1 : 0]
       : [layout.TRAIT_GRID, 0, arena.put(trait.quantiles), arena.put(trait.offset), arena.put(trait.scale), place, 0, 0];
   });
   const keyCount = plan.factors > 0 ? plan.factors / 4 : Math.ceil(persona.traits.length / 2);
