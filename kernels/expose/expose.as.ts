@@ -3,7 +3,7 @@
 // trait logits of a chunk stay in the first-level cache. Within a chunk, per exposure:
 //   1. draws: 16 Philox blocks are the high bytes of 256 agents (once for all scenarios), or the few candidates of a thinned group;
 //   2. trait logits of step 0: pairs of codes times pairs of weights, once a stimulus and chunk, whatever the number of ticks;
-//   3. screen: a coarse table, 64 bins of a quarter logit, bounds the threshold's top byte from above: who drew a higher byte is out;
+//   3. screen: a coarse table, 32 bins of a quarter logit, bounds the threshold's top byte from above: who drew a higher byte is out;
 //   4. confirm: the remaining seventh, four at a time, through the exact sigmoid table; ties of the top byte draw their low bits;
 //   5. later steps for those who reached the one before; leaving; the state's update, 16 agents at a time.
 import { highHalves, mulHigh4, philox1, philox8, philoxWord } from "../lib/philox.as";
@@ -14,7 +14,7 @@ import {
   F_PERSONA, F_PERSONA_TABLE, F_PERSONAS, F_PLANES, F_PRESSURE_LEAVE_WEIGHT, F_PRESSURE_WEIGHT, F_ROW_BYTES, F_SCENARIOS, F_SCHEDULE, F_SCRATCH,
   F_SHARE_THRESHOLD, F_SIGMOID, F_SPAN, F_STATE, F_STATE_STRIDE, F_STEPS, F_STIMULI, F_TABLE_COUNT, F_TABLE_LENGTH, F_TABLE_OFFSET, F_TABLES, F_TICK, F_TICK_WORDS, F_TICKS,
   F_WARMTH, F_WEIGHTS, F_WIDE, F_WORLDS, LIST_BYTES, LOGIT_PLACES, PERSONA_WORDS, S_AWARE, S_CODES, S_COLUMNS, S_DRAW, S_FRESH, S_HIGH, S_LEAVE,
-  S_LEFT, S_LISTS, S_LOGIT_TAGS, S_LOGITS, S_NESTED, S_PENDING, S_REACHED, S_STATE, S_THIN_DRAW, S_THIN_LEAVE, S_THIN_MAP, S_UNIFORMS, S_WORDS,
+  S_LEFT, S_LIST_LOGITS, S_LISTS, S_LOGIT_TAGS, S_LOGITS, S_NESTED, S_PENDING, S_REACHED, S_STATE, S_THIN_DRAW, S_THIN_LEAVE, S_THIN_MAP, S_UNIFORMS, S_WORDS,
   THIN_DRAWS, TRAIT_LEVEL, TRAIT_WORDS,
 } from "./wasm-layout";
 
@@ -633,13 +633,21 @@ function thinnedCandidates(list: usize, gap: i8, to: u32): u32 {
   return found;
 }
 
-/** The top byte that no threshold of the bin exceeds: 64 bins of a quarter logit from -8 to 8, the outer ones open. */
+/**
+ * The top byte that no threshold of the bin exceeds: 32 bins of a quarter logit around the run's base, the outer ones open. The logits come
+ * without the window's start.
+ */
 // @ts-ignore: decorator
-@inline function coarse(x0: v128, x1: v128, x2: v128, x3: v128, c0: v128, c1: v128, c2: v128, c3: v128): v128 {
+@inline function coarse(x0: v128, x1: v128, x2: v128, x3: v128, c0: v128, c1: v128): v128 {
   const low = i16x8.narrow_i32x4_s(i32x4.shr_s(x0, 12), i32x4.shr_s(x1, 12)), high = i16x8.narrow_i32x4_s(i32x4.shr_s(x2, 12), i32x4.shr_s(x3, 12));
-  const bin = i8x16.add(i8x16.max_s(i8x16.min_s(i8x16.narrow_i16x8_s(low, high), i8x16.splat(31)), i8x16.splat(-32)), i8x16.splat(32));
-  const top = v128.or(i8x16.swizzle(c0, bin), i8x16.swizzle(c1, i8x16.sub(bin, i8x16.splat(16))));
-  return v128.or(top, v128.or(i8x16.swizzle(c2, i8x16.sub(bin, i8x16.splat(32))), i8x16.swizzle(c3, i8x16.sub(bin, i8x16.splat(48)))));
+  const bin = i8x16.max_s(i8x16.min_s(i8x16.narrow_i16x8_s(low, high), i8x16.splat(31)), i8x16.splat(0));
+  return v128.or(i8x16.swizzle(c0, bin), i8x16.swizzle(c1, i8x16.sub(bin, i8x16.splat(16))));
+}
+
+/** First bin (of 64, a quarter logit each, from -8 on) of the window of 32 around a logit; its ends are open, so any window is right. */
+// @ts-ignore: decorator
+@inline function windowStart(base: i32): i32 {
+  return max(0, min(32, (base >> 12) + 32 - 16));
 }
 
 /** Appends the places of the mask's bits (16 agents from i on) to the list. Writes up to 8 bytes beyond its end. */
@@ -655,11 +663,11 @@ function thinnedCandidates(list: usize, gap: i8, to: u32): u32 {
 /** Candidates of a dense draw among agents nobody contacted before: their state is the initial one, all take part. */
 function screenFresh(list: usize, logits: usize, from: u32, to: u32, base: i32): u32 {
   const compress: usize = field(F_COMPRESS), table: usize = field(F_COARSE), high = scratch + S_HIGH;
-  const c0 = v128.load(table), c1 = v128.load(table, 16), c2 = v128.load(table, 32), c3 = v128.load(table, 48), b = i32x4.splat(base);
+  const start = windowStart(base), c0 = v128.load(table + (start << 5)), c1 = v128.load(table + (start << 5), 16), b = i32x4.splat(base - ((start - 32) << 12));
   let length: u32 = 0;
   for (let i = from & ~15; i < to; i += 16) {
     const at = logits + (i << 2);
-    const top = coarse(i32x4.add(v128.load(at), b), i32x4.add(v128.load(at, 16), b), i32x4.add(v128.load(at, 32), b), i32x4.add(v128.load(at, 48), b), c0, c1, c2, c3);
+    const top = coarse(i32x4.add(v128.load(at), b), i32x4.add(v128.load(at, 16), b), i32x4.add(v128.load(at, 32), b), i32x4.add(v128.load(at, 48), b), c0, c1);
     let mask: i32 = i8x16.bitmask(i8x16.le_u(v128.load(high + i), top));
     if (i < from || i + 16 > to) mask &= i8x16.bitmask(within(i, from, to));
     length = append(list, length, mask, i, compress);
@@ -670,7 +678,7 @@ function screenFresh(list: usize, logits: usize, from: u32, to: u32, base: i32):
 /** Candidates of a dense draw, and in the upper half how many take part. */
 function screen(list: usize, logits: usize, from: u32, to: u32, base: i32, gap: i8): u64 {
   const compress: usize = field(F_COMPRESS), table: usize = field(F_COARSE), high = scratch + S_HIGH;
-  const c0 = v128.load(table), c1 = v128.load(table, 16), c2 = v128.load(table, 32), c3 = v128.load(table, 48), b = i32x4.splat(base);
+  const start = windowStart(base), c0 = v128.load(table + (start << 5)), c1 = v128.load(table + (start << 5), 16), b = i32x4.splat(base - ((start - 32) << 12));
   const pressureWeight = usesPressure ? v128.load32_splat(field(F_PRESSURE_WEIGHT)) : i32x4.splat(0);
   const awareWeight = usesAware ? v128.load32_splat(field(F_AWARE_WEIGHT)) : i32x4.splat(0);
   let length: u32 = 0, exposed: i32 = 0;
@@ -695,7 +703,7 @@ function screen(list: usize, logits: usize, from: u32, to: u32, base: i32, gap: 
     }
     const takesPart = v128.and(eligible(stage, gap), within(i, from, to));
     exposed += popcnt(i8x16.bitmask(takesPart));
-    const mask: i32 = i8x16.bitmask(v128.and(i8x16.le_u(v128.load(high + i), coarse(x0, x1, x2, x3, c0, c1, c2, c3)), takesPart));
+    const mask: i32 = i8x16.bitmask(v128.and(i8x16.le_u(v128.load(high + i), coarse(x0, x1, x2, x3, c0, c1)), takesPart));
     length = append(list, length, mask, i, compress);
   }
   return (<u64>exposed << 32) | <u64>length;
@@ -736,46 +744,98 @@ function screen(list: usize, logits: usize, from: u32, to: u32, base: i32, gap: 
 
 /**
  * Of the listed agents, those whose draw lies below the nested threshold of step k; returns their number. `logits`: trait logits by place, or 0
- * to compute them. Four at a time and without a branch on the outcome, which cannot be predicted (one by one it took 1.4 times as long).
- * Nested thresholds lie in the order of the list; those of the survivors replace them.
+ * to compute them. Four at a time and without a branch on the outcome, which cannot be predicted (one by one it took 1.4 times as long), in
+ * loops without calls, whose values stay in registers. Nested thresholds lie in the order of the list; those of the survivors replace them.
  */
 function confirm(k: u32, list: usize, count: u32, out: usize, logits: usize, base: i32, weights: usize, tables: usize): u32 {
-  const sigmoid: usize = field(F_SIGMOID), compress: usize = field(F_COMPRESS), nested = scratch + S_NESTED, high = scratch + S_HIGH;
-  const b = i32x4.splat(base);
-  let length: u32 = 0;
+  const nested = scratch + S_NESTED;
   // Places beyond the end are read but never counted: they must be places all the same.
   store<u32>(list + count, 0);
+  if (logits === 0) {
+    logits = scratch + S_LIST_LOGITS;
+    for (let n: u32 = 0; n < count; n += 4) {
+      v128.store(logits + (n << 2), placeLogits(load<u8>(list + n), load<u8>(list + n, 1), load<u8>(list + n, 2), load<u8>(list + n, 3), weights, tables));
+    }
+    if (usesPressure || usesAware) adjust(k, logits, list, count);
+    thresholds(k, nested, count, logits, base);
+  } else if (usesPressure || usesAware) {
+    const own = scratch + S_LIST_LOGITS;
+    for (let n: u32 = 0; n < count; n += 4) v128.store(own + (n << 2), words4(logits, load<u8>(list + n), load<u8>(list + n, 1), load<u8>(list + n, 2), load<u8>(list + n, 3)));
+    adjust(k, own, list, count);
+    thresholds(k, nested, count, own, base);
+  } else firstThresholds(nested, list, count, logits, base);
+  return isThinned ? survivorsThinned(nested, list, count, out) : survivors(nested, list, count, out);
+}
+
+/** What pressure and awareness do to the logits of the listed agents. */
+function adjust(k: u32, logits: usize, list: usize, count: u32): void {
+  const pressureWeight = usesPressure ? v128.load32_splat(field(F_PRESSURE_WEIGHT) + (k << 2)) : i32x4.splat(0);
+  const awareWeight = usesAware ? v128.load32_splat(field(F_AWARE_WEIGHT) + (k << 2)) : i32x4.splat(0);
   for (let n: u32 = 0; n < count; n += 4) {
-    const places = load<u32>(list + n);
-    const p0 = places & 255, p1 = (places >> 8) & 255, p2 = (places >> 16) & 255, p3 = places >> 24;
-    let x = i32x4.add(logits !== 0 ? words4(logits, p0, p1, p2, p3) : placeLogits(p0, p1, p2, p3, weights, tables), b);
-    if (usesPressure) x = i32x4.sub(x, i32x4.mul(bytes4(pressureAt, p0, p1, p2, p3), v128.load32_splat(field(F_PRESSURE_WEIGHT) + (k << 2))));
-    if (usesAware) {
-      const isAware = i32x4.ne(v128.and(bytes4(stageAt, p0, p1, p2, p3), i32x4.splat(STAGE_AWARE)), i32x4.splat(0));
-      x = i32x4.add(x, v128.and(isAware, v128.load32_splat(field(F_AWARE_WEIGHT) + (k << 2))));
-    }
-    let q = sigmoid4(x, sigmoid);
+    const p0 = load<u8>(list + n), p1 = load<u8>(list + n, 1), p2 = load<u8>(list + n, 2), p3 = load<u8>(list + n, 3);
+    const isAware = i32x4.ne(v128.and(bytes4(stageAt, p0, p1, p2, p3), i32x4.splat(STAGE_AWARE)), i32x4.splat(0));
+    const x = i32x4.sub(v128.load(logits + (n << 2)), i32x4.mul(bytes4(pressureAt, p0, p1, p2, p3), pressureWeight));
+    v128.store(logits + (n << 2), i32x4.add(x, v128.and(isAware, awareWeight)));
+  }
+}
+
+/** Nested thresholds of step k from logits in the order of the list; those of the step before lie in `nested`. */
+function thresholds(k: u32, nested: usize, count: u32, logits: usize, base: i32): void {
+  const sigmoid: usize = field(F_SIGMOID), b = i32x4.splat(base);
+  for (let n: u32 = 0; n < count; n += 4) {
+    let q = sigmoid4(i32x4.add(v128.load(logits + (n << 2)), b), sigmoid);
     if (k > 0) q = mulHigh4(v128.load(nested + (n << 2)), q);
+    v128.store(nested + (n << 2), q);
+  }
+}
+
+/** Thresholds of step 0 from logits by place. */
+function firstThresholds(nested: usize, list: usize, count: u32, logits: usize, base: i32): void {
+  const sigmoid: usize = field(F_SIGMOID), b = i32x4.splat(base);
+  for (let n: u32 = 0; n < count; n += 4) {
+    const x = words4(logits, load<u8>(list + n), load<u8>(list + n, 1), load<u8>(list + n, 2), load<u8>(list + n, 3));
+    v128.store(nested + (n << 2), sigmoid4(i32x4.add(x, b), sigmoid));
+  }
+}
+
+/** Who stays of a dense draw: the top byte decides, and of equal ones the low bits. */
+function survivors(nested: usize, list: usize, count: u32, out: usize): u32 {
+  const compress: usize = field(F_COMPRESS), compressWords: usize = field(F_COMPRESS_WORDS), high = scratch + S_HIGH;
+  let length: u32 = 0;
+  for (let n: u32 = 0; n < count; n += 4) {
+    const places = load<u32>(list + n), q = v128.load(nested + (n << 2));
+    const byte = bytes4(high, places & 255, (places >> 8) & 255, (places >> 16) & 255, places >> 24), top = i32x4.shr_u(q, 24);
     const valid = count - n < 4 ? (1 << (count - n)) - 1 : 15;
-    let reached: i32;
-    if (isThinned) reached = i32x4.bitmask(i32x4.lt_u(words4(scratch + S_DRAW, p0, p1, p2, p3), q)) & valid;
-    else {
-      const byte = bytes4(high, p0, p1, p2, p3), top = i32x4.shr_u(q, 24);
-      // All values lie in 0 .. 255, so the signed comparison will do.
-      reached = i32x4.bitmask(i32x4.lt_s(byte, top)) & valid;
-      let ties: i32 = i32x4.bitmask(i32x4.eq(byte, top)) & valid;
-      if (ties !== 0) {
-        v128.store(scratch + S_WORDS + 64, q);
-        do {
-          const lane = <u32>ctz(ties);
-          ties &= ties - 1;
-          if (philoxWord(chunkFirst + ((places >> (lane << 3)) & 255), now, nowOrdinal, DRAW_LOW, key0, key1) >> 8 < (load<u32>(scratch + S_WORDS + 64 + (lane << 2)) & 0xffffff)) reached |= 1 << lane;
-        } while (ties !== 0);
-      }
-    }
+    // All values lie in 0 .. 255, so the signed comparison will do.
+    let reached: i32 = i32x4.bitmask(i32x4.lt_s(byte, top)) & valid;
+    const ties: i32 = i32x4.bitmask(i32x4.eq(byte, top)) & valid;
+    if (ties !== 0) reached |= untie(ties, places, nested + (n << 2));
     v128.store32_lane(out + length, i8x16.swizzle(i32x4.splat(places), v128.load64_zero(compress + (reached << 3))), 0);
-    v128.store(nested + (length << 2), i8x16.swizzle(q, v128.load(field(F_COMPRESS_WORDS) + (reached << 4))));
+    v128.store(nested + (length << 2), i8x16.swizzle(q, v128.load(compressWords + (reached << 4))));
     length += popcnt(reached);
+  }
+  return length;
+}
+
+/** Which of the tied lanes lie below their threshold by their low 24 bits. */
+function untie(ties: i32, places: u32, nested: usize): i32 {
+  let reached: i32 = 0;
+  do {
+    const lane = <u32>ctz(ties);
+    ties &= ties - 1;
+    const low = philoxWord(chunkFirst + ((places >> (lane << 3)) & 255), now, nowOrdinal, DRAW_LOW, key0, key1) >> 8;
+    if (low < (load<u32>(nested + (lane << 2)) & 0xffffff)) reached |= 1 << lane;
+  } while (ties !== 0);
+  return reached;
+}
+
+function survivorsThinned(nested: usize, list: usize, count: u32, out: usize): u32 {
+  let length: u32 = 0;
+  for (let n: u32 = 0; n < count; n++) {
+    const place = <u32>load<u8>(list + n), q = load<u32>(nested + (n << 2));
+    store<u8>(out + length, <u8>place);
+    store<u32>(nested + (length << 2), q);
+    length += <u32>(load<u32>(scratch + S_DRAW + (place << 2)) < q);
   }
   return length;
 }

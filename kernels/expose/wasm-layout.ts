@@ -132,5 +132,7 @@ export const S_COLUMNS = 77_056;
 export const S_LOGITS = 109_824;
 export const LOGIT_PLACES = 16;
 export const S_LOGIT_TAGS = 126_208;
+/** Logits in the order of a list. */
+export const S_LIST_LOGITS = 126_272;
 /** State of one chunk in every scenario when nothing is held: scenarios x 512 bytes. */
-export const S_STATE = 126_272;
+export const S_STATE = 127_360;

@@ -22,8 +22,8 @@ const PIECE_VISITS = 2_000_000;
 const MEMORY_BYTES_MAX = 65_535 * 65_536;
 const CHUNK_AGENTS = 256;
 
-/** Top byte no threshold of the bin exceeds: 64 bins of a quarter logit from -8 to 8, the outer ones open. */
-const COARSE_TABLE = Uint8Array.from({ length: 64 }, (_, bin) => (bin === 63 ? 255 : sigmoidQ32(((bin - 31) << 12) - 1) >>> 24));
+/** For each window of 32 bins of a quarter logit, first bin 0 (-8 logits) to 32 (0): the top byte no threshold of the bin exceeds; the last bin is open. */
+const COARSE_TABLE = Uint8Array.from({ length: 33 * 32 }, (_, at) => ((at & 31) === 31 ? 255 : sigmoidQ32((((at >> 5) + (at & 31) - 31) << 12) - 1) >>> 24));
 /** For each byte the places of its set bits, eight bytes an entry. */
 const COMPRESS_TABLE = Uint8Array.from({ length: 256 * 8 }, (_, at) => [0, 1, 2, 3, 4, 5, 6, 7].filter((bit) => ((at >> 3) >> bit) & 1)[at & 7] ?? 0);
 
