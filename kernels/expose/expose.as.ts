@@ -6,19 +6,20 @@
 //   3. screen: a coarse table, 32 bins of a quarter logit, bounds the threshold's top byte from above: who drew a higher byte is out;
 //   4. confirm: the remaining seventh, four at a time, through the exact sigmoid table; ties of the top byte draw their low bits;
 //   5. later steps for those who reached the one before; leaving; the state's update, 16 agents at a time.
-import { highHalves, mulHigh4, philox1, philox8, philoxWord } from "../lib/philox.as";
+import { mulHigh4, philox1, philox8, philoxWord } from "../lib/philox.as";
+import { CHUNK, drawCodes, field, personaAt, placeLogits, rowLogits, scratch, sigmoid1, sigmoid4, words4 } from "./codes.as";
 import {
-  F_AGENTS, F_AWARE, F_AWARE_WEIGHT, F_BIAS, F_BINOMIAL, F_CDF, F_CELL_OF, F_COARSE, F_CODES, F_COMPRESS, F_COMPRESS_WORDS, F_CONTACT, F_COUNTS, F_COUNTS_LENGTH,
-  F_DIGEST, F_DRAW_BITS, F_FACTOR_WEIGHTS, F_FACTORS, F_FIRST, F_FRESH, F_GAIN, F_GAIN_RESPONSE, F_GAP, F_GROUP_BYTES, F_HAS_INFLUENCE,
-  F_HAS_PRESSURE, F_LAST_EXPOSURE, F_LEAVE_BIAS, F_LEAVE_BITS, F_NARROW, F_NORMAL, F_OFFSET, F_ORDINALS, F_PAIRS,
-  F_PERSONA, F_PERSONA_TABLE, F_PERSONAS, F_PLANES, F_PRESSURE_LEAVE_WEIGHT, F_PRESSURE_WEIGHT, F_ROW_BYTES, F_SCENARIOS, F_SCHEDULE, F_SCRATCH,
-  F_SHARE_THRESHOLD, F_SIGMOID, F_SPAN, F_STATE, F_STATE_STRIDE, F_STEPS, F_STIMULI, F_TABLE_COUNT, F_TABLE_LENGTH, F_TABLE_OFFSET, F_TABLES, F_TICK, F_TICK_WORDS, F_TICKS,
-  F_WARMTH, F_WEIGHTS, F_WIDE, F_WORLDS, LIST_BYTES, LOGIT_PLACES, PERSONA_WORDS, S_AWARE, S_CODES, S_COLUMNS, S_DRAW, S_FRESH, S_HIGH, S_LEAVE,
-  S_LEFT, S_LIST_LOGITS, S_LISTS, S_LOGIT_TAGS, S_LOGITS, S_NESTED, S_PENDING, S_REACHED, S_STATE, S_THIN_DRAW, S_THIN_LEAVE, S_THIN_MAP, S_UNIFORMS, S_WORDS,
-  THIN_DRAWS, TRAIT_LEVEL, TRAIT_WORDS,
+  F_AWARE, F_AWARE_WEIGHT, F_BIAS, F_BINOMIAL, F_CELL_OF, F_COARSE, F_CODES, F_COMPRESS, F_COMPRESS_WORDS, F_CONTACT, F_COUNTS, F_COUNTS_LENGTH,
+  F_DIGEST, F_DRAW_BITS, F_FACTORS, F_FACTOR_WEIGHTS, F_FIRST, F_FRESH, F_GAIN, F_GAIN_RESPONSE, F_GAP, F_GROUP_BYTES, F_HAS_INFLUENCE,
+  F_HAS_PRESSURE, F_LAST_EXPOSURE, F_LEAVE_BIAS, F_LEAVE_BITS, F_OFFSET, F_ORDINALS, F_PERSONA, F_PERSONAS, F_PRESSURE_LEAVE_WEIGHT,
+  F_PRESSURE_WEIGHT, F_ROW_BYTES, F_SCENARIOS, F_SCHEDULE, F_SHARE_THRESHOLD, F_SIGMOID, F_SPAN, F_STATE, F_STATE_STRIDE, F_STEPS, F_STIMULI,
+  F_TABLES, F_TABLE_LENGTH, F_TICK, F_TICKS, F_TICK_WORDS, F_WARMTH, F_WEIGHTS, F_WORLDS, LIST_BYTES, LOGIT_PLACES, S_AWARE, S_DRAW, S_FRESH, S_HIGH,
+  S_LEAVE, S_LEFT, S_LISTS, S_LIST_LOGITS, S_LOGITS, S_LOGIT_TAGS, S_NESTED, S_PENDING, S_REACHED, S_STATE, S_THIN_DRAW, S_THIN_LEAVE, S_THIN_MAP,
+  S_WORDS, THIN_DRAWS,
 } from "./wasm-layout";
 
-const CHUNK: u32 = 256;
+export { drawBlock, heapBase, init } from "./codes.as";
+
 const STAGE_TICKS: i8 = 0x70;
 const STAGE_LEFT: i8 = -128;
 const STAGE_AWARE: i8 = 8;
@@ -37,10 +38,6 @@ const DRAW_COUNT: u32 = 9;
 const DRAW_SPOT: u32 = 10;
 const LEAVE_COUNT: u32 = 11;
 const LEAVE_SPOT: u32 = 12;
-
-/** Address of the context. */
-let context: usize = 0;
-let scratch: usize = 0;
 
 // The chunk, tick and exposure at hand: what would otherwise be passed through every call.
 let chunkFirst: u32 = 0;
@@ -62,24 +59,9 @@ let marks: bool = false;
 let drawCountKey: u64 = 0xffffffffffffffff;
 let leaveCountKey: u64 = 0xffffffffffffffff;
 
-// @ts-ignore: decorator
-@inline function field(index: i32): u32 {
-  return load<u32>(context + (<usize>index << 2));
-}
-
-/** First address that the module leaves to its caller. */
-export function heapBase(): usize {
-  return __heap_base;
-}
-
-export function init(at: usize): void {
-  context = at;
-  scratch = field(F_SCRATCH);
-}
-
 /** Lives the span with agents from .. to - 1 of the block that the context names; `from` is a multiple of 256, `to` too unless it is the end. */
 export function run(from: u32, to: u32): void {
-  const persona = field(F_PERSONA_TABLE) + field(F_PERSONA) * (PERSONA_WORDS * 4);
+  const persona = personaAt(field(F_PERSONA));
   key0 = load<u32>(persona);
   key1 = load<u32>(persona, 4);
   drawCountKey = 0xffffffffffffffff;
@@ -127,7 +109,7 @@ function runChunk(at: u32, count: u32, persona: usize): void {
         const stimulus: i32 = load<i16>(field(F_SCHEDULE) + ((((scenario * ticks + tick) * ordinals + ordinal) * personas + personaIndex) << 1));
         if (stimulus < 0) continue;
         isContact = load<u8>(field(F_CONTACT) + stimulus) !== 0;
-        if (codesAt === 0) drawCodes(count, persona);
+        if (codesAt === 0) codesAt = drawCodes(chunkFirst, count, persona);
         if (!drawn) drawAll(S_HIGH, S_THIN_DRAW, field(F_DRAW_BITS), DRAW_HIGH, DRAW_COUNT, DRAW_SPOT, persona);
         drawn = true;
         if (isContact && !leaveDrawn) {
@@ -220,206 +202,6 @@ function thinnedDraws(out: usize, bits: u32, countPurpose: u32, spotPurpose: u32
     store<u8>(out + 4 + j, <u8>place);
     store<u32>(out + 4 + THIN_DRAWS + (j << 2), load<u32>(spot) >> bits);
   }
-}
-
-// ------------------------------------------------------------------------------------------------------------ population
-
-/** A keyed triple32 of four agents. */
-// @ts-ignore: decorator
-@inline function traitWords(agents: v128, k0: v128, k1: v128): v128 {
-  let x = i32x4.add(agents, k0);
-  x = v128.xor(i32x4.mul(v128.xor(x, i32x4.shr_u(x, 17)), i32x4.splat(0xed5ad4bb)), k1);
-  x = i32x4.mul(v128.xor(x, i32x4.shr_u(x, 11)), i32x4.splat(0xac4c1b51));
-  x = i32x4.mul(v128.xor(x, i32x4.shr_u(x, 15)), i32x4.splat(0x31848bab));
-  return v128.xor(x, i32x4.shr_u(x, 14));
-}
-
-/** Codes of the chunk into the scratch: factors word by word (256 words each), or coded groups as a stored block holds them. */
-function drawCodes(count: u32, persona: usize): void {
-  codesAt = scratch + S_CODES;
-  if (field(F_FACTORS) > 0) {
-    const keys: usize = load<u32>(persona, 24);
-    for (let m: u32 = 0; m < field(F_FACTORS) >> 2; m++) {
-      const k0 = v128.load32_splat(keys + (m << 3)), k1 = v128.load32_splat(keys + (m << 3), 4);
-      const out = codesAt + (m << 10);
-      let agents = i32x4.add(i32x4.splat(chunkFirst), i32x4(0, 1, 2, 3));
-      for (let i: u32 = 0; i < count; i += 8) {
-        v128.store(out + (i << 2), traitWords(agents, k0, k1));
-        agents = i32x4.add(agents, i32x4.splat(4));
-        v128.store(out + (i << 2), traitWords(agents, k0, k1), 16);
-        agents = i32x4.add(agents, i32x4.splat(4));
-      }
-    }
-    return;
-  }
-  codeChunk(codesAt, chunkFirst, count, persona);
-}
-
-/** Draws the codes of a whole block into memory: a stored population. */
-export function drawBlock(out: usize): void {
-  const agents = field(F_AGENTS), persona = field(F_PERSONA_TABLE) + field(F_PERSONA) * (PERSONA_WORDS * 4);
-  for (let at: u32 = 0; at < agents; at += CHUNK) codeChunk(out + (at >> 4) * field(F_GROUP_BYTES), field(F_FIRST) + at, min<u32>(CHUNK, agents - at), persona);
-}
-
-/** The coded groups of up to 256 agents: uniforms, correlation, a column of codes a trait, columns woven into groups. */
-function codeChunk(out: usize, first: u32, count: u32, persona: usize): void {
-  const traits = load<u32>(persona, 16), trait: usize = load<u32>(persona, 20), keys: usize = load<u32>(persona, 24), copula: usize = load<u32>(persona, 28);
-  const uniforms = scratch + S_UNIFORMS, columns = scratch + S_COLUMNS;
-  for (let j: u32 = 0; j < traits; j += 2) uniformPair(uniforms + (j << 9), first, count, keys + (j << 2), j + 1 < traits);
-  if (copula !== 0) correlate(uniforms, count, traits, copula);
-
-  const isWide = field(F_WIDE) !== 0, pairs = field(F_PAIRS), tableCount = field(F_TABLE_COUNT);
-  const width: u32 = isWide ? 9 : 8;
-  // Slots without a trait hold 0; several traits may add up in the column of one table.
-  memory.fill(columns, 0, (2 * pairs + tableCount) << width);
-  const worldShift = load<u32>(persona, 8), runAgents: u32 = 1 << worldShift;
-  for (let j: u32 = 0; j < traits; j++) {
-    const entry = trait + j * (TRAIT_WORDS * 4);
-    const to = columns + (load<u32>(entry, 20) << width);
-    for (let from: u32 = 0, end: u32 = 0; from < count; from = end) {
-      const inRun = (first + from) & (runAgents - 1);
-      end = min(count, from + runAgents - inRun);
-      const world = ((first + from) >> worldShift) % field(F_WORLDS);
-      if (load<u32>(entry) === TRAIT_LEVEL) levelCodes(to, uniforms + (j << 9), from, end, entry, world, isWide);
-      else gridCodes(to, uniforms + (j << 9), from, end, entry, world, isWide);
-    }
-  }
-
-  const groupBytes = field(F_GROUP_BYTES);
-  for (let i: u32 = 0; i < count; i += 16) {
-    const group = out + (i >> 4) * groupBytes;
-    for (let pair: u32 = 0; pair < pairs; pair++) {
-      const left = columns + (2 * pair << width), right = left + (1 << width);
-      if (isWide) {
-        for (let half: u32 = 0; half < 2; half++) {
-          const a = v128.load(left + (i << 1) + (half << 4)), b = v128.load(right + (i << 1) + (half << 4));
-          v128.store(group + (pair << 6) + (half << 5), i8x16.shuffle(a, b, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23));
-          v128.store(group + (pair << 6) + (half << 5), i8x16.shuffle(a, b, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31), 16);
-        }
-      } else {
-        const a = v128.load(left + i), b = v128.load(right + i);
-        v128.store(group + (pair << 5), i8x16.shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
-        v128.store(group + (pair << 5), i8x16.shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), 16);
-      }
-    }
-    for (let table: u32 = 0; table < tableCount; table++) {
-      const column = columns + ((2 * pairs + table) << width), to = group + (pairs << (isWide ? 6 : 5)) + (table << 4);
-      if (isWide) v128.store(to, i8x16.narrow_i16x8_s(v128.load(column + (i << 1)), v128.load(column + (i << 1), 16)));
-      else v128.store(to, v128.load(column + i));
-    }
-  }
-}
-
-/** The uniforms of two traits from one trait word an agent: low halves, then high halves 512 bytes on. */
-function uniformPair(out: usize, first: u32, count: u32, key: usize, both: bool): void {
-  const k0 = v128.load32_splat(key), k1 = v128.load32_splat(key, 4), low = i32x4.splat(0xffff);
-  let agents = i32x4.add(i32x4.splat(first), i32x4(0, 1, 2, 3));
-  for (let i: u32 = 0; i < count; i += 8) {
-    const a = traitWords(agents, k0, k1);
-    agents = i32x4.add(agents, i32x4.splat(4));
-    const b = traitWords(agents, k0, k1);
-    agents = i32x4.add(agents, i32x4.splat(4));
-    v128.store(out + (i << 1), i16x8.narrow_i32x4_u(v128.and(a, low), v128.and(b, low)));
-    if (both) v128.store(out + (i << 1), i16x8.narrow_i32x4_u(i32x4.shr_u(a, 16), i32x4.shr_u(b, 16)), 512);
-  }
-}
-
-/** Gaussian copula in place: normals by table, the triangular factor four agents at a time, back through the distribution function. */
-function correlate(uniforms: usize, count: u32, traits: u32, copula: usize): void {
-  const normal: usize = field(F_NORMAL), cdf: usize = field(F_CDF);
-  for (let j: u32 = 0; j < traits; j++) {
-    const row = uniforms + (j << 9);
-    for (let i: u32 = 0; i < count; i++) store<i16>(row + (i << 1), load<i16>(normal + (<usize>load<u16>(row + (i << 1)) << 1)));
-  }
-  // Rows from the last: each replaces its own normals, which no earlier row needs.
-  for (let j: i32 = traits - 1; j >= 0; j--) {
-    const factor = copula + ((<usize>j * (j + 1)) >> 1 << 1), row = uniforms + (<usize>j << 9);
-    for (let i: u32 = 0; i < count; i += 8) {
-      let low = i32x4.splat(0x1000), high = low;
-      for (let k: i32 = 0; k <= j; k++) {
-        const weight = i16x8.splat(load<i16>(factor + (<usize>k << 1))), e = v128.load(uniforms + (<usize>k << 9) + (i << 1));
-        low = i32x4.add(low, i32x4.extmul_low_i16x8_s(e, weight));
-        high = i32x4.add(high, i32x4.extmul_high_i16x8_s(e, weight));
-      }
-      // The narrowing saturates to -32768 .. 32767 as the clamp asks; flipping the sign bit adds 32768.
-      v128.store(row + (i << 1), v128.xor(i16x8.narrow_i32x4_s(i32x4.shr_s(low, 13), i32x4.shr_s(high, 13)), i16x8.splat(-32768)));
-    }
-    for (let i: u32 = 0; i < count; i++) {
-      const y = <u32>load<u16>(row + (i << 1)), at = cdf + ((y >> 2) << 2);
-      const from = load<i32>(at);
-      store<u16>(row + (i << 1), <u16>(from + (((load<i32>(at, 4) - from) * <i32>(y & 3)) >> 2)));
-    }
-  }
-}
-
-/**
- * Codes of a trait with levels: the number of cumulative shares at or below the uniform, through the codes of the levels. The last share is
- * 65,536 and above every uniform; one of 65,536 before it is too, and no u16 can say so: those are left out. Added to the column when the
- * trait shares a table with others (its codes are then multiples of the room they need).
- */
-function levelCodes(out: usize, uniforms: usize, from: u32, end: u32, entry: usize, world: u32, isWide: bool): void {
-  const levels = load<u32>(entry, 4), cumulative: usize = load<u32>(entry, 8) + ((world * levels) << 2), codes: usize = load<u32>(entry, 12);
-  const shift: i32 = load<u32>(entry, 24), isShared = load<u32>(entry, 28) !== 0;
-  let compared: u32 = 0;
-  while (compared + 1 < levels && load<u32>(cumulative + (compared << 2)) < 65536) compared++;
-  if (levels > 16) {
-    for (let i = from; i < end; i++) {
-      const u = <u32>load<u16>(uniforms + (i << 1));
-      let level: u32 = 0;
-      while (level < compared && u >= load<u32>(cumulative + (level << 2))) level++;
-      const code = <i32>load<i8>(codes + level) << shift;
-      if (isWide) store<i16>(out + (i << 1), <i16>code);
-      else store<i8>(out + i, <i8>code);
-    }
-    return;
-  }
-  const map = v128.load(codes);
-  for (let i = from & ~7; i < end; i += 8) {
-    const u = v128.load(uniforms + (i << 1));
-    let level = i16x8.splat(0);
-    for (let l: u32 = 0; l < compared; l++) level = i16x8.sub(level, i16x8.ge_u(u, i16x8.splat(<i16>load<u32>(cumulative + (l << 2)))));
-    const code = i8x16.swizzle(map, i8x16.narrow_i16x8_u(level, level));
-    put8(out, i, from, end, i16x8.shl(i16x8.extend_low_i8x16_s(code), shift), isWide, isShared);
-  }
-}
-
-/** Codes of a trait on a grid: the quantile between its knots, moved and stretched for the world. */
-function gridCodes(out: usize, uniforms: usize, from: u32, end: u32, entry: usize, world: u32, isWide: bool): void {
-  const quantiles: usize = load<u32>(entry, 8);
-  const offset = v128.load32_splat(load<u32>(entry, 12) + (world << 2)), scale = v128.load32_splat(load<u32>(entry, 16) + (world << 2));
-  for (let i = from & ~7; i < end; i += 8) {
-    const u = v128.load(uniforms + (i << 1));
-    const low = gridValues(i32x4.extend_low_i16x8_u(u), quantiles, offset, scale), high = gridValues(i32x4.extend_high_i16x8_u(u), quantiles, offset, scale);
-    // Narrowing saturates as the clamp asks; the sum before it may wrap and does in the reference.
-    const code = isWide
-      ? i16x8.narrow_i32x4_s(low, high)
-      : i16x8.narrow_i32x4_s(i32x4.shr_s(i32x4.add(low, i32x4.splat(128)), 8), i32x4.shr_s(i32x4.add(high, i32x4.splat(128)), 8));
-    put8(out, i, from, end, code, isWide, false);
-  }
-}
-
-// @ts-ignore: decorator
-@inline function gridValues(u: v128, quantiles: usize, offset: v128, scale: v128): v128 {
-  const k = i32x4.shl(i32x4.shr_u(u, 8), 2);
-  const left = v128.load64_lane(quantiles + i32x4.extract_lane(k, 1), v128.load64_zero(quantiles + i32x4.extract_lane(k, 0)), 1);
-  const right = v128.load64_lane(quantiles + i32x4.extract_lane(k, 3), v128.load64_zero(quantiles + i32x4.extract_lane(k, 2)), 1);
-  const low = i8x16.shuffle(left, right, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
-  const q = i32x4.add(low, i32x4.shr_s(i32x4.mul(i32x4.sub(highHalves(left, right), low), v128.and(u, i32x4.splat(255))), 8));
-  return i32x4.add(offset, i32x4.shr_s(i32x4.add(i32x4.mul(scale, q), i32x4.splat(0x8000)), 16));
-}
-
-/** Eight codes into a column, sparing the agents outside from .. end - 1: they belong to another world, or to nobody. */
-// @ts-ignore: decorator
-@inline function put8(out: usize, i: u32, from: u32, end: u32, code: v128, isWide: bool, isShared: bool): void {
-  const at = isWide ? out + (i << 1) : out + i;
-  let value = code;
-  if (isShared || i < from || i + 8 > end) {
-    const before = isWide ? v128.load(at) : v128.load8x8_s(at), place = i16x8.add(i16x8.splat(<i16>i), i16x8(0, 1, 2, 3, 4, 5, 6, 7));
-    if (isShared) value = i16x8.add(value, before);
-    value = v128.bitselect(value, before, v128.and(i16x8.ge_s(place, i16x8.splat(<i16>from)), i16x8.lt_s(place, i16x8.splat(<i16>end))));
-  }
-  if (isWide) v128.store(at, value);
-  else v128.store64_lane(at, i8x16.narrow_i16x8_s(value, value), 0);
 }
 
 // ----------------------------------------------------------------------------------------------------------------- state
@@ -709,37 +491,11 @@ function screen(list: usize, logits: usize, from: u32, to: u32, base: i32, gap: 
   return (<u64>exposed << 32) | <u64>length;
 }
 
-/** Probability (Q0.32) of a logit: SPEC.md "Sigmoid". */
-// @ts-ignore: decorator
-@inline function sigmoid1(x: i32): u32 {
-  const y: u32 = x < -0x40000 ? 0 : x > 0x3ffff ? 0x7ffff : <u32>(x + 0x40000);
-  const at = field(F_SIGMOID) + ((y >> 8) << 2), low = load<u32>(at);
-  return low + (((load<u32>(at, 4) - low) * (y & 255)) >> 8);
-}
-
 /** Four bytes of a plane as u32 lanes. */
 // @ts-ignore: decorator
 @inline function bytes4(plane: usize, p0: u32, p1: u32, p2: u32, p3: u32): v128 {
   const zero = i32x4.splat(0);
   return v128.load8_lane(plane + p3, v128.load8_lane(plane + p2, v128.load8_lane(plane + p1, v128.load8_lane(plane + p0, zero, 0), 4), 8), 12);
-}
-
-/** Four words of an array as lanes. */
-// @ts-ignore: decorator
-@inline function words4(array: usize, p0: u32, p1: u32, p2: u32, p3: u32): v128 {
-  return v128.load32_lane(array + (p3 << 2), v128.load32_lane(array + (p2 << 2), v128.load32_lane(array + (p1 << 2), v128.load32_zero(array + (p0 << 2)), 1), 2), 3);
-}
-
-/** Probability (Q0.32) of four logits: SPEC.md "Sigmoid". */
-// @ts-ignore: decorator
-@inline function sigmoid4(x: v128, table: usize): v128 {
-  const y = i32x4.min_s(i32x4.max_s(i32x4.add(x, i32x4.splat(0x40000)), i32x4.splat(0)), i32x4.splat(0x7ffff));
-  const k = i32x4.shl(i32x4.shr_u(y, 8), 2);
-  const left = v128.load64_lane(table + i32x4.extract_lane(k, 1), v128.load64_zero(table + i32x4.extract_lane(k, 0)), 1);
-  const right = v128.load64_lane(table + i32x4.extract_lane(k, 3), v128.load64_zero(table + i32x4.extract_lane(k, 2)), 1);
-  const low = i8x16.shuffle(left, right, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
-  const rise = i32x4.sub(highHalves(left, right), low);
-  return i32x4.add(low, i32x4.shr_u(i32x4.mul(rise, v128.and(y, i32x4.splat(255))), 8));
 }
 
 /**
@@ -754,7 +510,7 @@ function confirm(k: u32, list: usize, count: u32, out: usize, logits: usize, bas
   if (logits === 0) {
     logits = scratch + S_LIST_LOGITS;
     for (let n: u32 = 0; n < count; n += 4) {
-      v128.store(logits + (n << 2), placeLogits(load<u8>(list + n), load<u8>(list + n, 1), load<u8>(list + n, 2), load<u8>(list + n, 3), weights, tables));
+      v128.store(logits + (n << 2), placeLogits(codesAt, load<u8>(list + n), load<u8>(list + n, 1), load<u8>(list + n, 2), load<u8>(list + n, 3), weights, tables));
     }
     if (usesPressure || usesAware) adjust(k, logits, list, count);
     thresholds(k, nested, count, logits, base);
@@ -840,59 +596,6 @@ function survivorsThinned(nested: usize, list: usize, count: u32, out: usize): u
   return length;
 }
 
-/** Sums of neighboring lanes: (a0 + a1, a2 + a3, b0 + b1, b2 + b3). */
-// @ts-ignore: decorator
-@inline function pairSums(a: v128, b: v128): v128 {
-  return i32x4.add(i8x16.shuffle(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27), highHalves(a, b));
-}
-
-/** Trait logits of four places of the chunk for one row of weights. */
-function placeLogits(p0: u32, p1: u32, p2: u32, p3: u32, weights: usize, tables: usize): v128 {
-  const factors = field(F_FACTORS);
-  let acc = i32x4.splat(16);
-  if (factors > 0) {
-    for (let m: u32 = 0; m < factors >> 2; m++) {
-      const at = codesAt + (m << 10);
-      const z = v128.load32_lane(at + (p3 << 2), v128.load32_lane(at + (p2 << 2), v128.load32_lane(at + (p1 << 2), v128.load32_zero(at + (p0 << 2)), 1), 2), 3);
-      const w = v128.load64_splat(weights + (m << 3));
-      acc = i32x4.add(acc, pairSums(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(z), w), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(z), w)));
-    }
-    return i32x4.shr_s(acc, 5);
-  }
-  const pairs = field(F_PAIRS), groupBytes = field(F_GROUP_BYTES), isWide = field(F_WIDE) !== 0;
-  const g0 = codesAt + (p0 >> 4) * groupBytes, g1 = codesAt + (p1 >> 4) * groupBytes, g2 = codesAt + (p2 >> 4) * groupBytes, g3 = codesAt + (p3 >> 4) * groupBytes;
-  let x: v128;
-  if (isWide) {
-    acc = i32x4.splat(4096);
-    let a0 = g0 + ((p0 & 15) << 2), a1 = g1 + ((p1 & 15) << 2), a2 = g2 + ((p2 & 15) << 2), a3 = g3 + ((p3 & 15) << 2);
-    for (let pair: u32 = 0; pair < pairs; pair++) {
-      const codes = v128.load32_lane(a3, v128.load32_lane(a2, v128.load32_lane(a1, v128.load32_zero(a0), 1), 2), 3);
-      acc = i32x4.add(acc, i32x4.dot_i16x8_s(codes, v128.load32_splat(weights + (pair << 2))));
-      a0 += 64; a1 += 64; a2 += 64; a3 += 64;
-    }
-    x = i32x4.shr_s(acc, 13);
-  } else {
-    let a0 = g0 + ((p0 & 15) << 1), a1 = g1 + ((p1 & 15) << 1), a2 = g2 + ((p2 & 15) << 1), a3 = g3 + ((p3 & 15) << 1);
-    for (let pair: u32 = 0; pair < pairs; pair++) {
-      const zero = i16x8.splat(0);
-      const codes = v128.load16_lane(a3, v128.load16_lane(a2, v128.load16_lane(a1, v128.load16_lane(a0, zero, 0), 1), 2), 3);
-      acc = i32x4.add(acc, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(codes), v128.load32_splat(weights + (pair << 2))));
-      a0 += 32; a1 += 32; a2 += 32; a3 += 32;
-    }
-    x = i32x4.shr_s(acc, 5);
-  }
-  const tableCount = field(F_TABLE_COUNT), levelAt = pairs << (isWide ? 6 : 5), offsets: usize = field(F_TABLE_OFFSET);
-  for (let level: u32 = 0; level < tableCount; level++) {
-    const at = levelAt + (level << 4), table = tables + (load<i32>(offsets + (level << 2)) << 2);
-    let effect = v128.load32_zero(table + (<i32>load<i8>(g0 + at + (p0 & 15)) << 2));
-    effect = v128.load32_lane(table + (<i32>load<i8>(g1 + at + (p1 & 15)) << 2), effect, 1);
-    effect = v128.load32_lane(table + (<i32>load<i8>(g2 + at + (p2 & 15)) << 2), effect, 2);
-    effect = v128.load32_lane(table + (<i32>load<i8>(g3 + at + (p3 & 15)) << 2), effect, 3);
-    x = i32x4.add(x, effect);
-  }
-  return x;
-}
-
 /**
  * Trait logits of step 0 by place, for the agents from .. to - 1 at least: kept for the stimulus as long as the chunk lives. The first call of a
  * chunk computes it for all worlds of the chunk.
@@ -900,104 +603,10 @@ function placeLogits(p0: u32, p1: u32, p2: u32, p3: u32, weights: usize, tables:
 function traitLogits(world: u32, stimulus: u32, from: u32, to: u32, count: u32): usize {
   const place = stimulus & (LOGIT_PLACES - 1), tag = scratch + S_LOGIT_TAGS + (place << 2), out = scratch + S_LOGITS + (place << 10);
   if (load<u32>(tag) === stimulus + 1) return out;
-  const stimuli = field(F_STIMULI), steps = field(F_STEPS), factors = field(F_FACTORS);
-  const start = from & ~15;
-  if (factors > 0) {
-    const cell = ((world * field(F_PERSONAS) + field(F_PERSONA)) * stimuli + stimulus) * steps;
-    factorLogits(out, start, to, field(F_FACTOR_WEIGHTS) + ((cell * factors) << 1), factors);
-  } else {
-    const row = (world * stimuli + stimulus) * steps;
-    codedLogits(out, start, to, field(F_WEIGHTS) + row * field(F_ROW_BYTES), field(F_TABLES) + ((row * field(F_TABLE_LENGTH)) << 2), field(F_PLANES) + (((world * stimuli + stimulus) * field(F_TABLE_COUNT)) << 6), load<u8>(field(F_NARROW) + world * stimuli + stimulus) !== 0);
-  }
+  rowLogits(codesAt, out, from & ~15, to, field(F_PERSONA), world, stimulus, 0);
   // Where several worlds share the chunk, each computes its own part, and groups cut by a border are written by both: nothing can be kept.
   if (from === 0 && to === count) store<u32>(tag, stimulus + 1);
   return out;
-}
-
-function factorLogits(out: usize, from: u32, to: u32, weights: usize, factors: u32): void {
-  if (factors === 4) {
-    const w = v128.load64_splat(weights), half = i32x4.splat(16);
-    for (let i = from; i < to; i += 8) {
-      const a = v128.load(codesAt + (i << 2)), b = v128.load(codesAt + (i << 2), 16);
-      const s = pairSums(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(a), w), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(a), w));
-      const t = pairSums(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(b), w), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(b), w));
-      v128.store(out + (i << 2), i32x4.shr_s(i32x4.add(s, half), 5));
-      v128.store(out + (i << 2), i32x4.shr_s(i32x4.add(t, half), 5), 16);
-    }
-    return;
-  }
-  for (let i = from; i < to; i += 4) {
-    let acc = i32x4.splat(16);
-    for (let m: u32 = 0; m < factors >> 2; m++) {
-      const z = v128.load(codesAt + (m << 10) + (i << 2)), w = v128.load64_splat(weights + (m << 3));
-      acc = i32x4.add(acc, pairSums(i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(z), w), i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(z), w)));
-    }
-    v128.store(out + (i << 2), i32x4.shr_s(acc, 5));
-  }
-}
-
-function codedLogits(out: usize, from: u32, to: u32, weights: usize, tables: usize, planes: usize, isNarrow: bool): void {
-  const pairs = field(F_PAIRS), tableCount = field(F_TABLE_COUNT), groupBytes = field(F_GROUP_BYTES), isWide = field(F_WIDE) !== 0;
-  const offsets: usize = field(F_TABLE_OFFSET);
-  for (let i = from; i < to; i += 16) {
-    const group = codesAt + (i >> 4) * groupBytes;
-    let x0: v128, x1: v128, x2: v128, x3: v128, levelAt: usize;
-    if (isWide) {
-      x0 = i32x4.splat(4096); x1 = x0; x2 = x0; x3 = x0;
-      for (let pair: u32 = 0; pair < pairs; pair++) {
-        const w = v128.load32_splat(weights + (pair << 2)), at = group + (pair << 6);
-        x0 = i32x4.add(x0, i32x4.dot_i16x8_s(v128.load(at), w));
-        x1 = i32x4.add(x1, i32x4.dot_i16x8_s(v128.load(at, 16), w));
-        x2 = i32x4.add(x2, i32x4.dot_i16x8_s(v128.load(at, 32), w));
-        x3 = i32x4.add(x3, i32x4.dot_i16x8_s(v128.load(at, 48), w));
-      }
-      x0 = i32x4.shr_s(x0, 13); x1 = i32x4.shr_s(x1, 13); x2 = i32x4.shr_s(x2, 13); x3 = i32x4.shr_s(x3, 13);
-      levelAt = group + (pairs << 6);
-    } else {
-      x0 = i32x4.splat(16); x1 = x0; x2 = x0; x3 = x0;
-      for (let pair: u32 = 0; pair < pairs; pair++) {
-        const w = v128.load32_splat(weights + (pair << 2)), at = group + (pair << 5);
-        x0 = i32x4.add(x0, i32x4.dot_i16x8_s(v128.load8x8_s(at), w));
-        x1 = i32x4.add(x1, i32x4.dot_i16x8_s(v128.load8x8_s(at, 8), w));
-        x2 = i32x4.add(x2, i32x4.dot_i16x8_s(v128.load8x8_s(at, 16), w));
-        x3 = i32x4.add(x3, i32x4.dot_i16x8_s(v128.load8x8_s(at, 24), w));
-      }
-      x0 = i32x4.shr_s(x0, 5); x1 = i32x4.shr_s(x1, 5); x2 = i32x4.shr_s(x2, 5); x3 = i32x4.shr_s(x3, 5);
-      levelAt = group + (pairs << 5);
-    }
-    if (isNarrow) {
-      // The effects of all tables together fit 16 bits: two byte planes each, summed before they are widened.
-      let low = i16x8.splat(0), high = low;
-      for (let table: u32 = 0; table < tableCount; table++) {
-        const code = v128.load(levelAt + (table << 4)), plane = planes + (table << 6);
-        const b0 = i8x16.swizzle(v128.load(plane), code), b1 = i8x16.swizzle(v128.load(plane, 16), code);
-        low = i16x8.add(low, i8x16.shuffle(b0, b1, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
-        high = i16x8.add(high, i8x16.shuffle(b0, b1, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
-      }
-      x0 = i32x4.add(x0, i32x4.extend_low_i16x8_s(low));
-      x1 = i32x4.add(x1, i32x4.extend_high_i16x8_s(low));
-      x2 = i32x4.add(x2, i32x4.extend_low_i16x8_s(high));
-      x3 = i32x4.add(x3, i32x4.extend_high_i16x8_s(high));
-    } else for (let table: u32 = 0; table < tableCount; table++) {
-      const codes = levelAt + (table << 4), entries = tables + (load<i32>(offsets + (table << 2)) << 2);
-      x0 = i32x4.add(x0, lookUp(entries, codes));
-      x1 = i32x4.add(x1, lookUp(entries, codes + 4));
-      x2 = i32x4.add(x2, lookUp(entries, codes + 8));
-      x3 = i32x4.add(x3, lookUp(entries, codes + 12));
-    }
-    v128.store(out + (i << 2), x0);
-    v128.store(out + (i << 2), x1, 16);
-    v128.store(out + (i << 2), x2, 32);
-    v128.store(out + (i << 2), x3, 48);
-  }
-}
-
-// @ts-ignore: decorator
-@inline function lookUp(table: usize, codes: usize): v128 {
-  let effect = v128.load32_zero(table + (<i32>load<i8>(codes) << 2));
-  effect = v128.load32_lane(table + (<i32>load<i8>(codes, 1) << 2), effect, 1);
-  effect = v128.load32_lane(table + (<i32>load<i8>(codes, 2) << 2), effect, 2);
-  return v128.load32_lane(table + (<i32>load<i8>(codes, 3) << 2), effect, 3);
 }
 
 // ---------------------------------------------------------------------------------------------- leaving, sharing, update

@@ -39,13 +39,13 @@ export const F_CDF = 25;
 /** worlds x stimuli x steps rows of PAIRS packed int16 pairs, padded to 16 bytes; ROW_BYTES apart. */
 export const F_WEIGHTS = 26;
 export const F_ROW_BYTES = 27;
-/** worlds x stimuli x TABLE_COUNT x 64 bytes: two byte planes of 16 entries, of step 0. */
+/** worlds x stimuli x steps x TABLE_COUNT x 64 bytes: two byte planes of 16 entries. */
 export const F_PLANES = 28;
 /** worlds x stimuli x steps x TABLE_LENGTH i32. */
 export const F_TABLES = 29;
 /** TABLE_COUNT i32: where each table's code 0 lies in a row of tables. */
 export const F_TABLE_OFFSET = 30;
-/** worlds x stimuli bytes: 1 where the effects of all tables at step 0 add up to 16 bits and every table has at most 16 codes. */
+/** worlds x stimuli x steps bytes: 1 where the effects of all tables add up to 16 bits and every table has at most 16 codes. */
 export const F_NARROW = 31;
 export const F_FACTOR_WEIGHTS = 32;
 export const F_BIAS = 33;

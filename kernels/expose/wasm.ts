@@ -220,7 +220,7 @@ function writePlan(arena: Arena, plan: ExposePlan, places: SlotPlaces): void {
   set(layout.F_SCRATCH, arena.must(layout.S_STATE + 2 * CHUNK_AGENTS * scenarios.length));
 }
 
-/** Weights as pairs of neighboring numeric slots, a row 16 bytes aligned; the small tables of step 0 as byte planes. */
+/** Weights as pairs of neighboring numeric slots, a row 16 bytes aligned; level slots as merged tables, the small ones as byte planes too. */
 function writeWeights(arena: Arena, plan: ExposePlan, places: SlotPlaces): void {
   const rows = plan.factors > 0 ? 0 : plan.worlds * plan.stimuli.length * plan.steps.length;
   const rowBytes = Math.ceil((places.pairs * 4) / 16) * 16;
@@ -229,9 +229,8 @@ function writeWeights(arena: Arena, plan: ExposePlan, places: SlotPlaces): void 
   arena.set(layout.F_WEIGHTS, arena.put(weights));
   arena.set(layout.F_ROW_BYTES, rowBytes);
 
-  const cells = plan.factors > 0 ? 0 : plan.worlds * plan.stimuli.length;
   const tables = new Int32Array(rows * places.tableLength);
-  const planes = new Uint8Array(cells * places.tables.length * 64), narrow = new Uint8Array(cells);
+  const planes = new Uint8Array(rows * places.tables.length * 64), narrow = new Uint8Array(rows);
   for (let row = 0; row < rows; row++) {
     places.tables.forEach((table) => {
       for (let code = 0; code < table.length; code++) {
@@ -245,15 +244,15 @@ function writeWeights(arena: Arena, plan: ExposePlan, places: SlotPlaces): void 
       }
     });
   }
-  for (let cell = 0; cell < cells; cell++) {
+  for (let row = 0; row < rows; row++) {
     let most = 0;
     places.tables.forEach((table, t) => {
-      const row = tables.subarray(cell * plan.steps.length * places.tableLength + table.offset).subarray(0, table.length);
-      most += table.length > SWIZZLE_CODES ? Infinity : row.reduce((largest, effect) => Math.max(largest, Math.abs(effect)), 0);
+      const effects = tables.subarray(row * places.tableLength + table.offset).subarray(0, table.length);
+      most += table.length > SWIZZLE_CODES ? Infinity : effects.reduce((largest, effect) => Math.max(largest, Math.abs(effect)), 0);
       if (table.length > SWIZZLE_CODES) return;
-      row.forEach((effect, code) => { for (let byte = 0; byte < 2; byte++) planes[(cell * places.tables.length + t) * 64 + byte * 16 + code] = effect >>> (8 * byte); });
+      effects.forEach((effect, code) => { for (let byte = 0; byte < 2; byte++) planes[(row * places.tables.length + t) * 64 + byte * 16 + code] = effect >>> (8 * byte); });
     });
-    narrow[cell] = most <= 0x7fff ? 1 : 0;
+    narrow[row] = most <= 0x7fff ? 1 : 0;
   }
   arena.set(layout.F_TABLES, arena.put(tables));
   arena.set(layout.F_TABLE_LENGTH, places.tableLength);
