@@ -41,6 +41,7 @@ function handle(message: ToWorker): Promise<void> | void {
     case "close": {
       runs.get(message.key)?.session.close();
       runs.delete(message.key);
+      failedOpens.delete(message.key);
     }
   }
 }
@@ -53,7 +54,15 @@ function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);
 }
 
-async function open({ key, plan, backend, population, control }: OpenRun): Promise<void> {
+/** `open` is not answered: what it failed with is told to whoever asks for the run. */
+const failedOpens = new Map<string, unknown>();
+
+async function open(message: OpenRun): Promise<void> {
+  failedOpens.delete(message.key);
+  await tryOpen(message).catch((error: unknown) => failedOpens.set(message.key, error));
+}
+
+async function tryOpen({ key, plan, backend, population, control }: OpenRun): Promise<void> {
   const { kernels } = await openBackend(backend, "expose");
   const flag = new Int32Array(control);
   const session = await kernels.expose.open(plan, population, () => stopIfAsked(flag));
@@ -62,6 +71,7 @@ async function open({ key, plan, backend, population, control }: OpenRun): Promi
 
 function runOf(key: string): WorkerRun {
   const run = runs.get(key);
+  if (run === undefined && failedOpens.has(key)) throw failedOpens.get(key);
   if (run === undefined) throw new PopulaceError("INTERNAL", `worker ${start.worker}: run ${key} was never opened`, { key });
   return run;
 }
