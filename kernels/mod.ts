@@ -3,7 +3,9 @@ export type { Climate, ExposeKernel, ExposeSession, HeldBlock, OnTick, Populatio
 export { initialClimate } from "./expose/reference.ts";
 export { codesOf } from "./expose/population.ts";
 export { influenceStep } from "./expose/influence.ts";
-export { expectedRates } from "./expose/expected-rates.ts";
+export type { HistogramOf, MeanFieldKernel, MeanFieldSession } from "./mean-field/port.ts";
+export { expectedRates } from "./mean-field/expected-rates.ts";
+export { rateAt } from "./mean-field/rate-at.ts";
 export { personaKey } from "./expose/persona-key.ts";
 export { thinningOf } from "./expose/bounds.ts";
 export { checkPlan } from "./expose/check-plan.ts";

@@ -32,7 +32,7 @@ export async function compileKernel(root: string, source: string): Promise<Uint8
     },
     listFiles: () => [],
   });
-  if (error !== null || binary === null) throw new Error(`${source} does not compile: ${error?.message ?? "no output"}\n${stderr.toString()}`);
+  if (error !== null || binary === null) throw new Error(`${source} does not compile: ${error?.message ?? "no output"}\n${String((stderr as { toString(): string }).toString())}`);
   return binary;
 }
 

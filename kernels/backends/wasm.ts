@@ -1,15 +1,10 @@
 import { exposeWasm } from "../expose/wasm.ts";
+import { meanFieldWasm } from "../mean-field/wasm.ts";
 import type { Backend } from "./backend.ts";
-import "./webassembly.ts";
-
-/** One i8x16.popcnt: a module that validates only where there is SIMD. */
-const PROBE = Uint8Array.of(
-  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b, 0x03, 0x02, 0x01, 0x00, 0x0a, 0x0a, 0x01,
-  0x08, 0x00, 0x41, 0x00, 0xfd, 0x0f, 0xfd, 0x62, 0x0b,
-);
+import { isSimdHere } from "./webassembly.ts";
 
 /** SIMD WebAssembly on the calling thread. Rejects where the engine lacks SIMD. */
 export function openWasm(): Promise<Backend> {
-  if (!WebAssembly.validate(PROBE)) return Promise.reject(new Error(`needs SIMD WebAssembly, which V8 ${process.versions.v8} lacks`));
-  return Promise.resolve({ name: "wasm", device: `SIMD WebAssembly, V8 ${process.versions.v8.split(".").slice(0, 2).join(".")}`, isFast: true, kernels: { expose: exposeWasm } });
+  if (!isSimdHere()) return Promise.reject(new Error(`needs SIMD WebAssembly, which V8 ${process.versions.v8} lacks`));
+  return Promise.resolve({ name: "wasm", device: `SIMD WebAssembly, V8 ${process.versions.v8.split(".").slice(0, 2).join(".")}`, isFast: true, kernels: { expose: exposeWasm, meanField: meanFieldWasm } });
 }

@@ -20,6 +20,15 @@ declare global {
 
 import { readFileSync } from "node:fs";
 
+/** One i8x16.popcnt: a module that validates only where there is SIMD. */
+const PROBE = Uint8Array.of(
+  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b, 0x03, 0x02, 0x01, 0x00, 0x0a, 0x0a, 0x01,
+  0x08, 0x00, 0x41, 0x00, 0xfd, 0x0f, 0xfd, 0x62, 0x0b,
+);
+
+/** Whether this engine has SIMD. */
+export const isSimdHere = (): boolean => WebAssembly.validate(PROBE);
+
 /** A module: a committed file (`kernels/<kernel>/<kernel>.wasm`), or bytes of one that a test has changed. */
 export type WasmSource = URL | Uint8Array;
 
