@@ -8,5 +8,7 @@ export { personaKey } from "./expose/persona-key.ts";
 export { thinningOf } from "./expose/bounds.ts";
 export { checkPlan } from "./expose/check-plan.ts";
 export { sigmoidQ32 } from "./expose/tables.ts";
+export type { DistancesKernel } from "./distances/port.ts";
+export type { ResponseSurfaceKernel, SurfaceInput } from "./response-surface/port.ts";
 export type { Backend, BackendName, BackendStatus, ChosenBackend, KernelName, Kernels } from "./backends/backend.ts";
 export { BACKEND_NAMES, backendStatus, backendsWith, chooseBackend, openBackend } from "./backends/backend.ts";

@@ -1,7 +1,9 @@
+import { distancesReference } from "../distances/reference.ts";
 import { exposeReference } from "../expose/reference.ts";
+import { responseSurfaceReference } from "../response-surface/reference.ts";
 import type { Backend } from "./backend.ts";
 
-/** The plain TypeScript kernels on the calling thread: the bits that every other backend must give. */
+/** The plain TypeScript kernels on the calling thread: the bits that every other backend must give, and for float maps the values. */
 export function openReference(): Promise<Backend> {
-  return Promise.resolve({ name: "reference", device: "TypeScript", isFast: true, kernels: { expose: exposeReference } });
+  return Promise.resolve({ name: "reference", device: "TypeScript", isFast: true, kernels: { expose: exposeReference, responseSurface: responseSurfaceReference, distances: distancesReference } });
 }

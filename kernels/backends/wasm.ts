@@ -1,4 +1,6 @@
+import { distancesWasm } from "../distances/wasm.ts";
 import { exposeWasm } from "../expose/wasm.ts";
+import { responseSurfaceWasm } from "../response-surface/wasm.ts";
 import type { Backend } from "./backend.ts";
 import "./webassembly.ts";
 
@@ -11,5 +13,5 @@ const PROBE = Uint8Array.of(
 /** SIMD WebAssembly on the calling thread. Rejects where the engine lacks SIMD. */
 export function openWasm(): Promise<Backend> {
   if (!WebAssembly.validate(PROBE)) return Promise.reject(new Error(`needs SIMD WebAssembly, which V8 ${process.versions.v8} lacks`));
-  return Promise.resolve({ name: "wasm", device: `SIMD WebAssembly, V8 ${process.versions.v8.split(".").slice(0, 2).join(".")}`, isFast: true, kernels: { expose: exposeWasm } });
+  return Promise.resolve({ name: "wasm", device: `SIMD WebAssembly, V8 ${process.versions.v8.split(".").slice(0, 2).join(".")}`, isFast: true, kernels: { expose: exposeWasm, responseSurface: responseSurfaceWasm, distances: distancesWasm } });
 }
