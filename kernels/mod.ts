@@ -1,7 +1,7 @@
 export type { ExposeBlock, ExposeInfluence, ExposePersona, ExposePlan, ExposeTrait } from "./expose/plan.ts";
 export type { Climate, ExposeKernel, ExposeSession, HeldBlock, OnTick, PopulationForm, TickOutput } from "./expose/port.ts";
 export { initialClimate } from "./expose/reference.ts";
-export { codesOf } from "./expose/population.ts";
+export { coder, codesOf, drawUniforms } from "./expose/population.ts";
 export { influenceStep } from "./expose/influence.ts";
 export { expectedRates } from "./expose/expected-rates.ts";
 export { personaKey } from "./expose/persona-key.ts";
