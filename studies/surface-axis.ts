@@ -1,5 +1,5 @@
-import { CODES_PER_UNIT, PopulaceError, featureValues, gridMoments, isGrid, transformed, untransformed } from "@populace/domain";
-import type { Stimulus, TraitCoding } from "@populace/domain";
+import { CODES_PER_UNIT, PopulaceError, featureValues, gridMoments, isGrid, untransformed } from "@populace/domain";
+import type { Stimulus } from "@populace/domain";
 import { didYouMean } from "./document.ts";
 import type { Model } from "./model.ts";
 
@@ -56,9 +56,6 @@ export function traitAxis(model: Model, trait: number, personas: readonly number
   return { axis: { kind: "trait", name, unit, values: seen.map(raw), levels: [], now: raw(shown.reduce((sum, each) => sum + (each.share / share) * each.mean, 0)) }, seen, stimuli: [] };
 }
 
-/** What a trait's values are to the response model, for a number as the data hold it. */
-export const unitsOf = (coding: TraitCoding, raw: number): number => (transformed(coding.kind === "count" ? "log1p" : coding.transform, raw) - coding.center) / coding.scale;
-
 /** The axis of a feature: `count` even steps over what the model's contacting stimuli have. BAD_USAGE for a stimulus without contact. */
 export function featureAxis(model: Model, feature: number, stimulus: Stimulus, count: number): CompiledAxis {
   const name = model.response.featureNames[feature];
@@ -83,7 +80,7 @@ interface StimulusNumber {
 }
 
 /** Names of the features whose values are numbers, as the model has them. */
-export const numericFeatures = (model: Model): readonly string[] => model.response.featureNames.filter((name) => name === "priceCut" || name === "value" || /^(feature|copy):/.test(name));
+const numericFeatures = (model: Model): readonly string[] => model.response.featureNames.filter((name) => name === "priceCut" || name === "value" || /^(feature|copy):/.test(name));
 
 function numberOf(name: string): StimulusNumber {
   if (name === "priceCut") return { of: ({ offer }) => offer.priceCut ?? 0, change: (stimulus, priceCut) => ({ ...stimulus, offer: { ...stimulus.offer, priceCut } }) };

@@ -93,9 +93,9 @@ export async function backendsWith(kernel: KernelName): Promise<readonly Backend
  * The backends that have or may have a kernel, the fastest first; the reference is always there. "auto" opens them in this order
  * until one is fast, so what is slow to open stands behind what is nearly as good.
  *
- * Float maps, one core, ratios of one run (test/bench/maps.bench.ts): of the f64 reference's speed, response surfaces run at 4 in
- * wasm, 1.3 in gpu.js' webasm and 0.8 in its cpu mode; distances at 5 in wasm, 0.7 and 1. Loading gpu.js and asking for an adapter
- * take 0.2 s, a whole default surface in wasm takes as long: so gpu.js is chosen by itself only where there is no wasm and a real GPU.
+ * Float maps, one core, ratios of one run (test/bench/maps.bench.ts): of the f64 reference's speed, response surfaces run at 7 in
+ * wasm, 1.5 in gpu.js' webasm and 1 in its cpu mode; distances at 9 in wasm, 0.7 and 0.9. Loading gpu.js and asking for an adapter
+ * take 0.2 s, a whole default surface in wasm 0.07 s: so gpu.js is chosen by itself only where there is no wasm and a real GPU.
  */
 const PREFERENCE: { readonly [kernel in KernelName]: readonly BackendName[] } = {
   expose: ["webgpu", "wasm", "reference"],

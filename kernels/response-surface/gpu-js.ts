@@ -39,12 +39,7 @@ export function responseSurfaceGpuJs(gpu: GpuJs): ResponseSurfaceKernel {
       for (let first = 0; first < worlds; first += batch) {
         const count = Math.min(batch, worlds - first);
         const columnFactor = new Float32Array(count * lines * columns), memberFactor = new Float32Array(count * lines * members);
-        for (let world = 0; world < count; world++) {
-          for (let row = 0; row < rows; row++) {
-            const line = (world * rows + row) * steps;
-            fillFactors(input, first + world, row, columnFactor, line * columns, columns, memberFactor, line * members, members);
-          }
-        }
+        for (let world = 0; world < count; world++) fillFactors(input, first + world, columnFactor, world * lines * columns, columns, memberFactor, world * lines * members, members);
         const found = (await map.run([columns, rows, count], { rows, steps, columns, members }, [columnFactor, memberFactor, weight])) as readonly (readonly Float32Array[])[];
         for (let world = 0; world < count; world++) {
           for (let row = 0; row < rows; row++) {

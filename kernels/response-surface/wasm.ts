@@ -28,7 +28,7 @@ function rates(input: SurfaceInput): Float64Array {
   weight.set(input.weight);
   const out = new Float64Array(rows * columns * worlds);
   for (let world = 0; world < worlds; world++) {
-    for (let row = 0; row < rows; row++) fillFactors(input, world, row, columnFactor, row * steps * columnStride, columnStride, memberFactor, row * steps * memberStride, memberStride);
+    fillFactors(input, world, columnFactor, 0, columnStride, memberFactor, 0, memberStride);
     exports.rates(columnFactor.byteOffset, memberFactor.byteOffset, weight.byteOffset, found.byteOffset, rows, steps, columnStride, memberStride);
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++) out[(row * columns + column) * worlds + world] = found[row * columnStride + column];
