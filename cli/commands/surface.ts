@@ -14,7 +14,7 @@ interface SurfaceOptions {
   readonly trait?: string;
   readonly trait2?: string;
   readonly feature?: string;
-  readonly grid: Grid;
+  readonly grid?: Grid;
   readonly backend: string;
   readonly out?: string;
 }
@@ -52,6 +52,7 @@ export interface SurfaceDocument {
   readonly out: string;
 }
 
+const GRID: Grid = { columns: 41, rows: 41 };
 const GRID_MAX = 401;
 /** Columns and rows of the table on the terminal, at most. */
 const TABLE = { columns: 4, rows: 6 } as const;
@@ -76,10 +77,10 @@ export const surfaceCommand: CommandDefinition<SurfaceOptions> = {
     .option("--persona <name>", "id or name (default: the whole population)")
     .option("--stimulus <name>", "id or name (default: the one with the highest rate)")
     .option("--step <name>", "funnel step (default: the last)")
-    .option("--trait <name>", "what runs across (default: the trait that moves the rate most)")
+    .option("--trait <name>", "what runs across (default: the one that moves the rate most)")
     .option("--feature <name>", "what runs up: price, or another number of the stimuli (default: the price, where it moves the rate by a tenth)")
     .option("--trait2 <name>", "what runs up: a second trait (default without a price: the one that moves the rate second most)")
-    .option("--grid <columns x rows>", "values of each numeric axis", grid, { columns: 41, rows: 41 })
+    .option("--grid <columns x rows>", "values of each numeric axis (default: 41x41)", grid)
     .option("--backend <name>", "auto, wasm, gpu-js or reference; they agree within 1e-5 of a rate", "auto")
     .option("--out <file>", "where to write the page; .svg writes the drawing alone (default: surface.html beside the model)"),
   async run(context, options) {
@@ -94,13 +95,13 @@ export const surfaceCommand: CommandDefinition<SurfaceOptions> = {
     const { trait2, feature, persona, stimulus, step, trait } = options;
     if (trait2 !== undefined && feature !== undefined) throw new PopulaceError("BAD_USAGE", "a surface has two axes: name --feature or --trait2, not both");
     const names = surfaceNames(model, Object.fromEntries(Object.entries({ persona, stimulus, step, trait, trait2, feature }).filter(([, value]) => value !== undefined)));
-    if (names === null) throw new PopulaceError("DEGENERATE_DATA", `model ${model.name} knows no two quantities that move this rate; name them with --trait and --trait2 to see a flat map`);
+    if (names === null) throw new PopulaceError("DEGENERATE_DATA", `model ${model.name} knows no two quantities that move this rate; name them, --trait and --trait2 or --feature, to see a flat map`);
     const request = surfaceRequest(model, names);
     const { backend, reason } = await chooseBackend(options.backend, "responseSurface");
     const bar = context.progress("mapping", "cells");
     const startedMs = performance.now();
     const surface = await responseSurface(model, request, backend.kernels.responseSurface, {
-      ...options.grid, ...(context.seed === null ? {} : { seed: context.seed }), signal: context.signal, onProgress: (cells, total) => bar.update(cells, total),
+      ...(options.grid ?? GRID), ...(context.seed === null ? {} : { seed: context.seed }), signal: context.signal, onProgress: (cells, total) => bar.update(cells, total),
     }).finally(() => bar.stop());
     const seconds = (performance.now() - startedMs) / 1000;
 
@@ -123,9 +124,10 @@ export const surfaceCommand: CommandDefinition<SurfaceOptions> = {
     return {
       json: { ...document },
       lines: [
-        `${paint("bold", plain(shown.step))} with ${plain(shown.stimulus)}, ${plain(shown.persona)}; ${evidence(surface.label)}${surface.evidence === "observational" ? `, ${paint("yellow", "observational")}` : ""}; rate [90 % interval]`, "",
+        `${paint("bold", plain(shown.step))} with ${plain(shown.stimulus)}, ${plain(shown.persona)}; ${evidence(surface.label)}${surface.evidence === "observational" ? `, ${paint("yellow", "observational")}` : ""}; rate [90 % interval]`,
+        `across: ${plain(shown.columns.title)}`, "",
         ...table(
-          [{ title: plain(shown.rows.title) }, ...columns.map((column) => ({ title: `${plain(shown.columns.title)} ${plain(shown.columns.labels[column])}`, align: "right" as const }))],
+          [{ title: plain(shown.rows.title) }, ...columns.map((column) => ({ title: plain(shown.columns.labels[column]), align: "right" as const }))],
           rows.map((row) => [plain(shown.rows.labels[row]), ...columns.map((column) => rateText({ mean: surface.mean[row * width + column], low: surface.low[row * width + column], high: surface.high[row * width + column] }))]),
         ), "",
         `${made} in ${duration(seconds)} on ${backend.name} (${backend.device})`,

@@ -4,8 +4,8 @@ import type { Model, ResponseSurface, SurfaceAxis, SurfaceNames } from "@populac
 import type { ReportAxis, ReportSurface } from "./report.ts";
 import { bestStimulus, priceSpread, strongestTraits } from "./tornado.ts";
 
-/** Cells of the report's surface: enough to see its shape, drawn in a tenth of a second. */
-const GRID = { columns: 17, rows: 9 } as const;
+/** The report's surface: enough to see its shape; computed and drawn in a quarter of a second. */
+const SIZES = { columns: 17, rows: 9, members: 64 } as const;
 
 /** A price that moves the rate less would be a map of stripes. */
 const PRICE_SPREAD_MIN = 0.1;
@@ -22,7 +22,8 @@ export interface PartialNames {
 
 /**
  * The names filled in: the contacting stimulus with the highest rate of the step, the trait that moves it most, and the price cut
- * where it moves the rate by a tenth, else the trait that moves it second most. Null where the model has no second quantity.
+ * where it moves the rate by a tenth, else the trait that moves it second most; traits with a scale before those with levels, which
+ * would make a map of stripes. Null where the model has no second quantity.
  */
 export function surfaceNames(model: Model, given: PartialNames): SurfaceNames | null {
   const { stimuli, steps } = model.response;
@@ -44,7 +45,7 @@ export async function surfaceOf(model: Model): Promise<ReportSurface | null> {
   const names = model.mixture.personas.length === 0 ? null : surfaceNames(model, {});
   if (names === null) return null;
   const { backend } = await chooseBackend("auto", "responseSurface");
-  return reportSurface(model, await responseSurface(model, surfaceRequest(model, names), backend.kernels.responseSurface, GRID));
+  return reportSurface(model, await responseSurface(model, surfaceRequest(model, names), backend.kernels.responseSurface, SIZES));
 }
 
 /** A surface by the names that people read. */

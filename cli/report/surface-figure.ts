@@ -51,8 +51,8 @@ export async function surfaceFigure(surface: ReportSurface): Promise<Figure> {
         { mark: { type: "line", strokeWidth: 2.2 }, encoding: { x: { ...x, scale: { type: "point" } }, y: rate("rate"), color } },
       ]
     : [
-        { mark: { type: "rule", strokeWidth: 2.5, opacity: 0.65 }, encoding: { x, xOffset: { field: "y" }, y: rate("low"), y2: { field: "high" }, color } },
-        { mark: { type: "point", filled: true, size: 55, opacity: 1 }, encoding: { x, xOffset: { field: "y" }, y: rate("rate"), color } },
+        { mark: { type: "rule", strokeWidth: 2.5, opacity: 0.65 }, encoding: { x, xOffset: { field: "y", sort: color.sort }, y: rate("low"), y2: { field: "high" }, color } },
+        { mark: { type: "point", filled: true, size: 55, opacity: 1 }, encoding: { x, xOffset: { field: "y", sort: color.sort }, y: rate("rate"), color } },
       ];
   return {
     title: `Response surface: ${surface.step}`,

@@ -1,4 +1,4 @@
-import { CODES_PER_UNIT, foldStep, gridMoments } from "@populace/domain";
+import { CODES_PER_UNIT, foldStep, gridMoments, isGrid } from "@populace/domain";
 import type { Model } from "@populace/studies";
 import type { ReportTornado, ReportTornadoBar } from "./report.ts";
 
@@ -16,10 +16,10 @@ export function tornadoOf(model: Model, stimulusId?: string): ReportTornado | nu
   return { step: response.steps[0].name, stimulus: response.stimuli[stimulus].name, base, bars: bars.map(({ bar }) => bar) };
 }
 
-/** Names of the traits that move the rate of a step with a stimulus, the one that moves it most first. */
+/** Names of the traits that move the rate of a step with a stimulus: numbers first, then levels, of each kind the one that moves it most. */
 export function strongestTraits(model: Model, stimulus: number, step: number): readonly string[] {
-  const { bars } = typicalRates(model, stimulus, step);
-  return bars.toSorted((a, b) => Math.abs(b.bar.high - b.bar.low) - Math.abs(a.bar.high - a.bar.low)).map(({ trait }) => model.mixture.codings[trait].name);
+  const { codings } = model.mixture, { bars } = typicalRates(model, stimulus, step);
+  return bars.toSorted((a, b) => Number(isGrid(codings[b.trait])) - Number(isGrid(codings[a.trait])) || Math.abs(b.bar.high - b.bar.low) - Math.abs(a.bar.high - a.bar.low)).map(({ trait }) => codings[trait].name);
 }
 
 /** Index of the contacting stimulus with the highest rate of a step, at mean traits; 0 where none makes contact. */
@@ -65,7 +65,7 @@ function typicalRates(model: Model, stimulus: number, step: number): TypicalRate
   const rate = (change: (k: number, persona: number) => number): number =>
     mixture.personas.reduce((sum, persona, index) => sum + persona.share * logits.reduce((reached, logit, k) => reached * sigmoid(logit[index] + change(k, index)), 1), 0);
   const bars = mixture.codings.map((coding, trait): TypicalRates["bars"][number] => {
-    if (coding.kind === "continuous" || coding.kind === "count") {
+    if (isGrid(coding)) {
       return { trait, bar: { trait: coding.name, low: rate((k) => -folds[k].slotWeight[trait]), high: rate((k) => folds[k].slotWeight[trait]) } };
     }
     const values = folds.map((fold) => (coding.kind === "binary" ? [0, fold.slotWeight[trait]] : [...fold.levelTable[trait]]));
