@@ -1,7 +1,7 @@
 export type { ExposeBlock, ExposeInfluence, ExposePersona, ExposePlan, ExposeTrait } from "./expose/plan.ts";
 export type { Climate, ExposeKernel, ExposeSession, HeldBlock, OnTick, PopulationForm, TickOutput } from "./expose/port.ts";
 export { initialClimate } from "./expose/reference.ts";
-export { codesOf } from "./expose/population.ts";
+export { coder, codesOf, drawUniforms } from "./expose/population.ts";
 export { influenceStep } from "./expose/influence.ts";
 export type { HistogramOf, MeanFieldKernel, MeanFieldSession } from "./mean-field/port.ts";
 export { expectedRates } from "./mean-field/expected-rates.ts";
@@ -10,5 +10,7 @@ export { personaKey } from "./expose/persona-key.ts";
 export { thinningOf } from "./expose/bounds.ts";
 export { checkPlan } from "./expose/check-plan.ts";
 export { sigmoidQ32 } from "./expose/tables.ts";
+export type { DistancesKernel } from "./distances/port.ts";
+export type { ResponseSurfaceKernel, SurfaceInput } from "./response-surface/port.ts";
 export type { Backend, BackendName, BackendStatus, ChosenBackend, KernelName, Kernels } from "./backends/backend.ts";
 export { BACKEND_NAMES, backendStatus, backendsWith, chooseBackend, openBackend } from "./backends/backend.ts";

@@ -1,8 +1,10 @@
+import { distancesReference } from "../distances/reference.ts";
 import { exposeReference } from "../expose/reference.ts";
 import { meanFieldReference } from "../mean-field/reference.ts";
+import { responseSurfaceReference } from "../response-surface/reference.ts";
 import type { Backend } from "./backend.ts";
 
-/** The plain TypeScript kernels on the calling thread: the bits that every other backend must give. */
+/** The plain TypeScript kernels on the calling thread: the bits that every other backend must give, and for float maps the values. */
 export function openReference(): Promise<Backend> {
-  return Promise.resolve({ name: "reference", device: "TypeScript", isFast: true, kernels: { expose: exposeReference, meanField: meanFieldReference } });
+  return Promise.resolve({ name: "reference", device: "TypeScript", isFast: true, kernels: { expose: exposeReference, meanField: meanFieldReference, responseSurface: responseSurfaceReference, distances: distancesReference } });
 }

@@ -1,10 +1,12 @@
+import { distancesWasm } from "../distances/wasm.ts";
 import { exposeWasm } from "../expose/wasm.ts";
 import { meanFieldWasm } from "../mean-field/wasm.ts";
+import { responseSurfaceWasm } from "../response-surface/wasm.ts";
 import type { Backend } from "./backend.ts";
 import { isSimdHere } from "./webassembly.ts";
 
 /** SIMD WebAssembly on the calling thread. Rejects where the engine lacks SIMD. */
 export function openWasm(): Promise<Backend> {
   if (!isSimdHere()) return Promise.reject(new Error(`needs SIMD WebAssembly, which V8 ${process.versions.v8} lacks`));
-  return Promise.resolve({ name: "wasm", device: `SIMD WebAssembly, V8 ${process.versions.v8.split(".").slice(0, 2).join(".")}`, isFast: true, kernels: { expose: exposeWasm, meanField: meanFieldWasm } });
+  return Promise.resolve({ name: "wasm", device: `SIMD WebAssembly, V8 ${process.versions.v8.split(".").slice(0, 2).join(".")}`, isFast: true, kernels: { expose: exposeWasm, meanField: meanFieldWasm, responseSurface: responseSurfaceWasm, distances: distancesWasm } });
 }
