@@ -99,10 +99,15 @@ export function codesInWorld(out: usize, count: u32, persona: usize, world: u32)
 
 /** The uniforms of up to 256 agents, correlated as their persona says, into the scratch. */
 export function drawUniforms(first: u32, count: u32, persona: usize): void {
-  const traits = load<u32>(persona, 16), keys: usize = load<u32>(persona, 24), copula: usize = load<u32>(persona, 28);
-  const uniforms = scratch + S_UNIFORMS;
-  for (let j: u32 = 0; j < traits; j += 2) uniformPair(uniforms + (j << 9), first, count, keys + (j << 2), j + 1 < traits);
-  if (copula !== 0) correlate(uniforms, count, traits, copula);
+  const traits = load<u32>(persona, 16), keys: usize = load<u32>(persona, 24);
+  for (let j: u32 = 0; j < traits; j += 2) uniformPair(scratch + S_UNIFORMS + (j << 9), first, count, keys + (j << 2), j + 1 < traits);
+  correlateUniforms(count, persona);
+}
+
+/** Gives the uniforms in the scratch the correlation of their persona. */
+export function correlateUniforms(count: u32, persona: usize): void {
+  const copula: usize = load<u32>(persona, 28);
+  if (copula !== 0) correlate(scratch + S_UNIFORMS, count, load<u32>(persona, 16), copula);
 }
 
 /** Slots without a trait hold 0; several traits may add up in the column of one table. */

@@ -96,6 +96,10 @@ export class Arena<Exports extends AgentExports> {
     this.#wasm.exports.init(this.context);
   }
 
+  get scratch(): number {
+    return this.words(this.context + layout.F_SCRATCH * 4, 1)[0];
+  }
+
   get exports(): Exports {
     return this.#wasm.exports;
   }

@@ -1,6 +1,6 @@
 // The kernel `mean-field` in SIMD WebAssembly: expected rates and logit histograms (SPEC.md), a chunk of 256 agents at a time. Uniforms are drawn
 // once a chunk; codes, trait logits and thresholds once a world, stimulus and step, four agents to a vector.
-import { codesInWorld, drawCodes, drawUniforms, field, personaAt, rowLogits, scratch, sigmoid4 } from "../expose/codes.as";
+import { codesInWorld, correlateUniforms, drawCodes, drawUniforms, field, personaAt, rowLogits, scratch, sigmoid4 } from "../expose/codes.as";
 import { F_BIAS, F_FACTORS, F_OFFSET, F_PERSONA, F_PERSONAS, F_SIGMOID, F_STEPS, F_STIMULI, S_CODES, S_LOGITS, S_NESTED } from "../expose/wasm-layout";
 import { mulHigh4 } from "../lib/philox.as";
 
@@ -14,6 +14,21 @@ export function take(first: u32, count: u32): void {
   chunkCount = count;
   if (field(F_FACTORS) > 0) codes = drawCodes(first, count, personaAt(field(F_PERSONA)));
   else drawUniforms(first, count, personaAt(field(F_PERSONA)));
+}
+
+/** Takes up to 256 people whose uniforms (or factor words) lie in the scratch. */
+export function takeGiven(count: u32): void {
+  chunkCount = count;
+  if (field(F_FACTORS) > 0) codes = scratch + S_CODES;
+  else correlateUniforms(count, personaAt(field(F_PERSONA)));
+}
+
+/** Trait logits of the people taken in the world entered, 256 i32 a row: one row a stimulus and step. */
+export function giveLogits(world: u32, out: usize): void {
+  const stimuli = field(F_STIMULI), steps = field(F_STEPS);
+  for (let stimulus: u32 = 0; stimulus < stimuli; stimulus++) {
+    for (let k: u32 = 0; k < steps; k++) rowLogits(codes, out + ((stimulus * steps + k) << 10), 0, chunkCount, field(F_PERSONA), world, stimulus, k);
+  }
 }
 
 /** Gives the agents taken the codes of a world. */

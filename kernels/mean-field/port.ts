@@ -29,3 +29,14 @@ export interface MeanFieldSession {
   histogram(of: HistogramOf): Promise<Uint32Array>;
   close(): void;
 }
+
+/** People of a plan given by their uniforms (SPEC.md, "Trait logits of given people"). At once and on this thread, the same numbers with and without SIMD. */
+export interface People {
+  /** Takes up to 256 people of a persona: `uniforms` holds dimensions x count, a trait or factor after the other. */
+  take(persona: number, uniforms: Uint16Array, count: number): void;
+  /** Their trait logits in a world (Q14): 256 entries a (stimulus, step), of which the first `count` mean something. Valid until the next call. */
+  logits(world: number): Int32Array;
+}
+
+/** Dimensions of a persona's people: its traits, or the factors. */
+export const peopleDimensions = (plan: ExposePlan, persona: number): number => (plan.factors > 0 ? plan.factors : plan.personas[persona].traits.length);

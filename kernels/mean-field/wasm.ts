@@ -5,9 +5,11 @@ import type { ExposePlan } from "../expose/plan.ts";
 import * as layout from "../expose/wasm-layout.ts";
 import { type AgentExports, Arena, slotPlaces } from "../expose/wasm-plan.ts";
 import { checkHistogram, checkPanel } from "./check.ts";
-import { HISTOGRAM_BINS, type HistogramOf, type MeanFieldKernel } from "./port.ts";
+import { HISTOGRAM_BINS, type HistogramOf, type MeanFieldKernel, type People, peopleDimensions } from "./port.ts";
 
 interface Exports extends AgentExports {
+  takeGiven(count: number): void;
+  giveLogits(world: number, out: number): void;
   take(first: number, count: number): void;
   enter(world: number): void;
   addRates(world: number, stimulus: number, sums: number): void;
@@ -44,6 +46,33 @@ export function meanFieldWasmFrom(source: WasmSource): MeanFieldKernel {
         },
         close() {},
       };
+    },
+  };
+}
+
+/** People in WebAssembly: see `openPeople`. */
+export function wasmPeople(plan: ExposePlan): People {
+  const arena = new Arena<Exports>(MODULE, plan, slotPlaces(plan));
+  const length = plan.stimuli.length * plan.steps.length * CHUNK_AGENTS, out = arena.must(length * 4);
+  return {
+    take(persona, uniforms, count) {
+      arena.set(layout.F_PERSONA, persona);
+      const dimensions = peopleDimensions(plan, persona), scratch = arena.scratch;
+      if (plan.factors > 0) {
+        const bytes = arena.bytes(scratch + layout.S_CODES, CHUNK_AGENTS * plan.factors);
+        for (let k = 0; k < dimensions; k++) {
+          for (let i = 0; i < count; i++) bytes[(k >> 2) * CHUNK_AGENTS * 4 + i * 4 + (k & 3)] = (uniforms[k * count + i] >> 8) - 128;
+        }
+      } else {
+        const rows = new Uint16Array(arena.bytes(scratch, 0).buffer, scratch + layout.S_UNIFORMS, dimensions * CHUNK_AGENTS);
+        for (let j = 0; j < dimensions; j++) rows.set(uniforms.subarray(j * count, (j + 1) * count), j * CHUNK_AGENTS);
+      }
+      arena.exports.takeGiven(count);
+    },
+    logits(world) {
+      arena.exports.enter(world);
+      arena.exports.giveLogits(world, out);
+      return new Int32Array(arena.bytes(out, 0).buffer, out, length);
     },
   };
 }
