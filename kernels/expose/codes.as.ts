@@ -49,6 +49,24 @@ export function init(at: usize): void {
   return v128.xor(x, i32x4.shr_u(x, 14));
 }
 
+/** The factors of one agent, where `drawCodes` would put them: for the few candidates of a thinned group. */
+export function drawFactors(codes: usize, first: u32, place: u32, persona: usize): void {
+  const keys: usize = load<u32>(persona, 24);
+  for (let m: u32 = 0; m < field(F_FACTORS) >> 2; m++) {
+    let x = first + place + load<u32>(keys + (m << 3));
+    x = ((x ^ (x >> 17)) * 0xed5ad4bb) ^ load<u32>(keys + (m << 3), 4);
+    x = (x ^ (x >> 11)) * 0xac4c1b51;
+    x = (x ^ (x >> 15)) * 0x31848bab;
+    store<u32>(codes + (m << 10) + (place << 2), x ^ (x >> 14));
+  }
+}
+
+/** Where procedural codes of the chunk lie. */
+// @ts-ignore: decorator
+@inline export function proceduralCodes(): usize {
+  return scratch + S_CODES;
+}
+
 /** Draws the codes of up to 256 agents: factors word by word (256 words each), or coded groups as a stored block holds them. Returns their address. */
 export function drawCodes(first: u32, count: u32, persona: usize): usize {
   const codes = scratch + S_CODES;

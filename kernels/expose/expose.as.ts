@@ -7,7 +7,7 @@
 //   4. confirm: the remaining seventh, four at a time, through the exact sigmoid table; ties of the top byte draw their low bits;
 //   5. later steps for those who reached the one before; leaving; the state's update, 16 agents at a time.
 import { mulHigh4, philox1, philox8, philoxWord } from "../lib/philox.as";
-import { CHUNK, drawCodes, field, personaAt, placeLogits, rowLogits, scratch, sigmoid1, sigmoid4, words4 } from "./codes.as";
+import { CHUNK, drawCodes, drawFactors, field, personaAt, placeLogits, proceduralCodes, rowLogits, scratch, sigmoid1, sigmoid4, words4 } from "./codes.as";
 import {
   F_AWARE, F_AWARE_WEIGHT, F_BIAS, F_BINOMIAL, F_CELL_OF, F_COARSE, F_CODES, F_COMPRESS, F_COMPRESS_WORDS, F_CONTACT, F_COUNTS, F_COUNTS_LENGTH,
   F_DIGEST, F_DRAW_BITS, F_FACTORS, F_FACTOR_WEIGHTS, F_FIRST, F_FRESH, F_GAIN, F_GAIN_RESPONSE, F_GAP, F_GROUP_BYTES, F_HAS_INFLUENCE,
@@ -53,6 +53,8 @@ let isContact: bool = false;
 let usesPressure: bool = false;
 let usesAware: bool = false;
 let isThinned: bool = false;
+/** Whether the chunk has codes for its candidates only. */
+let isSparse: bool = false;
 /** Whether places are marked for the update and the shares. */
 let marks: bool = false;
 // Which count words were drawn last, of DRAW and of LEAVE: one block serves four groups of a tick and ordinal.
@@ -82,6 +84,7 @@ function runChunk(at: u32, count: u32, persona: usize): void {
   memory.fill(pending, 0, scenarios << 2);
   memory.fill(scratch + S_LOGIT_TAGS, 0, LOGIT_PLACES << 2);
   chunkFirst = field(F_FIRST) + at;
+  isSparse = false;
   codesAt = field(F_CODES) === 0 ? 0 : field(F_CODES) + (at >> 4) * field(F_GROUP_BYTES);
 
   for (let t: u32 = 0; t < span; t++) {
@@ -109,7 +112,11 @@ function runChunk(at: u32, count: u32, persona: usize): void {
         const stimulus: i32 = load<i16>(field(F_SCHEDULE) + ((((scenario * ticks + tick) * ordinals + ordinal) * personas + personaIndex) << 1));
         if (stimulus < 0) continue;
         isContact = load<u8>(field(F_CONTACT) + stimulus) !== 0;
-        if (codesAt === 0) codesAt = drawCodes(chunkFirst, count, persona);
+        if (codesAt === 0) {
+          // A thinned group needs the factors of its candidates only: they are drawn one by one when they are known.
+          isSparse = field(F_FACTORS) > 0 && bitsOf(field(F_DRAW_BITS), (chunkFirst >> load<u32>(persona, 8)) % field(F_WORLDS)) !== 0;
+          codesAt = isSparse ? proceduralCodes() : drawCodes(chunkFirst, count, persona);
+        }
         if (!drawn) drawAll(S_HIGH, S_THIN_DRAW, field(F_DRAW_BITS), DRAW_HIGH, DRAW_COUNT, DRAW_SPOT, persona);
         drawn = true;
         if (isContact && !leaveDrawn) {
@@ -409,6 +416,7 @@ function thinnedCandidates(list: usize, gap: i8, to: u32): u32 {
   for (let j: u32 = 0; j < count; j++) {
     const place = <u32>load<u8>(thin + 4 + j);
     if (place >= to || !isEligible(place, gap)) continue;
+    if (isSparse) drawFactors(codesAt, chunkFirst, place, personaAt(field(F_PERSONA)));
     store<u8>(list + found++, <u8>place);
     store<u32>(scratch + S_DRAW + (place << 2), load<u32>(thin + 4 + THIN_DRAWS + (j << 2)));
   }
