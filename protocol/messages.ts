@@ -142,8 +142,11 @@ export interface Heartbeat {
   readonly incarnation: string;
   readonly state: "up" | "leaving";
   readonly workers: number;
+  /** Kernel backends it has, the one it takes by itself first. */
   readonly backends: readonly string[];
-  /** Measured; 0 before the first measurement. */
+  /** What that one runs on, and why it was taken; for people. */
+  readonly backendReason: string;
+  /** Of all workers together: calibrated when the node starts, then measured; 0 before. */
   readonly exposuresPerSecond: number;
   readonly memoryBytes: number;
   /** Exposures computed so far, over all runs, also inside an unfinished span: progress. */

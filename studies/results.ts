@@ -27,7 +27,8 @@ export interface Manifest {
   readonly seed: number;
   readonly study: Study;
   readonly model: { readonly name: string; readonly version: number; readonly evidence: Model["evidence"]; readonly personas: number; readonly worlds: number };
-  readonly execution: RunOutcome["execution"] & { readonly seconds: number; readonly exposures: number; readonly cached: boolean };
+  /** `backend`: those that computed it, joined by "+"; `backendReason`: why this machine took its own. */
+  readonly execution: RunOutcome["execution"] & { readonly seconds: number; readonly exposures: number; readonly cached: boolean; readonly backendReason: string };
   readonly versions: { readonly populace: string; readonly node: string };
   readonly files: Readonly<Record<string, { readonly rows: number; readonly sha256: string }>>;
 }
@@ -44,7 +45,7 @@ export function codeHash(): string {
  */
 export function writeRun(
   outDir: string,
-  run: { readonly model: Model; readonly study: Study; readonly plan: Plan; readonly outcome: RunOutcome; readonly rows: readonly RateRow[] },
+  run: { readonly model: Model; readonly study: Study; readonly plan: Plan; readonly outcome: RunOutcome; readonly rows: readonly RateRow[]; readonly backendReason?: string },
   version = "0.1.0",
 ): Manifest {
   const { model, study, plan, outcome, rows } = run;
@@ -92,7 +93,7 @@ export function writeRun(
     seed: study.seed,
     study,
     model: { name: model.name, version: model.version, evidence: model.evidence, personas: model.mixture.personas.length, worlds: model.response.worlds },
-    execution: { ...outcome.execution, seconds: outcome.seconds, exposures: outcome.exposures, cached: outcome.cached },
+    execution: { ...outcome.execution, backend: outcome.backend, backendReason: run.backendReason ?? "", seconds: outcome.seconds, exposures: outcome.exposures, cached: outcome.cached },
     versions: { populace: version, node: process.versions.node },
     files,
   };

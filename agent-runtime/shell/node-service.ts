@@ -1,7 +1,7 @@
 /** The node process around `core/node.ts`: performs its effects over the ports and the workers, one run at a time per run. */
 import { PopulaceError } from "@populace/domain";
 import { type Logger, type Ports, sha256Hex, SILENT, type Stop } from "@populace/io";
-import { backendsWith, chooseBackend } from "@populace/kernels";
+import { chooseBackend } from "@populace/kernels";
 import {
   type Block, blocksOf, COMMIT, commitSubject, decodePlan, failSubject, HEARTBEAT, heartbeatSubject, LIMITS, NODE_FAILURE, openSubject, outSubject,
   type Plan, RUN_RECORD, RUN_STOP, runKey, type Shard, SHARD_OUT, type ShardOut, SLOT_REFERENCE, schemaOf, stopSubject, TICK_OPEN, type TickOpen,
@@ -19,16 +19,23 @@ export interface NodeOptions {
   readonly workers: number;
   readonly tenant?: string;
   readonly logger?: Logger;
+  /** Kernel backend of runs that leave the choice open; default: the fastest there is. */
+  readonly backend?: string;
 }
 
 /** A started node. */
 export interface RunningNode {
   readonly incarnation: string;
+  /** Resolves when the node has chosen its backend and measured it; BACKEND_MISSING when it was told to use one it has not. */
+  readonly ready: Promise<{ readonly backend: string; readonly reason: string; readonly exposuresPerSecond: number }>;
   /** Exposures computed so far, over all runs, also inside unfinished spans. */
   exposures(): number;
   /** Says goodbye, stops the kernels within one block and ends the workers. */
   stop(): Promise<void>;
 }
+
+/** Computing time from which the measured speed replaces the calibrated one. */
+const MEASURED_MS_MIN = 500;
 
 /** What the shell keeps of a run beside the core's state: where its blocks are, how far the log was read, the last outputs. */
 interface RunShell {
@@ -59,7 +66,7 @@ export function startNode(options: NodeOptions): RunningNode {
   const runs = new Map<string, RunShell>();
   const mailboxes = new Map<string, Mailbox>();
   const inFlight = new Set<Promise<void>>();
-  let backends: readonly string[] = [];
+  let backends: readonly string[] = [], backendReason = "", calibrated = 0;
   let state: NodeState = freshNode(incarnation);
   let stopped = false;
 
@@ -67,11 +74,11 @@ export function startNode(options: NodeOptions): RunningNode {
   let busyMs = 0, busyRuns = 0, busySince = 0;
   const exposuresPerSecond = (): number => {
     const spent = busyMs + (busyRuns > 0 ? ports.clock.monotonicMs() - busySince : 0);
-    return spent > 0 ? (pool.exposures() / spent) * 1000 : 0;
+    return spent > MEASURED_MS_MIN ? (pool.exposures() / spent) * 1000 : calibrated;
   };
 
   const beat = (said: "up" | "leaving"): void => ports.bus.publish(heartbeatSubject(tenant, incarnation), HEARTBEAT.encode({
-    incarnation, state: said, workers: options.workers, backends, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: pool.exposures(),
+    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: pool.exposures(),
   }));
 
   /** One TickOpen of a run at a time; of those that come meanwhile only the newest is kept, for they repeat. */
@@ -140,7 +147,8 @@ export function startNode(options: NodeOptions): RunningNode {
     if (shell === undefined || shell.attempt !== record.attempt) {
       const bytes = await ports.blobs.get(record.spec.planHash);
       if (bytes === null) throw new PopulaceError("NOT_FOUND", `run ${open.run}: its plan ${record.spec.planHash} is not in the blob store`, { run: open.run });
-      const { backend, reason } = await chooseBackend(record.execution.backend, "expose");
+      // "auto" leaves the choice to each node, and it was made when it started.
+      const { backend, reason } = await chooseBackend(record.execution.backend === "auto" ? (options.backend ?? "auto") : record.execution.backend, "expose");
       logger.info({ run: open.run, backend: backend.name, device: backend.device, reason }, "backend chosen");
       if (shell !== undefined) drop(open.run);
       const plan = decodePlan(bytes);
@@ -342,12 +350,25 @@ export function startNode(options: NodeOptions): RunningNode {
       deliver(stop.run, { kind: "stop", stop });
     }),
   ];
-  void backendsWith("expose").then((names) => { backends = names; });
-  beat("up");
+  /** Takes the fastest backend and measures it on all workers at once, as a run will use them. */
+  async function calibrate(): Promise<void> {
+    const { backend, reason } = await chooseBackend(options.backend ?? "auto", "expose");
+    backends = [backend.name, ...(backend.name === "reference" ? [] : ["reference"])];
+    backendReason = `${backend.device}: ${reason}`;
+    beat("up");
+    const answers = await Promise.all(Array.from({ length: pool.size }, (_, worker) => pool.ask(worker, { kind: "calibrate", backend: backend.name })));
+    calibrated = answers.reduce((sum, answer) => sum + (answer.kind === "calibrated" ? answer.exposuresPerSecond : 0), 0);
+    logger.info({ backend: backend.name, device: backend.device, reason, exposuresPerSecond: Math.round(calibrated) }, "node calibrated");
+    if (!stopped) beat("up");
+  }
+  const ready = calibrate().then(() => ({ backend: backends[0], reason: backendReason, exposuresPerSecond: calibrated }));
+  // Whoever waits hears of it; a node whose workers died while it started is stopped or fails with its first run.
+  ready.catch((error: unknown) => { if (!stopped) logger.warn({ error: String(error) }, "node not calibrated"); });
   const heart = setInterval(() => beat("up"), LIMITS.heartbeatMs);
 
   return {
     incarnation,
+    ready,
     exposures: () => pool.exposures(),
     async stop() {
       if (stopped) return;

@@ -57,7 +57,14 @@ export interface CloseRun {
   readonly key: string;
 }
 
-export type ToWorker = OpenRun | HoldBlocks | ReleaseBlocks | ComputeSpan | CloseRun;
+/** Measures the backend's exposures a second in this thread; answered by `calibrated`. */
+export interface Calibrate {
+  readonly kind: "calibrate";
+  readonly ticket: number;
+  readonly backend: string;
+}
+
+export type ToWorker = OpenRun | HoldBlocks | ReleaseBlocks | ComputeSpan | Calibrate | CloseRun;
 
 export type FromWorker =
   /** Hashes of the last replayed tick, one a block; empty when nothing was replayed. */
@@ -65,4 +72,5 @@ export type FromWorker =
   /** A block's state after the span, sent as soon as it is there, before `computed`. */
   | { readonly kind: "state"; readonly ticket: number; readonly block: number; readonly state: Uint8Array }
   | { readonly kind: "computed"; readonly ticket: number; readonly parts: readonly ShardPart[]; readonly hashes: readonly BlockHashes[] }
+  | { readonly kind: "calibrated"; readonly ticket: number; readonly exposuresPerSecond: number }
   | { readonly kind: "failed"; readonly ticket: number; readonly code: string; readonly message: string };

@@ -5,7 +5,8 @@ import { PopulaceError } from "@populace/domain/error";
 import { type ExposeSession, type HeldBlock, type OnTick, openBackend, type TickOutput } from "@populace/kernels";
 import { type Block, blocksOf, columnCount, type Plan } from "@populace/protocol/plan";
 import type { BlockHashes, ShardPart } from "../core/shard.ts";
-import type { ComputeSpan, FromWorker, HoldBlocks, OpenRun, ToWorker, WorkerStart } from "./worker-message.ts";
+import { measureExposures } from "./calibration.ts";
+import type { Calibrate, ComputeSpan, FromWorker, HoldBlocks, OpenRun, ToWorker, WorkerStart } from "./worker-message.ts";
 
 interface WorkerRun {
   readonly plan: Plan;
@@ -38,6 +39,7 @@ function handle(message: ToWorker): Promise<void> | void {
     case "hold": return hold(message);
     case "release": return release(message);
     case "compute": return compute(message);
+    case "calibrate": return calibrate(message);
     case "close": {
       runs.get(message.key)?.session.close();
       runs.delete(message.key);
@@ -104,6 +106,10 @@ function release({ key, blocks }: { readonly key: string; readonly blocks: reado
     run!.held.delete(block);
     run!.session.release(held);
   }
+}
+
+async function calibrate({ ticket, backend }: Calibrate): Promise<void> {
+  send({ kind: "calibrated", ticket, exposuresPerSecond: await measureExposures(backend) });
 }
 
 /** Batch by batch, all ticks of the span at once: a block's state then stays in the cache, its procedural codes in registers. */

@@ -47,7 +47,7 @@ export const provenanceOf = (manifest: Manifest): ReportData["provenance"] => [
   ["seed", String(manifest.seed)], ["kernel", `${manifest.runSpec.kernelSpec}, arithmetic profile ${manifest.runSpec.arithmeticProfile}`],
   ["model", `${manifest.model.name}, version ${manifest.model.version}, ${manifest.model.evidence}, ${manifest.model.worlds} worlds`],
   ["study", `${manifest.study.name}: ${count(manifest.runSpec.agents)} agents, ${manifest.runSpec.ticks} ticks`],
-  ["executed by", `${manifest.execution.backend}, ${manifest.execution.workers} workers, ${manifest.execution.shards} shards, ${manifest.execution.population} population (none of it changes a result)`],
+  ["executed by", `${manifest.execution.backend}${manifest.execution.backendReason === "" ? "" : ` (${manifest.execution.backendReason})`}, ${manifest.execution.workers} workers, ${manifest.execution.shards} shards, ${manifest.execution.population} population (none of it changes a result)`],
   ["versions", `populace ${manifest.versions.populace}, Node ${manifest.versions.node}`],
 ];
 

@@ -4,13 +4,9 @@ import type { ExposeKernel } from "../expose/port.ts";
 import type { MeanFieldKernel } from "../mean-field/port.ts";
 import type { ResponseSurfaceKernel } from "../response-surface/port.ts";
 import { openGpuJs } from "./gpu-js.ts";
+import { BACKEND_NAMES, type BackendName } from "./names.ts";
 import { openReference } from "./reference.ts";
 import { openWasm } from "./wasm.ts";
-
-/** Every backend there is. Integer kernels give the same bits on all that have them; gpu-js holds the float maps only. */
-export const BACKEND_NAMES = ["reference", "wasm", "webgpu", "gpu-js"] as const;
-/** Name of a backend, as in ExecutionPlan and on the command line. */
-export type BackendName = (typeof BACKEND_NAMES)[number];
 
 /** The kernels of a backend by name; a backend has those it can do exactly (integers) or within a stated tolerance (floats). */
 export interface Kernels {

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type BackendName, backendsWith, openBackend } from "../backends/backend.ts";
+import { backendsWith, openBackend } from "../backends/backend.ts";
+import type { BackendName } from "../backends/names.ts";
 import { codesOf } from "../expose/population.ts";
 import { traitLogit } from "../expose/reference.ts";
 import { samplePlan, type SamplePlanOptions } from "../expose/sample-plan.ts";
