@@ -1,7 +1,9 @@
 import { PopulaceError } from "@populace/domain/error";
 import type { ExposeKernel } from "../expose/port.ts";
 import { openReference } from "./reference.ts";
+import { missingGraphicsDevice } from "./gpu-adapter.ts";
 import { openWasm } from "./wasm.ts";
+import { openWebgpu } from "./webgpu.ts";
 
 /** Every backend there is. Integer kernels give the same bits on all that have them; gpu-js holds the float maps only. */
 export const BACKEND_NAMES = ["reference", "wasm", "webgpu", "gpu-js"] as const;
@@ -42,9 +44,12 @@ export interface BackendStatus {
 const OPENERS: { readonly [name in BackendName]: () => Promise<Backend> } = {
   reference: openReference,
   wasm: openWasm,
-  webgpu: () => Promise.reject(new Error("is not part of this build")),
+  webgpu: openWebgpu,
   "gpu-js": () => Promise.reject(new Error("is not part of this build")),
 };
+
+/** What tells at little cost, without opening it, that a backend is not to be had here; "" where only opening it tells. */
+const FORESEEN: { readonly [name in BackendName]?: () => string } = { webgpu: missingGraphicsDevice };
 
 const opened = new Map<BackendName, Promise<BackendStatus>>();
 
@@ -72,11 +77,17 @@ export async function openBackend<K extends KernelName>(name: string, kernel: K)
   throw new PopulaceError("BACKEND_MISSING", `kernel backend "${name}" ${why}; available for ${kernel}: ${available.join(", ")}`, { backend: name, kernel, available });
 }
 
+/** The status of a backend that nobody asked for by name: it is not even opened where that cannot help. */
+function statusUnasked(name: BackendName): Promise<BackendStatus> {
+  const reason = opened.has(name) ? "" : (FORESEEN[name]?.() ?? "");
+  return reason === "" ? backendStatus(name) : Promise.resolve({ name, backend: null, reason });
+}
+
 /** Names of the backends of this machine that have the kernel, the preferred one first. */
 export async function backendsWith(kernel: KernelName): Promise<readonly BackendName[]> {
   const found: BackendName[] = [];
   for (const name of PREFERENCE) {
-    const { backend } = await backendStatus(name);
+    const { backend } = await statusUnasked(name);
     if (backend?.kernels[kernel] !== undefined) found.push(name);
   }
   return found;
@@ -93,7 +104,7 @@ export async function chooseBackend<K extends KernelName>(wanted: string, kernel
   if (wanted !== "auto") return { backend: await openBackend(wanted, kernel), reason: "asked for" };
   const passed: string[] = [];
   for (const name of PREFERENCE) {
-    const { backend, reason } = await backendStatus(name);
+    const { backend, reason } = await statusUnasked(name);
     if (backend?.kernels[kernel] !== undefined && backend.isFast) return { backend: backend as never, reason: passed.length === 0 ? `the fastest there is for ${kernel}` : passed.join("; ") };
     if (backend === null) passed.push(`${name} ${reason}`);
     else if (!backend.isFast) passed.push(`${name} only emulates its device here (${backend.device})`);
