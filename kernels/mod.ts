@@ -5,6 +5,8 @@ export { codesOf } from "./expose/population.ts";
 export { influenceStep } from "./expose/influence.ts";
 export { expectedRates } from "./expose/expected-rates.ts";
 export { personaKey } from "./expose/persona-key.ts";
+export { thinningOf } from "./expose/bounds.ts";
+export { checkPlan } from "./expose/check-plan.ts";
 export { sigmoidQ32 } from "./expose/tables.ts";
 export type { Backend, BackendName, BackendStatus, ChosenBackend, KernelName, Kernels } from "./backends/backend.ts";
 export { BACKEND_NAMES, backendStatus, backendsWith, chooseBackend, openBackend } from "./backends/backend.ts";

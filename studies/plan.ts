@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { BINARY_CODE, CODES_PER_UNIT, PopulaceError, RandomStream, foldStep, foldUnseen, largestRemainder } from "@populace/domain";
 import type { FoldedStep, Stimulus } from "@populace/domain";
-import { personaKey } from "@populace/kernels";
-import { ARITHMETIC_PROFILE, KERNEL_SPEC, SLOT_KIND, STEPS_MAX } from "@populace/protocol";
+import { personaKey, thinningOf } from "@populace/kernels";
+import { KERNEL_SPEC, SLOT_KIND, STEPS_MAX } from "@populace/protocol";
 import type { Plan, PlanPersona, PlanScenario, PlanTrait } from "@populace/protocol";
 import type { Model } from "./model.ts";
 import { planInfluence } from "./plan-influence.ts";
@@ -50,7 +50,15 @@ export interface CompileOptions {
 export function compilePlan(model: Model, study: Study, options: CompileOptions = {}): Plan {
   const plan = assemble(model, study, options);
   const merged = mergeIdenticalWorlds(model.rowRates === undefined ? plan : onRowRates(plan, model, study, options));
-  return { ...merged, personas: merged.personas.map((persona) => ({ ...persona, worldShift: worldShift(persona.agents, merged.worlds) })) };
+  return withThinning({ ...merged, personas: merged.personas.map((persona) => ({ ...persona, worldShift: worldShift(persona.agents, merged.worlds) })) });
+}
+
+/** Leaving is rare, so its draws are thinned where their bound allows; below 1 in 64 candidates cost more than the high bytes of all (measured). */
+const LEAVE_BITS_MIN = 6;
+
+function withThinning(plan: Plan): Plan {
+  const { leaveBits } = thinningOf(plan);
+  return { ...plan, leaveBits: leaveBits.map((bits) => (bits < LEAVE_BITS_MIN ? 0 : bits)) };
 }
 
 function assemble(model: Model, study: Study, options: CompileOptions & { readonly certainTraits?: boolean }): Plan {
@@ -86,7 +94,7 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
   const integers = quantize(model, source, folds, layout, worlds);
   return {
     kernelSpec: KERNEL_SPEC,
-    arithmeticProfile: ARITHMETIC_PROFILE,
+    arithmeticProfile: "nest8-2",
     seed: seedWords(study.seed),
     worlds,
     ticks: study.ticks,
@@ -95,12 +103,16 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
     slotKind: layout.slotKind,
     tableOffset: layout.tableOffset,
     tableLength: layout.tableLength,
+    factors: 0,
     steps,
     stimuli: stimuli.map((stimulus) => ({ id: stimulus.id, contact: stimulus.contact })),
     personas: planPersonas,
     scenarios: schedule.scenarios,
     cells: cellsOf(schedule.scenarios),
     ...integers,
+    factorWeights: new Int16Array(0),
+    drawBits: new Uint8Array(worlds * personas.length),
+    leaveBits: new Uint8Array(worlds * personas.length),
     offset: offsetsOf(model, study, source, steps.length),
     pressureWeight: new Int32Array(steps.length).fill(Math.round(study.pressure.logitPerUnit * Q14)),
     pressureLeaveWeight: Math.round(study.pressure.leaveLogitPerUnit * Q14),
@@ -364,6 +376,8 @@ function mergeIdenticalWorlds(plan: Plan): Plan {
     tables: first(plan.tables),
     bias: first(plan.bias),
     leaveBias: first(plan.leaveBias),
+    drawBits: first(plan.drawBits),
+    leaveBits: first(plan.leaveBits),
     personas: plan.personas.map((persona) => ({
       ...persona,
       traits: persona.traits.map((trait): PlanTrait => (trait.kind === "level" ? { ...trait, cumulative: first(trait.cumulative) } : { ...trait, offset: first(trait.offset), scale: first(trait.scale) })),

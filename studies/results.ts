@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import type { ColumnSource } from "hyparquet-writer";
 import { sha256, sha256Hex, writeFileAtomic } from "@populace/io";
-import { ARITHMETIC_PROFILE, KERNEL_SPEC, planHash, runSpecOf } from "@populace/protocol";
+import { ARITHMETIC_PROFILES, KERNEL_SPEC, planHash, runSpecOf } from "@populace/protocol";
 import type { Plan, RunSpec } from "@populace/protocol";
 import { tickRows } from "./intervals.ts";
 import type { RateRow } from "./intervals.ts";
@@ -34,7 +34,7 @@ export interface Manifest {
 
 /** SHA-256 over the names of everything that fixes the bits of a run. */
 export function codeHash(): string {
-  return sha256Hex(new TextEncoder().encode(["populace code 1", KERNEL_SPEC, ARITHMETIC_PROFILE, `results ${RESULTS_FORMAT}`].join("\n")));
+  return sha256Hex(new TextEncoder().encode(["populace code 1", KERNEL_SPEC, ...ARITHMETIC_PROFILES, `results ${RESULTS_FORMAT}`].join("\n")));
 }
 
 /**

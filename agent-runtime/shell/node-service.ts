@@ -1,7 +1,7 @@
 /** The node process around `core/node.ts`: performs its effects over the ports and the workers, one run at a time per run. */
 import { PopulaceError } from "@populace/domain";
 import { type Logger, type Ports, sha256Hex, SILENT, type Stop } from "@populace/io";
-import { backendsWith, openBackend } from "@populace/kernels";
+import { backendsWith, chooseBackend } from "@populace/kernels";
 import {
   type Block, blocksOf, COMMIT, commitSubject, decodePlan, failSubject, HEARTBEAT, heartbeatSubject, LIMITS, NODE_FAILURE, openSubject, outSubject,
   type Plan, RUN_RECORD, RUN_STOP, runKey, type Shard, SHARD_OUT, type ShardOut, SLOT_REFERENCE, schemaOf, stopSubject, TICK_OPEN, type TickOpen,
@@ -38,6 +38,7 @@ interface RunShell {
   readonly blocks: readonly Block[];
   readonly control: Int32Array;
   readonly population: "stored" | "procedural";
+  readonly backend: string;
   readonly workerOf: Map<number, number>;
   commitSequence: number;
   outputs: readonly { readonly shard: number; readonly bytes: Uint8Array }[];
@@ -139,17 +140,18 @@ export function startNode(options: NodeOptions): RunningNode {
     if (shell === undefined || shell.attempt !== record.attempt) {
       const bytes = await ports.blobs.get(record.spec.planHash);
       if (bytes === null) throw new PopulaceError("NOT_FOUND", `run ${open.run}: its plan ${record.spec.planHash} is not in the blob store`, { run: open.run });
-      await openBackend(record.execution.backend, "expose");
+      const { backend, reason } = await chooseBackend(record.execution.backend, "expose");
+      logger.info({ run: open.run, backend: backend.name, device: backend.device, reason }, "backend chosen");
       if (shell !== undefined) drop(open.run);
       const plan = decodePlan(bytes);
       const control = new SharedArrayBuffer(4);
       shell = {
         key: `${open.run}/${record.attempt}`, attempt: record.attempt, plan, blocks: blocksOf(plan), control: new Int32Array(control),
-        population: record.execution.population, workerOf: new Map(), commitSequence: 0, outputs: [],
+        population: record.execution.population, backend: backend.name, workerOf: new Map(), commitSequence: 0, outputs: [],
       };
       runs.set(open.run, shell);
       for (let worker = 0; worker < pool.size; worker++) {
-        pool.tell(worker, { kind: "open", key: shell.key, plan, backend: record.execution.backend, population: shell.population, control });
+        pool.tell(worker, { kind: "open", key: shell.key, plan, backend: shell.backend, population: shell.population, control });
       }
     }
     return { kind: "loaded", open, record, plan: shell.plan };
@@ -190,7 +192,7 @@ export function startNode(options: NodeOptions): RunningNode {
       if (out.tick > tick || out.tick + out.span <= tick || out.hashes.length !== out.span * shard.count * 64) continue;
       for (let i = 0; i < shard.count; i++) {
         const at = ((tick - out.tick) * shard.count + i) * 64;
-        if (Buffer.compare(out.hashes.subarray(at, at + 32), replayed.get(shard.first + i)!) === 0) continue;
+        if (Buffer.compare(out.hashes.subarray(at, at + 64), replayed.get(shard.first + i)!) === 0) continue;
         throw new PopulaceError("DIVERGENCE", `run ${run}: block ${shard.first + i}, replayed to tick ${tick} on ${incarnation}, differs from what ${out.incarnation} computed`, { block: shard.first + i, tick });
       }
       return;
@@ -203,25 +205,31 @@ export function startNode(options: NodeOptions): RunningNode {
     return bytes;
   }
 
-  async function compute({ open, shards, climate }: Extract<NodeEffect, { kind: "compute" }>): Promise<NodeEvent> {
+  async function compute({ open, shards, climate, whole }: Extract<NodeEffect, { kind: "compute" }>): Promise<NodeEvent> {
     const shell = shellOf(open.run);
-    const list = shards.flatMap((shard) => Array.from({ length: shard.count }, (_, i) => shard.first + i));
+    const blocksIn = (shard: Shard): number[] => Array.from({ length: shard.count }, (_, i) => shard.first + i);
     const parts: ShardPart[] = [], hashes: BlockHashes[] = [];
-    await onWorkers(list, shell, async (worker, blocks) => {
+    const next = whole ? new SharedArrayBuffer(4) : null;
+    const onWorker = async (worker: number, mine: readonly { readonly shard: number; readonly blocks: readonly number[] }[]): Promise<void> => {
       const puts: Promise<unknown>[] = [];
-      const mine = shards
-        .map((shard) => ({ shard: shard.index, blocks: blocks.filter((block) => block >= shard.first && block < shard.first + shard.count) }))
-        .filter((share) => share.blocks.length > 0);
       const answer = await pool.ask(
-        worker, { kind: "compute", key: shell.key, tick: open.tick, span: open.span, climate, checkpoint: open.checkpoint, shards: mine },
+        worker, { kind: "compute", key: shell.key, tick: open.tick, span: open.span, climate, checkpoint: open.checkpoint, next, shards: mine },
         (_block, bytes) => { const put = ports.blobs.put(bytes); put.catch(() => {}); puts.push(put); },
       );
       await Promise.all(puts);
       if (answer.kind !== "computed") throw new PopulaceError("INTERNAL", `worker ${worker} answered "${answer.kind}" to "compute"`, {});
       parts.push(...answer.parts);
-      hashes.push(...answer.hashes);
-    });
-    const header = { run: open.run, attempt: open.attempt, tick: open.tick, span: open.span, view: open.view, incarnation };
+      for (const each of answer.hashes) hashes.push(each);
+    };
+    if (whole) {
+      const all = shards.map((shard) => ({ shard: shard.index, blocks: blocksIn(shard) }));
+      await together(Array.from({ length: pool.size }, (_, worker) => onWorker(worker, all)));
+    } else {
+      await onWorkers(shards.flatMap(blocksIn), shell, (worker, blocks) => onWorker(worker, shards
+        .map((shard) => ({ shard: shard.index, blocks: blocks.filter((block) => block >= shard.first && block < shard.first + shard.count) }))
+        .filter((share) => share.blocks.length > 0)));
+    }
+    const header = { run: open.run, attempt: open.attempt, tick: open.tick, span: open.span, view: open.view, incarnation, backend: shell.backend };
     shell.outputs = shards.map((shard) => ({ shard: shard.index, bytes: SHARD_OUT.encode(assembleShardOut(header, shell.plan, shell.blocks, shard, parts, hashes)) }));
     await fillAll(open, shell);
     return { kind: "filled", run: open.run };
@@ -297,8 +305,11 @@ export function startNode(options: NodeOptions): RunningNode {
   /** Runs `action` for every worker that holds some of the blocks, all at once; waits for all before it throws the first failure. */
   async function onWorkers(list: readonly number[], shell: RunShell, action: (worker: number, blocks: readonly number[]) => Promise<void>): Promise<void> {
     const byWorker = Map.groupBy(list, (block) => shell.workerOf.get(block)!);
-    const results = await Promise.allSettled([...byWorker].map(([worker, blocks]) => action(worker, blocks)));
-    for (const result of results) if (result.status === "rejected") throw result.reason;
+    await together([...byWorker].map(([worker, blocks]) => action(worker, blocks)));
+  }
+
+  async function together(work: readonly Promise<void>[]): Promise<void> {
+    for (const result of await Promise.allSettled(work)) if (result.status === "rejected") throw result.reason;
   }
 
   async function busy<T>(action: () => Promise<T>): Promise<T> {

@@ -44,6 +44,11 @@ export interface ComputeSpan {
   readonly span: number;
   readonly climate: Climate;
   readonly checkpoint: boolean;
+  /**
+   * Null: the blocks are held here, and computed in order. Otherwise the span is the whole run and nothing is held: one Int32 shared by all
+   * workers that are given the same shards, the number of blocks already taken.
+   */
+  readonly next: SharedArrayBuffer | null;
   readonly shards: readonly { readonly shard: number; readonly blocks: readonly number[] }[];
 }
 
@@ -55,7 +60,7 @@ export interface CloseRun {
 export type ToWorker = OpenRun | HoldBlocks | ReleaseBlocks | ComputeSpan | CloseRun;
 
 export type FromWorker =
-  /** State hash of each block after the replay; of no use and empty when nothing was replayed. */
+  /** Hashes of the last replayed tick, one a block; empty when nothing was replayed. */
   | { readonly kind: "held"; readonly ticket: number; readonly hashes: readonly BlockHashes[] }
   /** A block's state after the span, sent as soon as it is there, before `computed`. */
   | { readonly kind: "state"; readonly ticket: number; readonly block: number; readonly state: Uint8Array }

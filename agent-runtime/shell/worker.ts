@@ -2,7 +2,7 @@
 import { hash } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
 import { PopulaceError } from "@populace/domain/error";
-import { type ExposeSession, type HeldBlock, openBackend, type TickOutput } from "@populace/kernels";
+import { type ExposeSession, type HeldBlock, type OnTick, openBackend, type TickOutput } from "@populace/kernels";
 import { type Block, blocksOf, columnCount, type Plan } from "@populace/protocol/plan";
 import type { BlockHashes, ShardPart } from "../core/shard.ts";
 import type { ComputeSpan, FromWorker, HoldBlocks, OpenRun, ToWorker, WorkerStart } from "./worker-message.ts";
@@ -19,6 +19,8 @@ const port = parentPort!;
 const start = workerData as WorkerStart;
 const progress = new BigInt64Array(start.progress);
 const runs = new Map<string, WorkerRun>();
+/** outHash of all-zero outputs, by their length. */
+const zeroHashes = new Map<number, Uint8Array>();
 
 // One message after another: a later one may speak of what an earlier one is still building.
 let queue: Promise<void> = Promise.resolve();
@@ -70,11 +72,15 @@ async function hold({ key, ticket, blocks, replayFrom, climates }: HoldBlocks): 
     release({ key, blocks: [block] });
     const held = await run.session.hold(run.blocks[block], state ?? undefined);
     run.held.set(block, held);
+    const leaf = new Uint8Array(64);
     for (const [i, climate] of climates.entries()) {
       stopIfAsked(run);
-      await run.session.step([held], replayFrom + i, 1, climate, (_, __, output) => progressed(run, output));
+      await run.session.step([held], replayFrom + i, 1, climate, (_, __, output) => {
+        progressed(run, output);
+        if (i === climates.length - 1) setLeaf(leaf, 0, output);
+      });
     }
-    if (climates.length > 0) hashes.push({ block, hashes: sha256(await run.session.stateOf(held)) });
+    if (climates.length > 0) hashes.push({ block, hashes: leaf, state: null });
   }
   send({ kind: "held", ticket, hashes });
 }
@@ -89,41 +95,71 @@ function release({ key, blocks }: { readonly key: string; readonly blocks: reado
   }
 }
 
-/** Block by block, all ticks of the span at once: a block's state then stays in the cache. */
-async function compute({ key, ticket, tick, span, climate, checkpoint, shards }: ComputeSpan): Promise<void> {
+/** Batch by batch, all ticks of the span at once: a block's state then stays in the cache, its procedural codes in registers. */
+async function compute(message: ComputeSpan): Promise<void> {
+  const { key, ticket, tick, span, checkpoint } = message;
   const run = runOf(key);
-  const parts: ShardPart[] = [], hashes: BlockHashes[] = [];
-  for (const { shard, blocks } of shards) {
-    const byPersona = new Map<number, ShardPart>();
-    for (const block of blocks) {
-      const held = run.held.get(block);
-      if (held === undefined) throw new PopulaceError("INTERNAL", `worker ${start.worker}: block ${block} of run ${key} is not held here`, { key, block });
-      const { persona } = run.blocks[block];
-      const own = new Uint8Array(span * 64);
+  const tasks = message.shards.flatMap(({ shard, blocks }) => blocks.map((block) => ({ shard, block })));
+  const parts = new Map<string, ShardPart>(), hashes: BlockHashes[] = [];
+  for (const batch of batches(message, tasks, run.session.batchBlocks)) {
+    stopIfAsked(run);
+    const leaves = batch.map(() => new Uint8Array(span * 64));
+    const onTick: OnTick = (index, t, output) => {
       stopIfAsked(run);
-      await run.session.step([held], tick, span, climate, (_, t, output) => {
-        stopIfAsked(run);
-        const { counts, sections, whole } = output, i = t - tick;
-        let part = byPersona.get(persona);
-        if (part === undefined) {
-          part = { shard, persona, counts: new Uint32Array(span * counts.length), sections: new Uint32Array(span * sections.length) };
-          byPersona.set(persona, part);
-        }
-        progressed(run, output);
-        own.set(output.stateHash, i * 64);
-        own.set(sha256(new Uint8Array(whole.buffer, whole.byteOffset, whole.byteLength)), i * 64 + 32);
-        add(part.counts, i * counts.length, counts);
-        add(part.sections, i * sections.length, sections);
-      });
-      hashes.push({ block, hashes: own });
-      if (checkpoint) {
-        const state = await run.session.stateOf(held);
-        send({ kind: "state", ticket, block, state }, [state.buffer as ArrayBuffer]);
-      }
+      progressed(run, output);
+      setLeaf(leaves[index], (t - tick) * 64, output);
+      addTo(parts, batch[index].shard, run.blocks[batch[index].block].persona, span, t - tick, output);
+    };
+    const held = message.next === null ? batch.map(({ block }) => heldBlock(run, key, block)) : null;
+    if (held === null) await run.session.live(batch.map(({ block }) => run.blocks[block]), onTick);
+    else await run.session.step(held, tick, span, message.climate, onTick);
+    for (const [index, { block }] of batch.entries()) {
+      const state = checkpoint && held !== null ? await run.session.stateOf(held[index]) : null;
+      hashes.push({ block, hashes: leaves[index], state: state === null ? null : sha256(state) });
+      if (state !== null) send({ kind: "state", ticket, block, state }, [state.buffer as ArrayBuffer]);
     }
-    parts.push(...byPersona.values());
   }
-  send({ kind: "computed", ticket, parts, hashes }, parts.flatMap((part) => [part.counts.buffer as ArrayBuffer, part.sections.buffer as ArrayBuffer]));
+  const found = [...parts.values()];
+  send({ kind: "computed", ticket, parts: found, hashes }, found.flatMap((part) => [part.counts.buffer as ArrayBuffer, part.sections.buffer as ArrayBuffer]));
+}
+
+/** Held blocks in the order given; whole lives from a counter that all workers share, so that a slow core takes fewer. */
+function* batches<T>({ next }: ComputeSpan, tasks: readonly T[], size: number): Generator<readonly T[]> {
+  const counter = next === null ? null : new Int32Array(next);
+  for (let own = 0; ; own += size) {
+    const from = counter === null ? own : Atomics.add(counter, 0, size);
+    if (from >= tasks.length) return;
+    yield tasks.slice(from, from + size);
+  }
+}
+
+function heldBlock(run: WorkerRun, key: string, block: number): HeldBlock {
+  const held = run.held.get(block);
+  if (held === undefined) throw new PopulaceError("INTERNAL", `worker ${start.worker}: block ${block} of run ${key} is not held here`, { key, block });
+  return held;
+}
+
+/** stateHash, then outHash. Most ticks show nobody anything: the hash of those zeros is taken once. */
+function setLeaf(leaf: Uint8Array, at: number, { stateHash, whole }: TickOutput): void {
+  leaf.set(stateHash, at);
+  const isZero = whole.every((count) => count === 0);
+  let outHash = isZero ? zeroHashes.get(whole.length) : undefined;
+  if (outHash === undefined) {
+    outHash = sha256(new Uint8Array(whole.buffer, whole.byteOffset, whole.byteLength));
+    if (isZero) zeroHashes.set(whole.length, outHash);
+  }
+  leaf.set(outHash, at + 32);
+}
+
+function addTo(parts: Map<string, ShardPart>, shard: number, persona: number, span: number, offset: number, { counts, sections }: TickOutput): void {
+  const key = `${shard} ${persona}`;
+  let part = parts.get(key);
+  if (part === undefined) {
+    part = { shard, persona, counts: new Uint32Array(span * counts.length), sections: new Uint32Array(span * sections.length) };
+    parts.set(key, part);
+  }
+  add(part.counts, offset * counts.length, counts);
+  add(part.sections, offset * sections.length, sections);
 }
 
 /** Tells the node how far this thread is. */
