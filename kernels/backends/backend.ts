@@ -1,5 +1,6 @@
 import { PopulaceError } from "@populace/domain/error";
 import type { ExposeKernel } from "../expose/port.ts";
+import type { NearestKernel } from "../nearest/port.ts";
 import { openReference } from "./reference.ts";
 import { missingGraphicsDevice } from "./gpu-adapter.ts";
 import { openWasm } from "./wasm.ts";
@@ -13,6 +14,7 @@ export type BackendName = (typeof BACKEND_NAMES)[number];
 /** The kernels of a backend by name; a backend has those it can do exactly (integers) or within a stated tolerance (floats). */
 export interface Kernels {
   readonly expose?: ExposeKernel;
+  readonly nearest?: NearestKernel;
 }
 export type KernelName = keyof Kernels;
 

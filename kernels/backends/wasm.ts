@@ -1,4 +1,5 @@
 import type { Backend } from "./backend.ts";
+import { nearestWasm } from "../nearest/wasm.ts";
 import "./webassembly.ts";
 
 /** One i8x16.relaxed_swizzle: a module that validates only where the SIMD instructions that the kernels use exist. */
@@ -10,5 +11,5 @@ const PROBE = Uint8Array.of(
 /** SIMD WebAssembly on the calling thread. Rejects where the engine lacks relaxed SIMD (Node before 21). */
 export function openWasm(): Promise<Backend> {
   if (!WebAssembly.validate(PROBE)) return Promise.reject(new Error(`needs relaxed SIMD WebAssembly, which V8 ${process.versions.v8} lacks`));
-  return Promise.resolve({ name: "wasm", device: `SIMD WebAssembly, V8 ${process.versions.v8.split(".").slice(0, 2).join(".")}`, isFast: true, kernels: {} });
+  return Promise.resolve({ name: "wasm", device: `SIMD WebAssembly, V8 ${process.versions.v8.split(".").slice(0, 2).join(".")}`, isFast: true, kernels: { nearest: nearestWasm } });
 }
