@@ -33,10 +33,10 @@ export async function currentGpu(): Promise<Gpu> {
 
 /**
  * Runs `work` on the device of this thread and, when that is lost under it, from its beginning on a new one, at most twice;
- * `onLoss` hears of each loss before. So `work` must leave nothing behind on the host that its repetition would count twice.
+ * `onLoss` hears of each loss before (unless told, it is a warning of the process). So `work` must leave nothing behind on the host that its repetition would count twice.
  * Rejects with GpuLost when the device was lost too often or there is none any more, else with what `work` rejects with.
  */
-export async function withRecovery<T>(work: (gpu: Gpu) => Promise<T>, onLoss: (loss: GpuLost) => void): Promise<T> {
+export async function withRecovery<T>(work: (gpu: Gpu) => Promise<T>, onLoss: (loss: GpuLost) => void = warn): Promise<T> {
   let gpu = await currentGpu();
   for (let recoveries = 0; ; recoveries++) {
     try {
@@ -52,6 +52,10 @@ export async function withRecovery<T>(work: (gpu: Gpu) => Promise<T>, onLoss: (l
       }
     }
   }
+}
+
+function warn(loss: GpuLost): void {
+  process.emitWarning(loss.message, "GpuLost");
 }
 
 /** Opens an adapter and a device of its own. */

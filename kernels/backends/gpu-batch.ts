@@ -103,8 +103,11 @@ export class GpuBatch {
     const [ended, found] = await Promise.allSettled([done, failures]);
     this.#device.throwIfLost();
     const failure = (found.status === "fulfilled" ? found.value.find((each) => each !== null) : null) ?? this.#device.takeStray();
-    if (failure !== null) throw gpuFailure(failure, name, `batch ${this.#label} of ${this.#dispatches} dispatches and ${readBytes} bytes to read beside ${pool.heldBytes} in use`);
-    if (ended.status === "rejected") throw ended.reason;
+    if (failure !== null || ended.status === "rejected") {
+      for (const memory of [params, staging]) if (memory !== null) pool.destroy(memory);
+      if (failure !== null) throw gpuFailure(failure, name, `batch ${this.#label} of ${this.#dispatches} dispatches and ${readBytes} bytes to read beside ${pool.heldBytes} in use`);
+      throw (ended as PromiseRejectedResult).reason;
+    }
     if (staging !== null) {
       const mapped = new Uint8Array(staging.raw.getMappedRange(0, readBytes));
       let at = 0;

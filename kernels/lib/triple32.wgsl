@@ -1,4 +1,4 @@
-// The keyed integer hash of triple32.ts: a bijection of `value` for each key.
+// Wellons' triple32 with two key words mixed in (`traitWord` in kernels/expose/population.ts); a bijection of `value` for each key.
 fn triple32(value: u32, key: vec2u) -> u32 {
   var x = value + key.x;
   x ^= x >> 17u;

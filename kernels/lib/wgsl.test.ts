@@ -6,8 +6,8 @@ import { mulHigh, philox4x32 } from "@populace/domain/random";
 import { describe, expect, it } from "vitest";
 import { describeOnGpu } from "../backends/gpu.fixture.ts";
 import type { Gpu } from "../backends/gpu.ts";
+import { traitWord } from "../expose/population.ts";
 import { SIGMOID_TABLE, sigmoidQ32 } from "../expose/tables.ts";
-import { triple32 } from "./triple32.ts";
 import { assembleWgsl, readWgsl } from "./wgsl.ts";
 
 const HERE = new URL("./in-test.wgsl", import.meta.url);
@@ -92,7 +92,7 @@ describeOnGpu("the WGSL library gives the bits of TypeScript", (gpu) => {
 
   it("triple32", async () => {
     const out = await mapped(await gpu(), "triple32.wgsl", "vec4u(triple32(a.x, a.yz))", interleaved(pairs, others, words));
-    for (let i = 0; i < pairs.length; i++) expect(out[4 * i]).toBe(triple32(pairs[i]!, others[i]!, words[i % words.length]!));
+    for (let i = 0; i < pairs.length; i++) expect(out[4 * i]).toBe(traitWord(pairs[i]!, [others[i]!, words[i % words.length]!]));
   });
 
   it("sigmoidQ32 at every 31st logit of its range and beyond both ends", async () => {
