@@ -141,12 +141,18 @@ function lastLine(text: string): string {
 /** Runs a command to its end, or kills it at the bound; a code of null says that it could not be run or was killed. */
 function run(command: string, args: readonly string[], options: SpawnOptions, timeoutMs: number): Promise<{ code: number | null; text: string }> {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"], timeout: timeoutMs, killSignal: "SIGKILL" });
+    const child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+    // Not spawn's own timeout: where the command does not exist, that one keeps the process alive to its end.
+    const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
     let text = "";
+    const end = (code: number | null, said: string): void => {
+      clearTimeout(timer);
+      resolve({ code, text: said });
+    };
     child.stdout?.on("data", (chunk: Buffer) => (text += chunk.toString()));
     child.stderr?.on("data", (chunk: Buffer) => (text += chunk.toString()));
-    child.on("error", (error) => resolve({ code: null, text: `cannot be run: ${error.message}` }));
-    child.on("close", (code) => resolve({ code, text: code === null ? `did not end within ${(timeoutMs / 1000).toFixed(0)} s` : text }));
+    child.on("error", (error) => end(null, `cannot be run: ${error.message}`));
+    child.on("close", (code) => end(code, code === null ? `did not end within ${(timeoutMs / 1000).toFixed(0)} s` : text));
   });
 }
 
