@@ -1,12 +1,12 @@
 import { Worker } from "node:worker_threads";
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { assembleWgsl } from "../lib/wgsl.ts";
 import { openGpu, withRecovery } from "./gpu-adapter.ts";
 import { layOut } from "./gpu-batch.ts";
-import { gpuFailure } from "./gpu-device.ts";
+import { type GpuDevice, gpuFailure } from "./gpu-device.ts";
 import { capacityFor } from "./gpu-pool.ts";
 import { describeOnGpu } from "./gpu.fixture.ts";
-import { type Gpu, GpuLost } from "./gpu.ts";
+import { Gpu, GpuLost } from "./gpu.ts";
 
 const HERE = new URL("./in-test.wgsl", import.meta.url);
 
@@ -43,6 +43,30 @@ describe("the layout of workgroups", () => {
     expect(layOut(10_000, 100, "k")).toEqual([100, 100]);
     expect(() => layOut(10_001, 100, "k")).toThrow(expect.objectContaining({ code: "TOO_LARGE" }));
     expect(() => layOut(2 ** 32, 2 ** 20, "k")).toThrow(expect.objectContaining({ code: "TOO_LARGE" }));
+  });
+});
+
+describe("a buffer for which there is no memory", () => {
+  it("is tried again once what is kept for reuse is gone, then refused with the numbers", async () => {
+    class GPUOutOfMemoryError {
+      readonly message = "none left";
+    }
+    let kept = 1000, destroyed = 0;
+    const failing = (until: number): Gpu => {
+      let tries = 0;
+      const pool = {
+        heldBytes: 5000,
+        take: (label: string, bytes: number) => ({ label, bytes, failure: Promise.resolve(++tries < until ? new GPUOutOfMemoryError() : null) }),
+        destroy: () => { destroyed++; },
+        trim: (bytesMax: number) => { kept = bytesMax; },
+      };
+      // No machine of ours runs out of memory on demand.
+      return new Gpu({ name: "a small one", limits: { storageBytesMax: 1e6 }, pool, throwIfLost() {}, guarded: (work: Promise<unknown>) => work } as unknown as GpuDevice, true);
+    };
+    expect(await failing(2).buffer("agents", 4000)).toMatchObject({ bytes: 4000 });
+    expect([kept, destroyed]).toEqual([0, 1]);
+    await expect(failing(9).buffer("agents", 4000)).rejects.toMatchObject({ code: "TOO_LARGE", message: expect.stringContaining("agents needs 4000 bytes beside 5000 in use") });
+    expect(destroyed).toBe(3);
   });
 });
 
@@ -203,6 +227,9 @@ describeOnGpu("a device", (gpu) => {
 });
 
 describeOnGpu("a lost device", (gpu) => {
+  beforeEach(() => void vi.spyOn(process, "emitWarning").mockReturnValue());
+  afterEach(() => void vi.restoreAllMocks());
+
   it("rejects what is pending and whatever comes later with GpuLost", async () => {
     const device = await openGpu(), affine = await device.pipeline(AFFINE);
     const out = await device.buffer("out", 4 << 20);
@@ -236,6 +263,7 @@ describeOnGpu("a lost device", (gpu) => {
     expect(result).toBe(3);
     expect(used.size).toBe(3);
     expect(losses).toHaveLength(2);
+    for (const { message } of losses) expect(process.emitWarning).toHaveBeenCalledWith(message, "GpuLost");
     expect((await gpu()).loss).toBeNull();
   });
 

@@ -61,7 +61,7 @@ describe.each(kernels)("nearest on $name", ({ kernel, isFast }) => {
   });
 
   it("does not care how the rows are cut", async () => {
-    // An emulated GPU takes 3 ms for a call.
+    // An emulated GPU takes milliseconds for a call.
     const dimensions = 7, total = isFast ? 5000 : 300;
     const values = Int16Array.from({ length: 37 * dimensions }, (_, i) => ((i * 7919) % 2001) - 1000);
     const rows = Int16Array.from({ length: total * dimensions }, (_, i) => ((i * 104_729) % 4001) - 2000);

@@ -1,7 +1,8 @@
 import { withRecovery } from "../backends/gpu-adapter.ts";
 import type { Gpu, GpuBuffer, GpuPipeline } from "../backends/gpu.ts";
 import { inFlight } from "../backends/in-flight.ts";
-import { readWgsl } from "../lib/wgsl.ts";
+import { packRows } from "../lib/halves.ts";
+import { type WgslSource, readWgsl } from "../lib/wgsl.ts";
 import { rowCount, squaredNormMax, squaredNormOf, tooLong } from "./limits.ts";
 import type { Centroids, NearestKernel, NearestOutput, NearestSession } from "./port.ts";
 
@@ -9,7 +10,7 @@ import type { Centroids, NearestKernel, NearestOutput, NearestSession } from "./
 const BATCH_BYTES = 1 << 24;
 const BATCH_ROWS_MAX = 1 << 18;
 /** Rows of a workgroup of nearest.wgsl. */
-const TILE = 64;
+export const TILE = 64;
 const NONE = 2 ** 32 - 1;
 
 /** What a session has on one device. */
@@ -29,6 +30,11 @@ export function nearestOnGpu(batchBytes: number): NearestKernel {
   return { open: (centroids) => openSession(centroids, batchBytes) };
 }
 
+/** nearest.wgsl, for kernels that are made of it. */
+export function nearestSource(): WgslSource {
+  return readWgsl(new URL("./nearest.wgsl", import.meta.url));
+}
+
 async function openSession(centroids: Centroids, batchBytes: number): Promise<NearestSession> {
   const { count, dimensions } = centroids;
   const most = squaredNormMax(centroids);
@@ -43,7 +49,7 @@ async function openSession(centroids: Centroids, batchBytes: number): Promise<Ne
   const heldOn = async (gpu: Gpu): Promise<Held> => {
     if (held !== null && held.gpu === gpu) return held;
     const [nearest, beyond, centroidBuffer, biasBuffer] = await Promise.all([
-      gpu.pipeline(readWgsl(new URL("./nearest.wgsl", import.meta.url))), gpu.pipeline(readWgsl(new URL("./beyond.wgsl", import.meta.url))),
+      gpu.pipeline(nearestSource()), gpu.pipeline(readWgsl(new URL("./beyond.wgsl", import.meta.url))),
       gpu.buffer("centroids", values.byteLength), gpu.buffer("biases", biases.byteLength),
     ]);
     gpu.upload(centroidBuffer, values);
@@ -91,15 +97,4 @@ async function openSession(centroids: Centroids, batchBytes: number): Promise<Ne
       held = null;
     },
   };
-}
-
-/** Rows of int16 as whole words: themselves where their number of dimensions is even, else a copy with a zero after each row. */
-function packRows(rows: Int16Array, dimensions: number): Int16Array {
-  if (dimensions % 2 === 0) return rows;
-  const count = rows.length / dimensions;
-  const packed = new Int16Array(count * (dimensions + 1));
-  for (let row = 0; row < count; row++) {
-    for (let d = 0; d < dimensions; d++) packed[row * (dimensions + 1) + d] = rows[row * dimensions + d];
-  }
-  return packed;
 }
