@@ -1,5 +1,6 @@
 import { PopulaceError } from "@populace/domain/error";
 import type { ExposeKernel } from "../expose/port.ts";
+import type { KMeansKernel } from "../k-means/port.ts";
 import type { NearestKernel } from "../nearest/port.ts";
 import { openReference } from "./reference.ts";
 import { missingGraphicsDevice } from "./gpu-adapter.ts";
@@ -15,6 +16,7 @@ export type BackendName = (typeof BACKEND_NAMES)[number];
 export interface Kernels {
   readonly expose?: ExposeKernel;
   readonly nearest?: NearestKernel;
+  readonly kMeans?: KMeansKernel;
 }
 export type KernelName = keyof Kernels;
 
