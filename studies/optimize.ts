@@ -159,8 +159,8 @@ function panelValues(plan: Plan, worth: readonly (readonly number[])[], cost: re
 function allocatedPlan(basis: Plan, allocation: readonly (readonly number[])[], seed: number, round: number): { readonly plan: Plan; readonly entries: readonly string[] } {
   const entries = allocation.flatMap((counts, p) => counts.flatMap((count, s) => (count > 0 ? [{ p, s, count }] : [])));
   const [stimuli, steps, personas] = [basis.stimuli.length, basis.steps.length, basis.personas.length];
-  const gather = (source: Int32Array, size: number, rows: number): Int32Array => {
-    const out = new Int32Array(rows * entries.length * size);
+  const gather = <T extends Int32Array | Int16Array | Uint8Array>(source: T, size: number, rows: number): T => {
+    const out = new (source.constructor as new (length: number) => T)(rows * entries.length * size);
     for (let row = 0; row < rows; row += 1) entries.forEach(({ p }, at) => out.set(source.subarray((row * personas + p) * size, (row * personas + p + 1) * size), (row * entries.length + at) * size));
     return out;
   };
@@ -178,6 +178,10 @@ function allocatedPlan(basis: Plan, allocation: readonly (readonly number[])[], 
       cells: cellsOf(scenarios),
       bias: gather(basis.bias, stimuli * steps, basis.worlds),
       leaveBias: gather(basis.leaveBias, stimuli, basis.worlds),
+      // Populations this small deal their agents to worlds one by one, so no draw of theirs can be thinned.
+      drawBits: new Uint8Array(basis.worlds * entries.length),
+      leaveBits: new Uint8Array(basis.worlds * entries.length),
+      factorWeights: gather(basis.factorWeights, stimuli * steps * basis.factors, basis.worlds),
       offset: gather(basis.offset, stimuli * steps, 1),
     },
   };

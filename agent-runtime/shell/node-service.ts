@@ -308,8 +308,8 @@ export function startNode(options: NodeOptions): RunningNode {
     await together([...byWorker].map(([worker, blocks]) => action(worker, blocks)));
   }
 
-  async function together(work: readonly Promise<void>[]): Promise<void> {
-    for (const result of await Promise.allSettled(work)) if (result.status === "rejected") throw result.reason;
+  async function together(all: readonly Promise<void>[]): Promise<void> {
+    for (const result of await Promise.allSettled(all)) if (result.status === "rejected") throw result.reason;
   }
 
   async function busy<T>(action: () => Promise<T>): Promise<T> {

@@ -41,6 +41,7 @@ function handle(message: ToWorker): Promise<void> | void {
     case "close": {
       runs.get(message.key)?.session.close();
       runs.delete(message.key);
+      failedOpens.delete(message.key);
     }
   }
 }
@@ -53,13 +54,24 @@ function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);
 }
 
-async function open({ key, plan, backend, population, control }: OpenRun): Promise<void> {
+/** `open` is not answered: what it failed with is told to whoever asks for the run. */
+const failedOpens = new Map<string, unknown>();
+
+async function open(message: OpenRun): Promise<void> {
+  failedOpens.delete(message.key);
+  await tryOpen(message).catch((error: unknown) => failedOpens.set(message.key, error));
+}
+
+async function tryOpen({ key, plan, backend, population, control }: OpenRun): Promise<void> {
   const { kernels } = await openBackend(backend, "expose");
-  runs.set(key, { plan, blocks: blocksOf(plan), session: await kernels.expose.open(plan, population), control: new Int32Array(control), held: new Map() });
+  const flag = new Int32Array(control);
+  const session = await kernels.expose.open(plan, population, () => stopIfAsked(flag));
+  runs.set(key, { plan, blocks: blocksOf(plan), session, control: flag, held: new Map() });
 }
 
 function runOf(key: string): WorkerRun {
   const run = runs.get(key);
+  if (run === undefined && failedOpens.has(key)) throw failedOpens.get(key);
   if (run === undefined) throw new PopulaceError("INTERNAL", `worker ${start.worker}: run ${key} was never opened`, { key });
   return run;
 }
@@ -68,13 +80,12 @@ async function hold({ key, ticket, blocks, replayFrom, climates }: HoldBlocks): 
   const run = runOf(key);
   const hashes: BlockHashes[] = [];
   for (const { block, state } of blocks) {
-    stopIfAsked(run);
+    stopIfAsked(run.control);
     release({ key, blocks: [block] });
     const held = await run.session.hold(run.blocks[block], state ?? undefined);
     run.held.set(block, held);
     const leaf = new Uint8Array(64);
     for (const [i, climate] of climates.entries()) {
-      stopIfAsked(run);
       await run.session.step([held], replayFrom + i, 1, climate, (_, __, output) => {
         progressed(run, output);
         if (i === climates.length - 1) setLeaf(leaf, 0, output);
@@ -102,10 +113,9 @@ async function compute(message: ComputeSpan): Promise<void> {
   const tasks = message.shards.flatMap(({ shard, blocks }) => blocks.map((block) => ({ shard, block })));
   const parts = new Map<string, ShardPart>(), hashes: BlockHashes[] = [];
   for (const batch of batches(message, tasks, run.session.batchBlocks)) {
-    stopIfAsked(run);
+    stopIfAsked(run.control);
     const leaves = batch.map(() => new Uint8Array(span * 64));
     const onTick: OnTick = (index, t, output) => {
-      stopIfAsked(run);
       progressed(run, output);
       setLeaf(leaves[index], (t - tick) * 64, output);
       addTo(parts, batch[index].shard, run.blocks[batch[index].block].persona, span, t - tick, output);
@@ -173,7 +183,7 @@ function add(target: Uint32Array, at: number, source: Uint32Array): void {
   for (let i = 0; i < source.length; i++) target[at + i] += source[i];
 }
 
-/** Called before each block and tick: the node can stop a kernel within one block, though this thread reads no message meanwhile. */
-function stopIfAsked(run: WorkerRun): void {
-  if (Atomics.load(run.control, 0) !== 0) throw new PopulaceError("INTERRUPTED", "the run was stopped; what was committed stays", {});
+/** Called between pieces of work: the node can stop a kernel within one of them, though this thread reads no message meanwhile. */
+function stopIfAsked(control: Int32Array): void {
+  if (Atomics.load(control, 0) !== 0) throw new PopulaceError("INTERRUPTED", "the run was stopped; what was committed stays", {});
 }

@@ -62,7 +62,7 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
     const rates = summarizeRun(model, study, plan, outcome);
     const outDir = options.out ?? join(options.store, "runs", outcome.runId);
     const manifest = writeRun(outDir, { model, study, plan, outcome, rows: rates }, VERSION);
-    await writeReport(outDir, runReport(model, manifest, rates));
+    await writeReport(outDir, await runReport(model, manifest, rates));
     const peakBytes = process.resourceUsage().maxRSS * 1024;
     const shown = shortened(rates, 48, "rates");
     return {

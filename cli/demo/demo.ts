@@ -22,6 +22,7 @@ import {
 import { commitRelease, committedRelease } from "../release.ts";
 import { amount, compact, count, duration, paint, percent } from "../output.ts";
 import { provenanceOf, reportRates, shockOf, warningsOf } from "../report/from-run.ts";
+import { surfaceOf } from "../report/from-surface.ts";
 import { profileOf } from "../report/profile.ts";
 import type { ReportPosterior, ReportShock } from "../report/report.ts";
 import { tornadoOf } from "../report/tornado.ts";
@@ -160,7 +161,7 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
           against: "generated truth", coverage90: wrong.coverage90,
           cells: wrong.cells.map((cell) => ({ group: names.get(cell.persona) ?? cell.persona, stimulus: cell.stimulus, step: cell.step, observed: cell.truth, predicted: cell.predicted, low: cell.low, high: cell.high })),
         },
-        posteriors: learned.posteriors, regret: regretOf(best, schema), tornado: tornadoOf(model, "discount-20"), shock: shock.figure,
+        posteriors: learned.posteriors, regret: regretOf(best, schema), tornado: tornadoOf(model, "discount-20"), surface: await surfaceOf(model), shock: shock.figure,
         provenance: provenanceOf(manifest), roots: manifest.roots,
       });
     });

@@ -1,6 +1,7 @@
 import type { Manifest, Model, RateRow, TickRow } from "@populace/studies";
 import { personaNames, stimulusNames } from "../names.ts";
 import { count, duration } from "../output.ts";
+import { surfaceOf } from "./from-surface.ts";
 import { profileOf } from "./profile.ts";
 import type { ReportData, ReportRate, ReportShock } from "./report.ts";
 import { tornadoOf } from "./tornado.ts";
@@ -50,8 +51,8 @@ export const provenanceOf = (manifest: Manifest): ReportData["provenance"] => [
   ["versions", `populace ${manifest.versions.populace}, Node ${manifest.versions.node}`],
 ];
 
-/** The report of one run; costs nothing but the drawing. */
-export function runReport(model: Model, manifest: Manifest, rows: readonly RateRow[]): ReportData {
+/** The report of one run; costs the drawing and a small response surface. */
+export async function runReport(model: Model, manifest: Manifest, rows: readonly RateRow[]): Promise<ReportData> {
   const { execution } = manifest;
   return {
     title: `Rehearsal: ${manifest.study.name}`,
@@ -66,7 +67,7 @@ export function runReport(model: Model, manifest: Manifest, rows: readonly RateR
     personas: profileOf(model.mixture),
     steps: model.response.steps.map((step) => step.name),
     rates: reportRates(model, rows, manifest.study.newStimuli),
-    calibration: null, posteriors: [], regret: [], tornado: tornadoOf(model), shock: null,
+    calibration: null, posteriors: [], regret: [], tornado: tornadoOf(model), surface: await surfaceOf(model), shock: null,
     provenance: provenanceOf(manifest), roots: manifest.roots,
   };
 }

@@ -1,7 +1,11 @@
 import { PopulaceError } from "@populace/domain/error";
+import type { DistancesKernel } from "../distances/port.ts";
 import type { ExposeKernel } from "../expose/port.ts";
 import type { KMeansKernel } from "../k-means/port.ts";
 import type { NearestKernel } from "../nearest/port.ts";
+import type { MeanFieldKernel } from "../mean-field/port.ts";
+import type { ResponseSurfaceKernel } from "../response-surface/port.ts";
+import { openGpuJs } from "./gpu-js.ts";
 import { openReference } from "./reference.ts";
 import { missingGraphicsDevice } from "./gpu-adapter.ts";
 import { openWasm } from "./wasm.ts";
@@ -17,6 +21,9 @@ export interface Kernels {
   readonly expose?: ExposeKernel;
   readonly nearest?: NearestKernel;
   readonly kMeans?: KMeansKernel;
+  readonly meanField?: MeanFieldKernel;
+  readonly responseSurface?: ResponseSurfaceKernel;
+  readonly distances?: DistancesKernel;
 }
 export type KernelName = keyof Kernels;
 
@@ -49,7 +56,7 @@ const OPENERS: { readonly [name in BackendName]: () => Promise<Backend> } = {
   reference: openReference,
   wasm: openWasm,
   webgpu: openWebgpu,
-  "gpu-js": () => Promise.reject(new Error("is not part of this build")),
+  "gpu-js": openGpuJs,
 };
 
 /** What tells at little cost, without opening it, that a backend is not to be had here; "" where only opening it tells. */
@@ -73,11 +80,13 @@ export function backendStatus(name: BackendName): Promise<BackendStatus> {
 /** The backend of that name with that kernel. BACKEND_MISSING, with the reason and what there is, when this machine or the backend has none. */
 export async function openBackend<K extends KernelName>(name: string, kernel: K): Promise<Backend & { readonly kernels: { readonly [key in K]-?: NonNullable<Kernels[K]> } }> {
   const known = BACKEND_NAMES.find((each) => each === name);
-  const status = known === undefined ? null : await backendStatus(known);
-  const backend = status?.backend ?? null;
-  if (backend !== null && backend.kernels[kernel] !== undefined) return backend as never;
+  let why = "is not known";
+  if (known !== undefined && PREFERENCE[kernel].includes(known)) {
+    const { backend, reason } = await backendStatus(known);
+    if (backend?.kernels[kernel] !== undefined) return backend as never;
+    why = backend === null ? `cannot be used here: ${reason}` : `has no kernel ${kernel}`;
+  } else if (known !== undefined) why = `has no kernel ${kernel}${LACKS[known] ?? ""}`;
   const available = await backendsWith(kernel);
-  const why = known === undefined ? "is not known" : backend === null ? `cannot be used here: ${status!.reason}` : `has no kernel ${kernel}`;
   throw new PopulaceError("BACKEND_MISSING", `kernel backend "${name}" ${why}; available for ${kernel}: ${available.join(", ")}`, { backend: name, kernel, available });
 }
 
@@ -90,24 +99,44 @@ function statusUnasked(name: BackendName): Promise<BackendStatus> {
 /** Names of the backends of this machine that have the kernel, the preferred one first. */
 export async function backendsWith(kernel: KernelName): Promise<readonly BackendName[]> {
   const found: BackendName[] = [];
-  for (const name of PREFERENCE) {
+  for (const name of PREFERENCE[kernel]) {
     const { backend } = await statusUnasked(name);
     if (backend?.kernels[kernel] !== undefined) found.push(name);
   }
   return found;
 }
 
-/** Fast hardware first; the reference is always there. */
-const PREFERENCE: readonly BackendName[] = ["webgpu", "wasm", "gpu-js", "reference"];
+/**
+ * The backends that have or may have a kernel, the fastest first; the reference is always there. "auto" opens them in this order
+ * until one is fast, so what is slow to open stands behind what is nearly as good.
+ *
+ * Float maps, one core, ratios of one run (test/bench/maps.bench.ts): of the f64 reference's speed, response surfaces run at 7 in
+ * wasm, 1.5 in gpu.js' webasm and 1 in its cpu mode; distances at 9 in wasm, 0.7 and 0.9. Loading gpu.js and asking for an adapter
+ * take 0.2 s, a whole default surface in wasm 0.07 s: so gpu.js is chosen by itself only where there is no wasm and a real GPU.
+ * nearest and kMeans have not been measured on a real GPU, and those who call them want wasm's answer at once.
+ */
+const PREFERENCE: { readonly [kernel in KernelName]: readonly BackendName[] } = {
+  expose: ["webgpu", "wasm", "reference"],
+  nearest: ["wasm", "webgpu", "reference"],
+  kMeans: ["wasm", "webgpu", "reference"],
+  meanField: ["wasm", "webgpu", "reference"],
+  responseSurface: ["wasm", "gpu-js", "reference"],
+  distances: ["wasm", "gpu-js", "reference"],
+};
+
+/** Why a backend has none of the kernels that are not named with it above. */
+const LACKS: { readonly [name in BackendName]?: string } = {
+  "gpu-js": ": its integers are f32 and round beyond 2^24, where all others agree to the bit; it holds the float maps only",
+};
 
 /**
- * The backend that was asked for, or with "auto" the first of a real GPU, SIMD WebAssembly and the reference that has the kernel
- * here, with the reason. BACKEND_MISSING when one is asked for by name that this machine has not.
+ * The backend that was asked for, or with "auto" the fastest that has the kernel here, with the reason. BACKEND_MISSING when one is
+ * asked for by name that this machine has not.
  */
 export async function chooseBackend<K extends KernelName>(wanted: string, kernel: K): Promise<ChosenBackend & { readonly backend: Awaited<ReturnType<typeof openBackend<K>>> }> {
   if (wanted !== "auto") return { backend: await openBackend(wanted, kernel), reason: "asked for" };
   const passed: string[] = [];
-  for (const name of PREFERENCE) {
+  for (const name of PREFERENCE[kernel]) {
     const { backend, reason } = await statusUnasked(name);
     if (backend?.kernels[kernel] !== undefined && backend.isFast) return { backend: backend as never, reason: passed.length === 0 ? `the fastest there is for ${kernel}` : passed.join("; ") };
     if (backend === null) passed.push(`${name} ${reason}`);

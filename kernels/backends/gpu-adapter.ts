@@ -63,17 +63,12 @@ export async function withRecovery<T>(work: (gpu: Gpu) => Promise<T>, onLoss: (l
 
 /** Opens an adapter and a device of its own. */
 export async function openGpu(): Promise<Gpu> {
-  const { create } = await dawn();
-  const instance = create(DAWN_FLAGS);
-  const adapter = await instance.requestAdapter({ powerPreference: "high-performance" });
-  if (adapter === null) throw new Error(whyNoAdapter());
-  const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
+  const { instance, adapter, name, isHardware } = await findAdapter(DAWN_FLAGS);
+  const requiredLimits = Object.fromEntries(LIMITS.map((limit) => [limit, adapter.limits[limit]]));
   const device = await adapter.requestDevice({ requiredLimits }).catch((error: unknown) => {
-    throw new Error(`finds ${adapterName(adapter.info)}, which gives no device: ${error instanceof Error ? error.message.trim() : String(error)}`, { cause: error });
+    throw new Error(`finds ${name}, which gives no device: ${error instanceof Error ? error.message.trim() : String(error)}`, { cause: error });
   });
   const { limits } = device;
-  const isHardware = !isEmulation(adapter.info);
-  const name = `${adapterName(adapter.info)} (${isHardware ? ({ darwin: "Metal", win32: "Direct3D" } as Readonly<Record<string, string>>)[process.platform] ?? "Vulkan" : "software"})`;
   return new Gpu(new GpuDevice({ instance, adapter, device }, name, {
     storageBytesMax: Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize),
     groupsPerDimensionMax: limits.maxComputeWorkgroupsPerDimension,
@@ -82,6 +77,29 @@ export async function openGpu(): Promise<Gpu> {
     storageBuffersMax: limits.maxStorageBuffersPerShaderStage,
     paramsAlignment: limits.minUniformBufferOffsetAlignment,
   }), isHardware);
+}
+
+/** An adapter of this machine. Both objects must stay referenced as long as they are used: once they are collected, Dawn aborts or hangs. */
+export interface FoundAdapter {
+  readonly instance: GPU;
+  readonly adapter: GPUAdapter;
+  /** What a browser has on its global object. */
+  readonly globals: object;
+  /** What it is, for people: "NVIDIA H100 80GB HBM3 (Vulkan)". */
+  readonly name: string;
+  /** False where shaders are emulated on the processor. */
+  readonly isHardware: boolean;
+}
+
+/** The fastest adapter that Dawn finds with these flags. Rejects with the reason, to be read after a backend's name, where there is none. */
+export async function findAdapter(flags: readonly string[]): Promise<FoundAdapter> {
+  const { create, globals } = await dawn();
+  const instance = create([...flags]);
+  const adapter = await instance.requestAdapter({ powerPreference: "high-performance" });
+  if (adapter === null) throw new Error(whyNoAdapter());
+  const isHardware = !isEmulation(adapter.info);
+  const through = isHardware ? (({ darwin: "Metal", win32: "Direct3D" } as Readonly<Record<string, string>>)[process.platform] ?? "Vulkan") : "software";
+  return { instance, adapter, globals, name: `${adapterName(adapter.info)} (${through})`, isHardware };
 }
 
 /**

@@ -74,7 +74,7 @@ export function drawUniforms(persona: ExposePersona, first: number, count: numbe
       if (j + 1 < traitCount) out[(j + 1) * count + i] = word >>> 16;
     }
   }
-  if (persona.copula.length > 0) correlate(persona, count, out);
+  if (persona.copula.length > 0) correlateUniforms(persona, count, out);
 }
 
 /** The code of a trait as a function of a world and a 16-bit uniform, in the plan's profile. */
@@ -113,7 +113,8 @@ function factorsOf(persona: ExposePersona, block: ExposeBlock, factors: number, 
   }
 }
 
-function correlate(persona: ExposePersona, count: number, uniforms: Uint16Array): void {
+/** Gives independent uniforms (traits x count) the correlation of the persona's Gaussian copula, in place. */
+export function correlateUniforms(persona: Pick<ExposePersona, "traits" | "copula">, count: number, uniforms: Uint16Array): void {
   const traitCount = persona.traits.length;
   const quantile = normalQuantileTable(), cdf = normalCdfTable();
   const factor = persona.copula;

@@ -331,11 +331,12 @@ interface HeldState extends HeldBlock {
 
 /** The reference as a kernel: one block and tick after another. */
 export const exposeReference: ExposeKernel = {
-  open(plan, form) {
+  open(plan, form, pause = () => {}) {
     checkPlan(plan);
     const workspace = createWorkspace(plan), still = initialClimate(plan), output = createOutput(plan);
     const steps = (index: number, target: BlockState, tick: number, span: number, climate: Climate, onTick: OnTick): void => {
       for (let t = tick; t < tick + span; t++) {
+        pause();
         output.whole.fill(0);
         stepBlock(plan, target, t, climate, output, workspace);
         onTick(index, t, { ...output, stateHash: isHashTick(plan, t) ? stateDigest(target.state, target.block.agents, plan.scenarios.length) : NO_STATE_HASH });

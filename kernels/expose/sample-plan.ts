@@ -26,8 +26,11 @@ export interface SamplePlanOptions {
   readonly factors?: number;
   /** Thin the draws wherever their bounds allow (from a worldShift of 8 on). */
   readonly thinned?: boolean;
-  /** Added to every logit of step 0, to make responses rare or common. */
+  /** Added to every logit of step 0, to make responses rare or common; and to that of leaving. */
   readonly shift?: number;
+  readonly leaveShift?: number;
+  /** Levels of a categorical trait. */
+  readonly levels?: number;
 }
 
 /** An ExposePlan with the remaining fields of the protocol's Plan, so that it can run as one. */
@@ -53,8 +56,8 @@ export function samplePlan(seed: number, options: SamplePlanOptions): SamplePlan
   const int = (low: number, high: number) => low + random.integer(high - low + 1);
   const logit = (mean: number, sd: number) => Math.round(16_384 * (mean + sd * random.normal()));
 
-  // The first third of the trait slots hold levels of 3, the others numbers.
-  const levelCount = Math.floor(traitCount / 3), levels = 3;
+  // The first third of the trait slots hold levels, the others numbers.
+  const levelCount = Math.floor(traitCount / 3), levels = options.levels ?? 3;
   const slotKind = new Uint8Array(slots), tableOffset = new Int16Array(slots).fill(-1);
   for (let j = 0; j < traitCount; j++) {
     slotKind[j] = j < levelCount ? 2 : 1;
@@ -91,7 +94,7 @@ export function samplePlan(seed: number, options: SamplePlanOptions): SamplePlan
     tables: fill32(worlds * stimulusCount * stepCount * tableLength, () => logit(0, 0.4)),
     factorWeights: fill16(worlds * personaCount * stimulusCount * stepCount * factors, () => int(-3000, 3000)),
     bias: fill32(worlds * personaCount * stimulusCount * stepCount, (i) => logit(i % stepCount === 0 ? -2.2 + (options.shift ?? 0) : -1.4, 0.3)),
-    leaveBias: fill32(worlds * personaCount * stimulusCount, () => logit(-6, 0.3)),
+    leaveBias: fill32(worlds * personaCount * stimulusCount, () => logit(-6 + (options.leaveShift ?? 0), 0.3)),
     drawBits: new Uint8Array(worlds * personaCount), leaveBits: new Uint8Array(worlds * personaCount),
     offset: fill32(options.ticks * personaCount * stimulusCount * stepCount, () => logit(0, 0.05)),
     pressureWeight: fill32(stepCount, () => int(0, 200)),

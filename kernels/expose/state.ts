@@ -25,7 +25,7 @@ export function stateDigest(state: Uint8Array, agents: number, scenarios: number
 }
 
 /** Bytes of a block's state: two an agent and scenario. */
-export const stateBytes = (agents: number, scenarios: number): number => 2 * agents * scenarios;
+const stateBytes = (agents: number, scenarios: number): number => 2 * agents * scenarios;
 
 /** A block's state before tick 0: pressure 0, no contact ever. */
 export function initialState(agents: number, scenarios: number): Uint8Array {

@@ -4,7 +4,7 @@ import { binomialTable, THIN_BITS } from "./tables.ts";
 /** Agents that share thinned draws. */
 export const GROUP_AGENTS = 256;
 /** The draw of an agent that is no candidate: below no threshold. */
-export const NO_DRAW = 0xffffffff;
+const NO_DRAW = 0xffffffff;
 
 /**
  * Fills out[0 .. 255] with the thinned draws of a group of 256 agents (SPEC.md, "Thinned draws"): the candidates' draws, below
@@ -28,7 +28,7 @@ export function thinnedDraws(
 }
 
 /** How many of 256 agents are candidates when the group's word is w: the binomial inverse distribution function. */
-export function candidateCount(bits: number, w: number): number {
+function candidateCount(bits: number, w: number): number {
   const table = binomialTable(bits);
   let count = 0;
   while (count < table.length && w >= table[count]) count++;

@@ -1,0 +1,123 @@
+/** The kernel `mean-field` in SIMD WebAssembly. */
+import type { WasmSource } from "../backends/webassembly.ts";
+import { checkPlan } from "../expose/check-plan.ts";
+import type { ExposePlan } from "../expose/plan.ts";
+import * as layout from "../expose/wasm-layout.ts";
+import { type AgentExports, Arena, slotPlaces } from "../expose/wasm-plan.ts";
+import { checkHistogram, checkPanel } from "./check.ts";
+import { HISTOGRAM_BINS, type HistogramOf, type MeanFieldKernel, type People, peopleDimensions } from "./port.ts";
+
+interface Exports extends AgentExports {
+  takeGiven(count: number): void;
+  giveLogits(world: number, out: number): void;
+  take(first: number, count: number): void;
+  enter(world: number): void;
+  addRates(world: number, stimulus: number, sums: number): void;
+  addHistogram(world: number, stimulus: number, step: number, histogram: number): void;
+}
+
+const CHUNK_AGENTS = 256;
+const MODULE = new URL("./mean-field.wasm", import.meta.url);
+
+/** Expected rates: see `MeanFieldSession.rates`. About 3 ns per world, stimulus, step, persona and agent. */
+export function wasmRates(plan: ExposePlan, panelAgents: number): Float64Array {
+  checkPlan(plan);
+  checkPanel(panelAgents);
+  return ratesIn(new Arena<Exports>(MODULE, plan, slotPlaces(plan)), plan, panelAgents);
+}
+
+/** The kernel on the calling thread. */
+export const meanFieldWasm: MeanFieldKernel = meanFieldWasmFrom(MODULE);
+
+/** The kernel of any module with its interface: of the committed one, or of one that a test has changed. */
+export function meanFieldWasmFrom(source: WasmSource): MeanFieldKernel {
+  return {
+    async open(plan) {
+      checkPlan(plan);
+      const arena = new Arena<Exports>(source, plan, slotPlaces(plan));
+      return {
+        async rates(panelAgents) {
+          checkPanel(panelAgents);
+          return ratesIn(arena, plan, panelAgents);
+        },
+        async histogram(of) {
+          checkHistogram(plan, of);
+          return histogramIn(arena, of);
+        },
+        close() {},
+      };
+    },
+  };
+}
+
+/** People in WebAssembly: see `openPeople`. */
+export function wasmPeople(plan: ExposePlan): People {
+  const arena = new Arena<Exports>(MODULE, plan, slotPlaces(plan));
+  const length = plan.stimuli.length * plan.steps.length * CHUNK_AGENTS, out = arena.must(length * 4);
+  return {
+    take(persona, uniforms, count) {
+      arena.set(layout.F_PERSONA, persona);
+      const dimensions = peopleDimensions(plan, persona), scratch = arena.scratch;
+      if (plan.factors > 0) {
+        const bytes = arena.bytes(scratch + layout.S_CODES, CHUNK_AGENTS * plan.factors);
+        for (let k = 0; k < dimensions; k++) {
+          for (let i = 0; i < count; i++) bytes[(k >> 2) * CHUNK_AGENTS * 4 + i * 4 + (k & 3)] = (uniforms[k * count + i] >> 8) - 128;
+        }
+      } else {
+        const rows = new Uint16Array(arena.bytes(scratch, 0).buffer, scratch + layout.S_UNIFORMS, dimensions * CHUNK_AGENTS);
+        for (let j = 0; j < dimensions; j++) rows.set(uniforms.subarray(j * count, (j + 1) * count), j * CHUNK_AGENTS);
+      }
+      arena.exports.takeGiven(count);
+    },
+    logits(world) {
+      arena.exports.enter(world);
+      arena.exports.giveLogits(world, out);
+      return new Int32Array(arena.bytes(out, 0).buffer, out, length);
+    },
+  };
+}
+
+function ratesIn(arena: Arena<Exports>, plan: ExposePlan, panelAgents: number): Float64Array {
+  const { worlds, personas, cells } = plan;
+  const stepCount = plan.steps.length;
+  const shown = [...new Set(cells.map((cell) => cell.stimulus))];
+  const length = worlds * shown.length * stepCount, sums = arena.must(length * 8);
+  const rates = new Float64Array(worlds * cells.length * personas.length * stepCount);
+  personas.forEach((_, persona) => {
+    arena.bytes(sums, length * 8).fill(0);
+    arena.set(layout.F_PERSONA, persona);
+    for (let first = 0; first < panelAgents; first += CHUNK_AGENTS) {
+      arena.exports.take(first, Math.min(CHUNK_AGENTS, panelAgents - first));
+      for (let world = 0; world < worlds; world++) {
+        arena.exports.enter(world);
+        shown.forEach((stimulus, s) => arena.exports.addRates(world, stimulus, sums + (world * shown.length + s) * stepCount * 8));
+      }
+    }
+    // Sums of at most 2^52: exact in two halves.
+    const words = arena.words(sums, length * 2);
+    cells.forEach(({ stimulus }, cell) => {
+      for (let world = 0; world < worlds; world++) {
+        for (let k = 0; k < stepCount; k++) {
+          const at = 2 * ((world * shown.length + shown.indexOf(stimulus)) * stepCount + k);
+          rates[((world * cells.length + cell) * personas.length + persona) * stepCount + k] = (words[at] + words[at + 1] * 0x1_0000_0000) / (panelAgents * 0x1_0000_0000);
+        }
+      }
+    });
+  });
+  arena.free(sums, length * 8);
+  return rates;
+}
+
+function histogramIn(arena: Arena<Exports>, { persona, world, stimulus, step, firstAgent, agents }: HistogramOf): Uint32Array {
+  const histogram = arena.must(HISTOGRAM_BINS * 4);
+  arena.words(histogram, HISTOGRAM_BINS).fill(0);
+  arena.set(layout.F_PERSONA, persona);
+  for (let from = 0; from < agents; from += CHUNK_AGENTS) {
+    arena.exports.take(firstAgent + from, Math.min(CHUNK_AGENTS, agents - from));
+    arena.exports.enter(world);
+    arena.exports.addHistogram(world, stimulus, step, histogram);
+  }
+  const out = arena.words(histogram, HISTOGRAM_BINS).slice();
+  arena.free(histogram, HISTOGRAM_BINS * 4);
+  return out;
+}
