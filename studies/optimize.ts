@@ -66,7 +66,7 @@ export async function optimize(model: Model, study: Study, runPlan: RunPlan, opt
   const step = options.step === undefined ? steps.length - 1 : steps.indexOf(options.step);
   const stimuli = stimuliOf(model, study);
   const personas = personasOf(model, study);
-  const single: Study = { ...study, ticks: 1, scenarios: [], influence: null, agents: Math.max(study.agents, personas.length) };
+  const single: Study = { ...study, ticks: 1, scenarios: [], influence: null, agents: Math.max(study.agents, personas.length), population: { ...study.population, form: study.population.form === "factor" ? "factor" : "coded" } };
   const basis = compilePlan(model, single, { half: 0 });
   const worth = personas.map((persona) => stimuli.map((stimulus) => economicValue(model, persona, stimulus, study.economicValueMinor) - (stimulus.offer.costMinor ?? 0)));
   const choosing = panelValues(basis, worth, stimuli.map((stimulus) => stimulus.contactCostMinor), step);

@@ -5,12 +5,13 @@ import { personaKey, thinningOf } from "@populace/kernels";
 import { KERNEL_SPEC, SLOT_KIND, STEPS_MAX } from "@populace/protocol";
 import type { Plan, PlanPersona, PlanScenario, PlanTrait } from "@populace/protocol";
 import type { Model } from "./model.ts";
+import { FACTOR_DIFFERENCE_MAX, factorForm } from "./plan-factor.ts";
 import { planInfluence } from "./plan-influence.ts";
 import { BINARY_CODES, planCopula, planTrait } from "./plan-population.ts";
 import { rowRateShifts } from "./plan-row-rates.ts";
 import { shockOffset } from "./plan-shocks.ts";
 import { finiteLogit } from "./rates.ts";
-import { STUDY_LIMITS, personasOf, stimuliOf } from "./study.ts";
+import { FACTOR_AGENTS_MIN, STUDY_LIMITS, personasOf, stimuliOf } from "./study.ts";
 import type { Study } from "./study.ts";
 
 const Q14 = 16_384;
@@ -48,17 +49,53 @@ export interface CompileOptions {
  * Cost: worlds x stimuli x steps folds; the number of agents costs nothing.
  */
 export function compilePlan(model: Model, study: Study, options: CompileOptions = {}): Plan {
-  const plan = assemble(model, study, options);
-  const merged = mergeIdenticalWorlds(model.rowRates === undefined ? plan : onRowRates(plan, model, study, options));
-  return withThinning({ ...merged, personas: merged.personas.map((persona) => ({ ...persona, worldShift: worldShift(persona.agents, merged.worlds) })) });
+  return compileStudy(model, study, options).plan;
 }
 
-/** Leaving is rare, so its draws are thinned where their bound allows; below 1 in 64 candidates cost more than the high bytes of all (measured). */
+/** A plan and how its agents are drawn. */
+export interface CompiledStudy {
+  readonly plan: Plan;
+  readonly form: "coded" | "factor";
+  /** Why this form, for people; "" where nothing was chosen for them. */
+  readonly note: string;
+  /** Largest relative difference of any mean rate between the two forms; null when only the coded one was made. */
+  readonly formDifference: number | null;
+}
+
+/**
+ * The same with the form of its population. BAD_STUDY when the factor form was asked for and a mean rate differs by more than 1 % from the coded
+ * one's: more factors come closer.
+ */
+export function compileStudy(model: Model, study: Study, options: CompileOptions = {}): CompiledStudy {
+  const plan = assemble(model, study, options);
+  const merged = mergeIdenticalWorlds(model.rowRates === undefined ? plan : onRowRates(plan, model, study, options));
+  const coded: Plan = { ...merged, personas: merged.personas.map((persona) => ({ ...persona, worldShift: worldShift(persona.agents, merged.worlds) })) };
+  const { form, factors, precision, draws } = study.population;
+  const isHuge = study.agents >= FACTOR_AGENTS_MIN && precision === "int8";
+  if (form === "coded" || (form === "auto" && !isHuge)) return { plan: withThinning(coded, draws === "thinned"), form: "coded", note: "", formDifference: null };
+
+  const { plan: factor, difference } = factorForm(coded, factors);
+  const at = `${(difference.largest * 100).toFixed(2)} % (persona ${difference.persona}, stimulus ${difference.stimulus}, step ${difference.step})`;
+  if (difference.largest <= FACTOR_DIFFERENCE_MAX) {
+    const why = form === "auto" ? `${study.agents.toLocaleString("en-US")} agents are drawn in the factor form` : "the factor form";
+    return { plan: withThinning(factor, draws !== "dense"), form: "factor", note: `${why}: ${factors} latent factors a persona; no mean rate differs by more than ${at} from the coded form`, formDifference: difference.largest };
+  }
+  const refusal = `the factor form with ${factors} factors moves a mean rate by ${at}, more than ${FACTOR_DIFFERENCE_MAX * 100} %`;
+  if (form === "factor") throw new PopulaceError("BAD_STUDY", `study ${study.name}: ${refusal}; ${factors < 16 ? "set population.factors to 16, or " : ""}use population.form: coded`, { study: study.name, difference: difference.largest });
+  return { plan: withThinning(coded, draws === "thinned"), form: "coded", note: `${refusal}: agents are coded`, formDifference: difference.largest };
+}
+
+/**
+ * Classes below which candidates cost more than the high bytes of all (measured, wasm: break even at 1 in 16 to 32 for the funnel, where everything else
+ * is spared too, and 1 in 32 to 64 for leaving).
+ */
+const DRAW_BITS_MIN = 5;
 const LEAVE_BITS_MIN = 6;
 
-function withThinning(plan: Plan): Plan {
-  const { leaveBits } = thinningOf(plan);
-  return { ...plan, leaveBits: leaveBits.map((bits) => (bits < LEAVE_BITS_MIN ? 0 : bits)) };
+/** Leaving is rare, so its draws are thinned wherever their bound allows; those of the funnel only where asked for, because rival studies may then share none. */
+function withThinning(plan: Plan, thinsDraw: boolean): Plan {
+  const { drawBits, leaveBits } = thinningOf(plan);
+  return { ...plan, drawBits: drawBits.map((bits) => (!thinsDraw || bits < DRAW_BITS_MIN ? 0 : bits)), leaveBits: leaveBits.map((bits) => (bits < LEAVE_BITS_MIN ? 0 : bits)) };
 }
 
 function assemble(model: Model, study: Study, options: CompileOptions & { readonly certainTraits?: boolean }): Plan {
@@ -70,7 +107,7 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
   refuseTooLarge(model, study, stimuli.length, worlds);
 
   const folds = foldAll(model, study, source);
-  const layout = slotLayout(model, folds);
+  const layout = slotLayout(model, folds, study.population.precision);
   const streams = RandomStream.of(study.seed, "population");
   const agents = largestRemainder(personas.map((index) => model.mixture.personas[index].share), study.agents);
   const traitsOf = (index: number): readonly PlanTrait[] =>
@@ -94,7 +131,7 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
   const integers = quantize(model, source, folds, layout, worlds);
   return {
     kernelSpec: KERNEL_SPEC,
-    arithmeticProfile: "nest8-2",
+    arithmeticProfile: study.population.precision === "int16" ? "nest16-2" : "nest8-2",
     seed: seedWords(study.seed),
     worlds,
     ticks: study.ticks,
@@ -212,7 +249,7 @@ interface SlotLayout {
 }
 
 /** Slots for the traits that have any effect, in the order of the codings. */
-function slotLayout(model: Model, folds: Folds): SlotLayout {
+function slotLayout(model: Model, folds: Folds, precision: Study["population"]["precision"]): SlotLayout {
   const codings = model.mixture.codings;
   const all = folds.flat(2);
   const traits = codings
@@ -222,6 +259,12 @@ function slotLayout(model: Model, folds: Folds): SlotLayout {
     throw new PopulaceError("TOO_LARGE", `model ${model.name}: ${traits.length} traits in the response model, the kernel holds ${SLOTS_MAX}; set inResponse: false for some in the schema`, { traits: traits.length });
   }
   const isTable = traits.map((trait) => codings[trait].kind === "categorical" || all.some((fold) => Math.abs(weightOf(model, trait, fold)) > WEIGHT_MAX));
+  traits.forEach((trait, slot) => {
+    // A number as a table has an entry a code, and int16 has 65,536 of them.
+    if (precision === "int16" && isTable[slot] && (codings[trait].kind === "continuous" || codings[trait].kind === "count")) {
+      throw new PopulaceError("ARITHMETIC_RANGE", `trait ${codings[trait].name} of model ${model.name} moves the logit by more than 4 a standard deviation, which fits no int16 weight; use precision: int8, or another scale of the attribute`, { trait: codings[trait].name });
+    }
+  });
   const tableCodes = traits.map((trait, slot): readonly [number, number] => {
     const kind = codings[trait].kind;
     return !isTable[slot] ? [0, 0] : kind === "categorical" ? [0, codings[trait].levels.length] : kind === "binary" ? [0, 2] : [-128, 256];
@@ -349,10 +392,14 @@ function offsetsOf(model: Model, study: Study, source: PlanSource, steps: number
   return offset;
 }
 
-/** Smallest stretch of neighbors in one world that still spreads a small persona over all worlds. */
+/**
+ * Neighbors in one world: 256 where every world still gets four such runs, 16 where it gets one, and as few as it takes below. Kernels work 16 agents at a
+ * time and 256 best of all.
+ */
 function worldShift(agents: number, worlds: number): number {
   let shift = 8;
-  while (shift > 0 && agents / 2 ** shift < 4 * worlds) shift -= 1;
+  while (shift > 4 && agents / 2 ** shift < 4 * worlds) shift -= 1;
+  while (shift > 0 && agents / 2 ** shift < worlds) shift -= 1;
   return shift;
 }
 
