@@ -1,5 +1,6 @@
 import { EMERGENCE_LIMITS, NOISE, PopulaceError, RandomStream, assign, chooseClusterCount, chooseEps, clusterDbscan, clusterKMeans, clusterStability, isEmerging, lineageOf, nextStage, personasOf, pickRows, zScores } from "@populace/domain";
 import type { EmergenceStage, Points, Transition } from "@populace/domain";
+import { kMeansEngine } from "@populace/kernels";
 import { recipientPoints } from "./cluster-features.ts";
 import { encodeDataset } from "./codings.ts";
 import type { Dataset } from "./dataset.ts";
@@ -84,8 +85,8 @@ function clusterFrom(raw: Points, options: ClusterOptions, initial?: readonly (r
   const random = RandomStream.of(options.seed ?? 1, "cluster");
   if (points.rows === 0 || points.dimensions === 0) throw new PopulaceError("DEGENERATE_DATA", "there are no points to cluster", {});
   if (options.method === "kmeans") {
-    const k = options.k ?? initial?.length ?? chooseClusterCount(points, random.child("choice")).k;
-    const { labels, sse } = clusterKMeans(points, { k, random: random.child("k-means"), ...(options.k === undefined && initial !== undefined ? { initial } : {}) });
+    const k = options.k ?? initial?.length ?? chooseClusterCount(points, random.child("choice"), { engine: kMeansEngine }).k;
+    const { labels, sse } = clusterKMeans(points, { k, random: random.child("k-means"), engine: kMeansEngine, ...(options.k === undefined && initial !== undefined ? { initial } : {}) });
     return { labels, k, sse, noise: 0, sizes: sizesOf(labels, k), used: { method: "kmeans", k } };
   }
   const minPoints = options.minPoints ?? Math.max(10, 2 * points.dimensions);
@@ -153,7 +154,7 @@ function stabilityOf(points: Points, labels: Int32Array, k: number, used: Cluste
   // A sample is thinner than the whole: as many points within eps as its share.
   const minPoints = Math.max(2, Math.round(((used.minPoints ?? 2) * sample.length) / points.rows));
   const again = (drawn: Points, stream: RandomStream): Int32Array =>
-    used.method === "dbscan" ? clusterDbscan(drawn, { eps: used.eps!, minPoints }).labels : clusterKMeans(drawn, { k: used.k!, random: stream, starts: 4, ...(initial === undefined ? {} : { initial }) }).labels;
+    used.method === "dbscan" ? clusterDbscan(drawn, { eps: used.eps!, minPoints }).labels : clusterKMeans(drawn, { k: used.k!, random: stream, starts: 4, engine: kMeansEngine, ...(initial === undefined ? {} : { initial }) }).labels;
   return clusterStability(pickRows(points, sample), sample.map((row) => labels[row]), k, again, random, STABILITY_RESAMPLES);
 }
 

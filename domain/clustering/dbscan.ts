@@ -1,6 +1,6 @@
 import { PopulaceError } from "../error.ts";
 import { KdTree } from "./kd-tree.ts";
-import { NOISE } from "./points.ts";
+import { NOISE, checkPoints } from "./points.ts";
 import type { Points } from "./points.ts";
 
 export interface Dbscan {
@@ -30,12 +30,14 @@ const GRID_CELLS_MAX = 2 ** 50;
  * nothing but data and options.
  *
  * Up to three dimensions a uniform grid of cells with diagonal `eps`: points of one cell are all neighbors, so a cell holding
- * `minPoints` needs no counting and cells, not points, are joined (Gunawan 2013). Beyond: a kd-tree. Throws `BAD_REQUEST`.
+ * `minPoints` needs no counting and cells, not points, are joined (Gunawan 2013). Beyond: a kd-tree. Throws `BAD_REQUEST`, and `BAD_DATA` for
+ * values that are not finite.
  */
 export function clusterDbscan(points: Points, options: DbscanOptions): Dbscan {
   const { eps, minPoints } = options;
   if (!(Number.isFinite(eps) && eps > 0)) throw new PopulaceError("BAD_REQUEST", `eps is ${eps}; expected a finite distance above 0`, { eps });
   if (!(Number.isSafeInteger(minPoints) && minPoints >= 1)) throw new PopulaceError("BAD_REQUEST", `minPoints is ${minPoints}; expected an integer of 1 or more`, { minPoints });
+  checkPoints(points);
   if (points.rows === 0 || points.dimensions === 0) return { labels: new Int32Array(points.rows).fill(NOISE), k: 0, noise: points.rows, core: new Uint8Array(points.rows) };
   const grid = points.dimensions <= GRID_DIMENSIONS_MAX ? buildGrid(points, eps) : null;
   return grid === null ? byTree(points, eps, minPoints) : byGrid(points, grid, eps, minPoints);

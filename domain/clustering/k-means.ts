@@ -1,7 +1,7 @@
 import { kmeans } from "ml-kmeans";
 import { PopulaceError } from "../error.ts";
 import type { RandomStream } from "../random/random-stream.ts";
-import { squaredDistance } from "./points.ts";
+import { checkPoints, squaredDistance } from "./points.ts";
 import type { Points } from "./points.ts";
 
 export interface KMeans {
@@ -19,33 +19,87 @@ export interface KMeansOptions {
   readonly starts?: number;
   /** k centers to start from instead: one run, and no draw. */
   readonly initial?: readonly (readonly number[])[];
+  /** Who does the heavy half; default `PLAIN_ENGINE`. The result depends on it in the starts that are drawn, and in nothing else. */
+  readonly engine?: KMeansEngine;
+}
+
+/** The heavy half of k-means. Rooms that have fast kernels hand in an engine made of them (`kMeansEngine` of room kernels). */
+export interface KMeansEngine {
+  /** Takes points for any number of starts. */
+  open(points: Points): KMeansRun;
+}
+
+/** The points of one clustering in the hands of an engine. */
+export interface KMeansRun {
+  /** Indices of k starting points by greedy k-means++; `DEGENERATE_DATA` when fewer than k points differ. */
+  seed(k: number, random: RandomStream): readonly number[];
+  /**
+   * Lloyd's iterations from the given centers to the end, the same for every engine to the bit: each point goes to the center of the
+   * smallest squared distance (added up in f64 in the order of the columns), the first of equals; each center that has points
+   * becomes their sum in the order of the rows divided by their number; until no center moves, `ITERATIONS_MAX` times at most.
+   */
+  lloyd(centers: readonly (readonly number[])[]): { readonly labels: Int32Array; readonly centroids: readonly (readonly number[])[] };
+  /** The points are no longer needed. */
+  close(): void;
 }
 
 /** Far beyond what Lloyd's iterations need; the limit only guards against a cycle through rounding. */
-const ITERATIONS_MAX = 300;
+export const ITERATIONS_MAX = 300;
+
+/** Plain and slow: the iterations of `ml-kmeans`, against which engines are held, and draws over f64 distances. */
+export const PLAIN_ENGINE: KMeansEngine = {
+  open(points) {
+    const data = toRows(points);
+    return {
+      seed: (k, random) => seedIndices(points, k, random),
+      lloyd(centers) {
+        const { clusters, centroids } = kmeans(data, centers.length, { initialization: centers.map((center) => [...center]), maxIterations: ITERATIONS_MAX, tolerance: 0 });
+        return { labels: Int32Array.from(clusters), centroids };
+      },
+      close() {},
+    };
+  },
+};
 
 /**
- * Returns the best of several k-means clusterings (Lloyd's iterations of `ml-kmeans` from our own greedy k-means++ starts, so
- * that the result depends on the stream alone). Throws `DEGENERATE_DATA` when k exceeds the distinct points.
+ * Returns the best of several k-means clusterings (Lloyd's iterations from greedy k-means++ starts of our own stream). Throws
+ * `DEGENERATE_DATA` when k exceeds the distinct points, `BAD_REQUEST` for a k or centers without sense, `BAD_DATA` for values that are not
+ * finite.
  * Cost: starts x iterations x points x k.
  */
 export function clusterKMeans(points: Points, options: KMeansOptions): KMeans {
-  const { k, random, initial } = options;
+  const { k, random, initial, engine = PLAIN_ENGINE } = options;
   const starts = initial === undefined ? (options.starts ?? 20) : 1;
   if (!(Number.isSafeInteger(k) && k >= 1)) throw new PopulaceError("BAD_REQUEST", `k is ${k}; expected an integer of 1 or more`, { k });
   if (k > points.rows) throw new PopulaceError("DEGENERATE_DATA", `${k} clusters of ${points.rows} points; expected at most as many clusters as points`, { k, rows: points.rows });
-  if (initial !== undefined && initial.length !== k) throw new PopulaceError("BAD_REQUEST", `${initial.length} centers to start from; expected k = ${k}`, { k });
-  const data = toRows(points);
-  let best: KMeans | null = null;
-  for (let start = 0; start < starts; start++) {
-    const centers = initial ?? seedIndices(points, k, random.child(`start ${start}`)).map((row) => data[row]!);
-    const result = kmeans(data, k, { initialization: centers.map((center) => [...center]), maxIterations: ITERATIONS_MAX, tolerance: 0 });
-    const labels = Int32Array.from(result.clusters);
-    const sse = sumOfSquares(points, labels, result.centroids);
-    if (best === null || sse < best.sse) best = { labels, centroids: result.centroids, sse };
+  checkPoints(points);
+  if (initial !== undefined) checkInitial(initial, k, points.dimensions);
+  const run = engine.open(points);
+  try {
+    let best: KMeans | null = null;
+    for (let start = 0; start < starts; start++) {
+      const centers = initial ?? run.seed(k, random.child(`start ${start}`)).map((row) => rowOf(points, row));
+      const { labels, centroids } = run.lloyd(centers);
+      const sse = sumOfSquares(points, labels, centroids);
+      if (best === null || sse < best.sse) best = { labels, centroids, sse };
+    }
+    return renumber(best!);
+  } finally {
+    run.close();
   }
-  return renumber(best!);
 }
+
+function checkInitial(initial: readonly (readonly number[])[], k: number, dimensions: number): void {
+  if (initial.length !== k) throw new PopulaceError("BAD_REQUEST", `${initial.length} centers to start from; expected k = ${k}`, { k });
+  initial.forEach((center, index) => {
+    if (center.length !== dimensions) throw new PopulaceError("BAD_REQUEST", `center ${index + 1} has ${center.length} numbers; expected ${dimensions}, as the points`, { center: index + 1 });
+    const wrong = center.findIndex((value) => !Number.isFinite(value));
+    if (wrong >= 0) throw new PopulaceError("BAD_REQUEST", `center ${index + 1}, column ${wrong + 1} is ${center[wrong]}; expected a finite number`, { center: index + 1, column: wrong + 1 });
+  });
+}
+
+/** Trials of one draw of greedy k-means++. */
+export const seedTrials = (k: number): number => 2 + Math.floor(Math.log(k));
 
 /**
  * Indices of k starting points by greedy k-means++ (Arthur and Vassilvitskii 2007): the next one is drawn with probability
@@ -54,7 +108,7 @@ export function clusterKMeans(points: Points, options: KMeansOptions): KMeans {
  */
 export function seedIndices(points: Points, k: number, random: RandomStream): number[] {
   const { rows } = points;
-  const trials = 2 + Math.floor(Math.log(k));
+  const trials = seedTrials(k);
   const chosen = [random.integer(rows)];
   const nearest = new Float64Array(rows);
   let potential = 0;
@@ -78,7 +132,7 @@ export function seedIndices(points: Points, k: number, random: RandomStream): nu
   return chosen;
 }
 
-/** First index at which the running sum passes the target; never one of weight 0. */
+/** First index at which the running sum of the weights passes the target; never one of weight 0, unless all are. */
 function pick(weights: Float64Array, target: number): number {
   let sum = 0, last = 0;
   for (let index = 0; index < weights.length; index++) {
@@ -110,4 +164,6 @@ function renumber(result: KMeans): KMeans {
   return { labels: result.labels.map((label) => order.get(label)!), centroids, sse: result.sse };
 }
 
-const toRows = (points: Points): number[][] => Array.from({ length: points.rows }, (_, row) => [...points.values.subarray(row * points.dimensions, (row + 1) * points.dimensions)]);
+const rowOf = (points: Points, row: number): number[] => Array.from(points.values.subarray(row * points.dimensions, (row + 1) * points.dimensions));
+
+const toRows = (points: Points): number[][] => Array.from({ length: points.rows }, (_, row) => rowOf(points, row));

@@ -24,6 +24,16 @@ export function pointsFrom(rows: readonly (readonly number[])[]): Points {
   return { rows: rows.length, dimensions, values };
 }
 
+/** Throws `BAD_DATA` for a value that is not finite, naming row and column from 1, and for arrays of another size than they claim. */
+export function checkPoints(points: Points): void {
+  const { rows, dimensions, values } = points;
+  if (values.length !== rows * dimensions) throw new PopulaceError("BAD_DATA", `${values.length} values for ${rows} points of ${dimensions} columns; expected ${rows * dimensions}`, { rows, dimensions });
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return;
+  const row = Math.floor(at / dimensions) + 1, column = (at % dimensions) + 1;
+  throw new PopulaceError("BAD_DATA", `point ${row}, column ${column} is ${values[at]}; expected a finite number (fill or leave out what is missing)`, { row, column });
+}
+
 /** The rows named by `indices`, in that order; rows may repeat. */
 export function pickRows(points: Points, indices: ArrayLike<number>): Points {
   const { dimensions } = points;

@@ -2,6 +2,7 @@ import { PopulaceError } from "../error.ts";
 import type { RandomStream } from "../random/random-stream.ts";
 import { KdTree } from "./kd-tree.ts";
 import { clusterKMeans } from "./k-means.ts";
+import type { KMeansEngine } from "./k-means.ts";
 import { NOISE, pickRows, squaredDistance } from "./points.ts";
 import type { Points } from "./points.ts";
 
@@ -14,21 +15,25 @@ export interface ClusterCountChoice {
   readonly candidates: readonly { readonly k: number; readonly silhouette: number; readonly sse: number }[];
 }
 
+export interface ClusterCountOptions {
+  /** Largest number tried; default 12. */
+  readonly kMax?: number;
+  /** As in `clusterKMeans`. */
+  readonly engine?: KMeansEngine;
+}
+
 /**
  * Chooses the number of k-means clusters without labels: the k of the largest mean silhouette (Rousseeuw 1987), the smaller one
- * of equals. Tries 2 to `kMax` (default 12). At least two clusters are always found: whether there are any is another question.
+ * of equals. Tries 2 to `kMax`. At least two clusters are always found: whether there are any is another question.
  */
-export function chooseClusterCount(points: Points, random: RandomStream, kMax = 12): ClusterCountChoice {
+export function chooseClusterCount(points: Points, random: RandomStream, options: ClusterCountOptions = {}): ClusterCountChoice {
+  const { kMax = 12, engine } = options;
   const most = Math.min(kMax, points.rows - 1);
   if (most < 2) throw new PopulaceError("DEGENERATE_DATA", `${points.rows} points are too few to choose a number of clusters; expected at least 3`, { rows: points.rows });
   const sample = sampleRows(points.rows, SILHOUETTE_POINTS_MAX, random.child("silhouette sample"));
-  const sampled = pickRows(points, sample);
-  const candidates: { k: number; silhouette: number; sse: number }[] = [];
-  for (let k = 2; k <= most; k++) {
-    const result = clusterKMeans(points, { k, random: random.child(`k ${k}`), starts: 8 });
-    const labels = sample.map((row) => result.labels[row]);
-    candidates.push({ k, silhouette: meanSilhouette(sampled, labels), sse: result.sse });
-  }
+  const found = Array.from({ length: most - 1 }, (_, index) => clusterKMeans(points, { k: index + 2, random: random.child(`k ${index + 2}`), starts: 8, ...(engine === undefined ? {} : { engine }) }));
+  const silhouettes = meanSilhouettes(pickRows(points, sample), found.map(({ labels }) => sample.map((row) => labels[row])));
+  const candidates = found.map(({ sse }, index) => ({ k: index + 2, silhouette: silhouettes[index], sse }));
   const best = candidates.reduce((kept, candidate) => (candidate.silhouette > kept.silhouette ? candidate : kept));
   return { k: best.k, candidates };
 }
@@ -37,28 +42,38 @@ export function chooseClusterCount(points: Points, random: RandomStream, kMax = 
  * Mean silhouette width: (b - a) / max(a, b), a = mean distance to the own cluster's others, b = to the closest other cluster's
  * points; 0 for a point alone in its cluster. Noise is left out. 0 when fewer than two clusters occur. Quadratic.
  */
-export function meanSilhouette(points: Points, labels: ArrayLike<number>): number {
-  let k = 0;
-  for (let row = 0; row < points.rows; row++) k = Math.max(k, labels[row] + 1);
-  const size = new Float64Array(k);
-  for (let row = 0; row < points.rows; row++) if (labels[row] !== NOISE) size[labels[row]]++;
-  let total = 0, counted = 0;
-  const toCluster = new Float64Array(k);
-  for (let row = 0; row < points.rows; row++) {
-    const own = labels[row];
-    if (own === NOISE) continue;
-    counted++;
-    if (size[own] < 2) continue;
-    toCluster.fill(0);
-    for (let other = 0; other < points.rows; other++) if (labels[other] !== NOISE) toCluster[labels[other]] += Math.sqrt(squaredDistance(points, row, points, other));
-    const inside = toCluster[own] / (size[own] - 1);
-    let outside = Infinity;
-    for (let cluster = 0; cluster < k; cluster++) if (cluster !== own && size[cluster] > 0) outside = Math.min(outside, toCluster[cluster] / size[cluster]);
-    if (outside === Infinity) return 0;
-    const widest = Math.max(inside, outside);
-    if (widest > 0) total += (outside - inside) / widest;
+export const meanSilhouette = (points: Points, labels: ArrayLike<number>): number => meanSilhouettes(points, [labels])[0]!;
+
+/** The same of several labelings of the same points: each distance is taken once for all of them. */
+function meanSilhouettes(points: Points, labelings: readonly ArrayLike<number>[]): readonly number[] {
+  const { rows } = points;
+  const states = labelings.map((labels) => {
+    let k = 0;
+    for (let row = 0; row < rows; row++) k = Math.max(k, labels[row] + 1);
+    const size = new Float64Array(k);
+    for (let row = 0; row < rows; row++) if (labels[row] !== NOISE) size[labels[row]]++;
+    return { labels, size, toCluster: new Float64Array(k), total: 0, counted: 0 };
+  });
+  const distances = new Float64Array(rows);
+  for (let row = 0; row < rows; row++) {
+    for (let other = 0; other < rows; other++) distances[other] = Math.sqrt(squaredDistance(points, row, points, other));
+    for (const state of states) {
+      const { labels, size, toCluster } = state;
+      const own = labels[row];
+      if (own === NOISE) continue;
+      state.counted++;
+      if (size[own] < 2) continue;
+      toCluster.fill(0);
+      for (let other = 0; other < rows; other++) if (labels[other] !== NOISE) toCluster[labels[other]] += distances[other];
+      const inside = toCluster[own] / (size[own] - 1);
+      let outside = Infinity;
+      for (let cluster = 0; cluster < size.length; cluster++) if (cluster !== own && size[cluster] > 0) outside = Math.min(outside, toCluster[cluster] / size[cluster]);
+      const widest = Math.max(inside, outside);
+      // A single cluster has no other to be far from: 0.
+      if (outside < Infinity && widest > 0) state.total += (outside - inside) / widest;
+    }
   }
-  return counted === 0 ? 0 : total / counted;
+  return states.map(({ total, counted }) => (counted === 0 ? 0 : total / counted));
 }
 
 /**

@@ -1,16 +1,22 @@
 import { PopulaceError } from "@populace/domain/error";
 import type { DistancesKernel } from "../distances/port.ts";
 import type { ExposeKernel } from "../expose/port.ts";
+import type { KMeansKernel } from "../k-means/port.ts";
+import type { NearestKernel } from "../nearest/port.ts";
 import type { MeanFieldKernel } from "../mean-field/port.ts";
 import type { ResponseSurfaceKernel } from "../response-surface/port.ts";
 import { openGpuJs } from "./gpu-js.ts";
 import { BACKEND_NAMES, type BackendName } from "./names.ts";
 import { openReference } from "./reference.ts";
+import { missingGraphicsDevice } from "./gpu-adapter.ts";
 import { openWasm } from "./wasm.ts";
+import { openWebgpu } from "./webgpu.ts";
 
 /** The kernels of a backend by name; a backend has those it can do exactly (integers) or within a stated tolerance (floats). */
 export interface Kernels {
   readonly expose?: ExposeKernel;
+  readonly nearest?: NearestKernel;
+  readonly kMeans?: KMeansKernel;
   readonly meanField?: MeanFieldKernel;
   readonly responseSurface?: ResponseSurfaceKernel;
   readonly distances?: DistancesKernel;
@@ -45,9 +51,12 @@ export interface BackendStatus {
 const OPENERS: { readonly [name in BackendName]: () => Promise<Backend> } = {
   reference: openReference,
   wasm: openWasm,
-  webgpu: () => Promise.reject(new Error("is not part of this build")),
+  webgpu: openWebgpu,
   "gpu-js": openGpuJs,
 };
+
+/** What tells at little cost, without opening it, that a backend is not to be had here; "" where only opening it tells. */
+const FORESEEN: { readonly [name in BackendName]?: () => string } = { webgpu: missingGraphicsDevice };
 
 const opened = new Map<BackendName, Promise<BackendStatus>>();
 
@@ -77,11 +86,17 @@ export async function openBackend<K extends KernelName>(name: string, kernel: K)
   throw new PopulaceError("BACKEND_MISSING", `kernel backend "${name}" ${why}; available for ${kernel}: ${available.join(", ")}`, { backend: name, kernel, available });
 }
 
+/** The status of a backend that nobody asked for by name: it is not even opened where that cannot help. */
+function statusUnasked(name: BackendName): Promise<BackendStatus> {
+  const reason = opened.has(name) ? "" : (FORESEEN[name]?.() ?? "");
+  return reason === "" ? backendStatus(name) : Promise.resolve({ name, backend: null, reason });
+}
+
 /** Names of the backends of this machine that have the kernel, the preferred one first. */
 export async function backendsWith(kernel: KernelName): Promise<readonly BackendName[]> {
   const found: BackendName[] = [];
   for (const name of PREFERENCE[kernel]) {
-    const { backend } = await backendStatus(name);
+    const { backend } = await statusUnasked(name);
     if (backend?.kernels[kernel] !== undefined) found.push(name);
   }
   return found;
@@ -94,9 +109,12 @@ export async function backendsWith(kernel: KernelName): Promise<readonly Backend
  * Float maps, one core, ratios of one run (test/bench/maps.bench.ts): of the f64 reference's speed, response surfaces run at 7 in
  * wasm, 1.5 in gpu.js' webasm and 1 in its cpu mode; distances at 9 in wasm, 0.7 and 0.9. Loading gpu.js and asking for an adapter
  * take 0.2 s, a whole default surface in wasm 0.07 s: so gpu.js is chosen by itself only where there is no wasm and a real GPU.
+ * nearest and kMeans have not been measured on a real GPU, and those who call them want wasm's answer at once.
  */
 const PREFERENCE: { readonly [kernel in KernelName]: readonly BackendName[] } = {
   expose: ["webgpu", "wasm", "reference"],
+  nearest: ["wasm", "webgpu", "reference"],
+  kMeans: ["wasm", "webgpu", "reference"],
   meanField: ["wasm", "webgpu", "reference"],
   responseSurface: ["wasm", "gpu-js", "reference"],
   distances: ["wasm", "gpu-js", "reference"],
@@ -115,7 +133,7 @@ export async function chooseBackend<K extends KernelName>(wanted: string, kernel
   if (wanted !== "auto") return { backend: await openBackend(wanted, kernel), reason: "asked for" };
   const passed: string[] = [];
   for (const name of PREFERENCE[kernel]) {
-    const { backend, reason } = await backendStatus(name);
+    const { backend, reason } = await statusUnasked(name);
     if (backend?.kernels[kernel] !== undefined && backend.isFast) return { backend: backend as never, reason: passed.length === 0 ? `the fastest there is for ${kernel}` : passed.join("; ") };
     if (backend === null) passed.push(`${name} ${reason}`);
     else if (!backend.isFast) passed.push(`${name} only emulates its device here (${backend.device})`);

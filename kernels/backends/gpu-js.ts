@@ -1,6 +1,7 @@
 import { distancesGpuJs } from "../distances/gpu-js.ts";
 import { responseSurfaceGpuJs } from "../response-surface/gpu-js.ts";
 import type { Backend } from "./backend.ts";
+import { type FoundAdapter, findAdapter, missingGraphicsDevice } from "./gpu-adapter.ts";
 
 /** How gpu.js runs a map: on a WebGPU adapter, as the WebAssembly it generates, or as the JavaScript it generates. */
 export type GpuJsMode = "webgpu" | "webasm" | "cpu";
@@ -21,8 +22,8 @@ export type Cells = Float32Array | readonly Cells[];
  * the first is called fast. Rejects with the reason when the optional package is missing.
  */
 export async function openGpuJs(): Promise<Backend> {
-  const dawn = await openDawn();
-  if (typeof dawn !== "string" && dawn.isHardware) return gpuJsBackend("webgpu");
+  const dawn = missingGraphicsDevice() === "" ? await openDawn() : null;
+  if (dawn !== null && typeof dawn !== "string" && dawn.isHardware) return gpuJsBackend("webgpu");
   const { GPU } = await gpuJs();
   return gpuJsBackend(GPU.isWebAssemblySupported ? "webasm" : "cpu");
 }
@@ -35,7 +36,7 @@ export async function gpuJsBackend(mode: GpuJsMode): Promise<Backend> {
     const dawn = await openDawn();
     if (typeof dawn === "string") throw new Error(dawn);
     offerToGpuJs(dawn);
-    [device, isFast] = [dawn.device, dawn.isHardware];
+    [device, isFast] = [dawn.name, dawn.isHardware];
   }
   const gpu = new GPU({ mode });
   return { name: "gpu-js", device: `gpu.js, ${mode}: ${device}`, isFast, kernels: { responseSurface: responseSurfaceGpuJs(gpu), distances: distancesGpuJs(gpu) } };
@@ -53,42 +54,15 @@ async function gpuJs(): Promise<GpuJsModule> {
   }
 }
 
-/** A WebGPU instance with its adapter. Both stay referenced as long as the process lives: once they are collected, Dawn aborts or hangs. */
-interface Dawn {
-  readonly instance: object;
-  readonly globals: Readonly<Record<string, unknown>>;
-  readonly device: string;
-  readonly isHardware: boolean;
-}
+let opened: Promise<FoundAdapter | string> | null = null;
 
-interface DawnModule {
-  create(options: readonly string[]): { requestAdapter(): Promise<{ readonly info: { readonly vendor: string; readonly device: string; readonly description: string; readonly isFallbackAdapter: boolean } } | null> };
-  readonly globals: Readonly<Record<string, unknown>>;
-}
-
-let opened: Promise<Dawn | string> | null = null;
-
-/** WebGPU for Node, or why there is none; asked once a thread. */
-function openDawn(): Promise<Dawn | string> {
-  return (opened ??= findDawn());
-}
-
-async function findDawn(): Promise<Dawn | string> {
-  let dawn: DawnModule;
-  try {
-    dawn = (await import("webgpu")) as unknown as DawnModule;
-  } catch {
-    return "needs the optional package webgpu, which is not installed or not for this platform";
-  }
-  const instance = dawn.create([]);
-  const adapter = await instance.requestAdapter();
-  if (adapter === null) return "finds no WebGPU adapter (no GPU, or no Vulkan loader and driver)";
-  const { vendor, device, description, isFallbackAdapter } = adapter.info;
-  return { instance: Object.assign(instance, { adapter }), globals: dawn.globals, device: `${vendor} ${description || device}`, isHardware: !isFallbackAdapter };
+/** WebGPU for Node, or why there is none; asked once a thread, and kept. */
+function openDawn(): Promise<FoundAdapter | string> {
+  return (opened ??= findAdapter([]).catch((error: unknown) => (error instanceof Error ? error.message : String(error))));
 }
 
 /** gpu.js looks for WebGPU where a browser has it, and nowhere else. */
-function offerToGpuJs({ instance, globals }: Dawn): void {
+function offerToGpuJs({ instance, globals }: FoundAdapter): void {
   for (const [name, value] of Object.entries(globals)) if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   if (!("gpu" in globalThis.navigator)) Object.defineProperty(globalThis.navigator, "gpu", { value: instance, configurable: true });
 }

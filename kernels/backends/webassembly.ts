@@ -19,6 +19,7 @@ declare global {
 }
 
 import { readFileSync } from "node:fs";
+import { PopulaceError } from "@populace/domain/error";
 
 /** One i8x16.popcnt: a module that validates only where there is SIMD. */
 const PROBE = Uint8Array.of(
@@ -54,4 +55,16 @@ export function instantiate<Exports>(source: WasmSource, bytes: number): WasmIns
   const abort = (): never => { throw new Error("a WebAssembly kernel aborted"); };
   const exports = new WebAssembly.Instance(module, { env: { memory, abort } }).exports as Exports & { heapBase(): number };
   return { memory, exports, heapBase: (exports.heapBase() + 63) & ~63 };
+}
+
+/** Makes sure that `bytes` from the instance's heap base are there; every view of the memory made before is dead when it had to grow. */
+export function reserve(instance: WasmInstance<unknown>, bytes: number): void {
+  const { memory, heapBase } = instance;
+  const missing = heapBase + bytes - memory.buffer.byteLength;
+  if (missing <= 0) return;
+  try {
+    memory.grow(Math.ceil(missing / 65_536));
+  } catch (cause) {
+    throw new PopulaceError("TOO_LARGE", `${bytes} bytes for a kernel; its memory ends at 4 GiB, and this machine may have less: hand over fewer rows at once`, { bytes }, cause);
+  }
 }
