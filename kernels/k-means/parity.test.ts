@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
-import { BACKEND_NAMES, backendStatus } from "../backends/backend.ts";
+import { backendStatus } from "../backends/backend.ts";
+import { BACKEND_NAMES } from "../backends/names.ts";
 import { NORM_MAX } from "../nearest/limits.ts";
 import type { KMeansKernel, KMeansSession } from "./port.ts";
 import { kMeansReference } from "./reference.ts";
