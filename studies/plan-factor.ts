@@ -1,5 +1,5 @@
 import { PopulaceError, symmetricEigen } from "@populace/domain";
-import { openPeople, peopleDimensions } from "@populace/kernels";
+import { openPeople, peopleDimensions, sigmoidQ32 } from "@populace/kernels";
 import type { People } from "@populace/kernels";
 import type { Plan } from "@populace/protocol";
 
@@ -25,8 +25,10 @@ const FACTOR_SD = Math.sqrt((2 ** 16 - 1) / 12);
 /** A logit of Q14 per unit of weight and factor is 1/32. */
 const WEIGHT_UNIT = 32;
 const WEIGHT_MAX = 32_767;
-/** People of one world over whom moments are taken, by whom biases are moved and among whom differences are looked for: what `people.logits` gives at once. */
+/** People over whom moments are taken: what `people.logits` gives at once. */
 const PEOPLE = 256;
+/** People of one world by whom biases are moved and among whom differences are looked for, others in every world. */
+const WORLD_PEOPLE = 256;
 /** Worlds the principal components are taken over. */
 const DIRECTION_WORLDS = 8;
 /** Columns (stimulus, step) of the principal components: an eigenproblem of a few dozen. */
@@ -45,7 +47,7 @@ export function factorForm(coded: Plan, factors: number): FactorForm {
   const shown = shownStimuli(coded);
   const before = openPeople(coded);
   personas.forEach((_, p) => {
-    takePeople(before, coded, p, 0);
+    takePeople(before, coded, p, 0, PEOPLE);
     const scores = principalScores(averageLogits(coded, before), columns, factors);
     for (let world = 0; world < worlds; world += 1) {
       const logits = before.logits(world);
@@ -77,20 +79,21 @@ export function factorForm(coded: Plan, factors: number): FactorForm {
  * Takes people of a persona, spread evenly over its traits or factors by a low-discrepancy sequence (Roberts' generalized golden ratio), so that
  * few stand for many. `turn` moves the sequence: other people.
  */
-function takePeople(people: People, plan: Plan, persona: number, turn: number): void {
+function takePeople(people: People, plan: Plan, persona: number, turn: number, count: number): void {
   const dimensions = peopleDimensions(plan, persona);
-  const uniforms = new Uint16Array(dimensions * PEOPLE);
+  const uniforms = new Uint16Array(dimensions * count);
   // The root of x^(d + 1) = x + 1.
   let phi = 2;
   for (let n = 0; n < 60; n += 1) phi = (1 + phi) ** (1 / (dimensions + 1));
   for (let d = 0; d < dimensions; d += 1) {
-    const step = phi ** -(d + 1), start = 0.5 + turn * Math.sqrt(2 + d);
-    for (let i = 0; i < PEOPLE; i += 1) {
-      const u = start + (i + 1) * step;
-      uniforms[d * PEOPLE + i] = Math.floor((u - Math.floor(u)) * 65_536);
+    const step = Math.floor(phi ** -(d + 1) * 2 ** 32) | 0;
+    let u = Math.floor(((0.5 + turn * Math.sqrt(2 + d)) % 1) * 2 ** 32) | 0;
+    for (let i = 0; i < count; i += 1) {
+      u = (u + step) | 0;
+      uniforms[d * count + i] = u >>> 16;
     }
   }
-  people.take(persona, uniforms, PEOPLE);
+  people.take(persona, uniforms, count);
 }
 
 /** Mean over some worlds of the logits of the people taken: columns x people. */
@@ -170,10 +173,10 @@ function regress(logits: Int32Array, column: number, scores: Float64Array, facto
 function moveBiases(coded: Plan, plan: Plan, before: People, after: People, p: number, shown: readonly number[]): void {
   const { worlds, personas, stimuli, steps } = plan;
   const columns = stimuli.length * steps.length;
-  const reach = new Float64Array(PEOPLE), chances = new Float64Array(PEOPLE), moves = new Float64Array(columns);
+  const reach = new Float64Array(WORLD_PEOPLE), chances = new Float64Array(WORLD_PEOPLE), moves = new Float64Array(columns);
   for (let world = 0; world < worlds; world += 1) {
-    takePeople(before, coded, p, world + 1);
-    takePeople(after, plan, p, world + 1);
+    takePeople(before, coded, p, world + 1, WORLD_PEOPLE);
+    takePeople(after, plan, p, world + 1, WORLD_PEOPLE);
     const wanted = before.logits(world), own = after.logits(world);
     const at = (world * personas.length + p) * columns;
     for (const stimulus of shown) {
@@ -183,10 +186,11 @@ function moveBiases(coded: Plan, plan: Plan, before: People, after: People, p: n
         const base = plan.bias[at + column];
         // The last world's move is nearly this one's.
         for (let n = 0; n < NEWTON_STEPS; n += 1) {
+          const moved = base + Math.round(moves[column] * Q14);
           let rate = 0;
           let slope = 0;
-          for (let i = 0; i < PEOPLE; i += 1) {
-            const chance = logistic((own[column * PEOPLE + i] + base) / Q14 + moves[column]);
+          for (let i = 0; i < WORLD_PEOPLE; i += 1) {
+            const chance = chanceAt(own[column * PEOPLE + i] + moved);
             chances[i] = chance;
             rate += reach[i] * chance;
             slope += reach[i] * chance * (1 - chance);
@@ -196,7 +200,7 @@ function moveBiases(coded: Plan, plan: Plan, before: People, after: People, p: n
           moves[column] += Math.max(-1, Math.min(1, change));
           if (Math.abs(change) < MOVE_TOLERANCE) break;
         }
-        for (let i = 0; i < PEOPLE; i += 1) reach[i] *= chances[i];
+        for (let i = 0; i < WORLD_PEOPLE; i += 1) reach[i] *= chances[i];
         plan.bias[at + column] += Math.round(moves[column] * Q14);
       }
     }
@@ -206,10 +210,10 @@ function moveBiases(coded: Plan, plan: Plan, before: People, after: People, p: n
 /** Sums over people of the chance to come to each step of a stimulus, nested. */
 function nestedSums(logits: Int32Array, bias: Int32Array, at: number, first: number, steps: number): Float64Array {
   const sums = new Float64Array(steps);
-  for (let i = 0; i < PEOPLE; i += 1) {
+  for (let i = 0; i < WORLD_PEOPLE; i += 1) {
     let q = 1;
     for (let step = 0; step < steps; step += 1) {
-      q *= logistic((logits[(first + step) * PEOPLE + i] + bias[at + first + step]) / Q14);
+      q *= chanceAt(logits[(first + step) * PEOPLE + i] + bias[at + first + step]);
       sums[step] += q;
     }
   }
@@ -223,7 +227,7 @@ function largestDifference(coded: Plan, plan: Plan, before: People, after: Peopl
   const rates = (of: Plan, people: People, p: number): Float64Array => {
     const sums = new Float64Array(columns);
     for (let world = 0; world < worlds; world += 1) {
-      takePeople(people, of, p, worlds + 1 + world);
+      takePeople(people, of, p, worlds + 1 + world, WORLD_PEOPLE);
       const logits = people.logits(world), at = (world * personas.length + p) * columns;
       for (const stimulus of shown[p]) nestedSums(logits, of.bias, at, stimulus * steps.length, steps.length).forEach((sum, step) => { sums[stimulus * steps.length + step] += sum; });
     }
@@ -252,5 +256,6 @@ function shownStimuli(plan: Plan): readonly (readonly number[])[] {
   });
 }
 
-const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
+/** Probability of a logit (Q14), by the kernel's own table. */
+const chanceAt = (logit: number): number => sigmoidQ32(logit) / 2 ** 32;
 const clampWeight = (weight: number): number => Math.max(-WEIGHT_MAX, Math.min(WEIGHT_MAX, Math.round(weight)));

@@ -59,9 +59,11 @@ export function wasmPeople(plan: ExposePlan): People {
       arena.set(layout.F_PERSONA, persona);
       const dimensions = peopleDimensions(plan, persona), scratch = arena.scratch;
       if (plan.factors > 0) {
-        const bytes = arena.bytes(scratch + layout.S_CODES, CHUNK_AGENTS * plan.factors);
-        for (let k = 0; k < dimensions; k++) {
-          for (let i = 0; i < count; i++) bytes[(k >> 2) * CHUNK_AGENTS * 4 + i * 4 + (k & 3)] = (uniforms[k * count + i] >> 8) - 128;
+        const words = arena.words(scratch + layout.S_CODES, CHUNK_AGENTS * (dimensions / 4));
+        for (let k = 0; k < dimensions; k += 4) {
+          const a = k * count, b = a + count, c = b + count, d = c + count, to = (k / 4) * CHUNK_AGENTS;
+          // The high bytes of four factors; 128 less than a byte is the byte with its top bit flipped.
+          for (let i = 0; i < count; i++) words[to + i] = ((uniforms[a + i] >> 8) | (uniforms[b + i] & 0xff00) | ((uniforms[c + i] & 0xff00) << 8) | ((uniforms[d + i] & 0xff00) << 16)) ^ 0x80808080;
         }
       } else {
         const rows = new Uint16Array(arena.bytes(scratch, 0).buffer, scratch + layout.S_UNIFORMS, dimensions * CHUNK_AGENTS);
