@@ -25,10 +25,10 @@ const FACTOR_SD = Math.sqrt((2 ** 16 - 1) / 12);
 /** A logit of Q14 per unit of weight and factor is 1/32. */
 const WEIGHT_UNIT = 32;
 const WEIGHT_MAX = 32_767;
-/** People over whom moments are taken: what `people.logits` gives at once. */
+/** People over whom moments are taken, by whom biases are moved and among whom differences are looked for: what `people.logits` gives at once. */
 const PEOPLE = 256;
-/** People of one world by whom biases are moved and among whom differences are looked for, others in every world. */
-const WORLD_PEOPLE = 256;
+/** Crowds of that many, spread over the worlds, by which biases are moved, and as many others among which differences are looked for. */
+const CROWDS = 64;
 /** Worlds the principal components are taken over. */
 const DIRECTION_WORLDS = 8;
 /** Columns (stimulus, step) of the principal components: an eigenproblem of a few dozen. */
@@ -37,7 +37,7 @@ const COLUMNS_MAX = 64;
 const NEWTON_STEPS = 6;
 const MOVE_TOLERANCE = 1e-4;
 
-/** The factor form with K factors (4, 8, 12 or 16) and its distance from the coded plan. Deterministic; about 0.3 s for 200 worlds and 12 personas. */
+/** The factor form with K factors (4, 8, 12 or 16) and its distance from the coded plan. Deterministic; about 0.1 s for 200 worlds and 12 personas. */
 export function factorForm(coded: Plan, factors: number): FactorForm {
   const { worlds, personas, stimuli, steps } = coded;
   if (coded.factors !== 0 || coded.arithmeticProfile !== "nest8-2") throw new PopulaceError("INTERNAL", "the factor form is made of a coded plan of profile nest8-2", {});
@@ -47,7 +47,7 @@ export function factorForm(coded: Plan, factors: number): FactorForm {
   const shown = shownStimuli(coded);
   const before = openPeople(coded);
   personas.forEach((_, p) => {
-    takePeople(before, coded, p, 0, PEOPLE);
+    takePeople(before, coded, p, 0);
     const scores = principalScores(averageLogits(coded, before), columns, factors);
     for (let world = 0; world < worlds; world += 1) {
       const logits = before.logits(world);
@@ -79,21 +79,21 @@ export function factorForm(coded: Plan, factors: number): FactorForm {
  * Takes people of a persona, spread evenly over its traits or factors by a low-discrepancy sequence (Roberts' generalized golden ratio), so that
  * few stand for many. `turn` moves the sequence: other people.
  */
-function takePeople(people: People, plan: Plan, persona: number, turn: number, count: number): void {
+function takePeople(people: People, plan: Plan, persona: number, turn: number): void {
   const dimensions = peopleDimensions(plan, persona);
-  const uniforms = new Uint16Array(dimensions * count);
+  const uniforms = new Uint16Array(dimensions * PEOPLE);
   // The root of x^(d + 1) = x + 1.
   let phi = 2;
   for (let n = 0; n < 60; n += 1) phi = (1 + phi) ** (1 / (dimensions + 1));
   for (let d = 0; d < dimensions; d += 1) {
     const step = Math.floor(phi ** -(d + 1) * 2 ** 32) | 0;
     let u = Math.floor(((0.5 + turn * Math.sqrt(2 + d)) % 1) * 2 ** 32) | 0;
-    for (let i = 0; i < count; i += 1) {
+    for (let i = 0; i < PEOPLE; i += 1) {
       u = (u + step) | 0;
-      uniforms[d * count + i] = u >>> 16;
+      uniforms[d * PEOPLE + i] = u >>> 16;
     }
   }
-  people.take(persona, uniforms, count);
+  people.take(persona, uniforms, PEOPLE);
 }
 
 /** Mean over some worlds of the logits of the people taken: columns x people. */
@@ -167,29 +167,30 @@ function regress(logits: Int32Array, column: number, scores: Float64Array, facto
 }
 
 /**
- * Moves the biases of one persona, world by world, so that its nested mean rates are the coded plan's. Other people in every world, so that their
- * own sampling error averages out. Changes `plan.bias`.
+ * Moves the biases of one persona so that its nested mean rates are the coded plan's. One move serves all worlds: it makes up for the shape of a
+ * distribution, which the worlds share, and between worlds varies less than 256 people can tell (0.009 of a logit, nearly all of it their own
+ * sampling error). Changes `plan.bias`.
  */
 function moveBiases(coded: Plan, plan: Plan, before: People, after: People, p: number, shown: readonly number[]): void {
   const { worlds, personas, stimuli, steps } = plan;
   const columns = stimuli.length * steps.length;
-  const reach = new Float64Array(WORLD_PEOPLE), chances = new Float64Array(WORLD_PEOPLE), moves = new Float64Array(columns);
-  for (let world = 0; world < worlds; world += 1) {
-    takePeople(before, coded, p, world + 1, WORLD_PEOPLE);
-    takePeople(after, plan, p, world + 1, WORLD_PEOPLE);
+  const reach = new Float64Array(PEOPLE), chances = new Float64Array(PEOPLE), moves = new Float64Array(columns), sums = new Float64Array(columns);
+  for (let crowd = 0; crowd < CROWDS; crowd += 1) {
+    const world = worldOf(crowd, worlds);
+    takePeople(before, coded, p, crowd + 1);
+    takePeople(after, plan, p, crowd + 1);
     const wanted = before.logits(world), own = after.logits(world);
     const at = (world * personas.length + p) * columns;
     for (const stimulus of shown) {
       const first = stimulus * steps.length, goals = nestedSums(wanted, coded.bias, at, first, steps.length);
       reach.fill(1);
       for (let column = first; column < first + steps.length; column += 1) {
-        const base = plan.bias[at + column];
-        // The last world's move is nearly this one's.
+        // The last crowd's move is nearly this one's.
         for (let n = 0; n < NEWTON_STEPS; n += 1) {
-          const moved = base + Math.round(moves[column] * Q14);
+          const moved = plan.bias[at + column] + Math.round(moves[column] * Q14);
           let rate = 0;
           let slope = 0;
-          for (let i = 0; i < WORLD_PEOPLE; i += 1) {
+          for (let i = 0; i < PEOPLE; i += 1) {
             const chance = chanceAt(own[column * PEOPLE + i] + moved);
             chances[i] = chance;
             rate += reach[i] * chance;
@@ -200,17 +201,22 @@ function moveBiases(coded: Plan, plan: Plan, before: People, after: People, p: n
           moves[column] += Math.max(-1, Math.min(1, change));
           if (Math.abs(change) < MOVE_TOLERANCE) break;
         }
-        for (let i = 0; i < WORLD_PEOPLE; i += 1) reach[i] *= chances[i];
-        plan.bias[at + column] += Math.round(moves[column] * Q14);
+        for (let i = 0; i < PEOPLE; i += 1) reach[i] *= chances[i];
+        sums[column] += moves[column];
       }
     }
   }
+  for (let world = 0; world < worlds; world += 1) {
+    for (let column = 0; column < columns; column += 1) plan.bias[(world * personas.length + p) * columns + column] += Math.round((sums[column] / CROWDS) * Q14);
+  }
 }
+
+const worldOf = (crowd: number, worlds: number): number => Math.floor(((crowd + 0.5) * worlds) / CROWDS);
 
 /** Sums over people of the chance to come to each step of a stimulus, nested. */
 function nestedSums(logits: Int32Array, bias: Int32Array, at: number, first: number, steps: number): Float64Array {
   const sums = new Float64Array(steps);
-  for (let i = 0; i < WORLD_PEOPLE; i += 1) {
+  for (let i = 0; i < PEOPLE; i += 1) {
     let q = 1;
     for (let step = 0; step < steps; step += 1) {
       q *= chanceAt(logits[(first + step) * PEOPLE + i] + bias[at + first + step]);
@@ -226,8 +232,9 @@ function largestDifference(coded: Plan, plan: Plan, before: People, after: Peopl
   const columns = stimuli.length * steps.length;
   const rates = (of: Plan, people: People, p: number): Float64Array => {
     const sums = new Float64Array(columns);
-    for (let world = 0; world < worlds; world += 1) {
-      takePeople(people, of, p, worlds + 1 + world, WORLD_PEOPLE);
+    for (let crowd = 0; crowd < CROWDS; crowd += 1) {
+      const world = worldOf(crowd, worlds);
+      takePeople(people, of, p, CROWDS + 1 + crowd);
       const logits = people.logits(world), at = (world * personas.length + p) * columns;
       for (const stimulus of shown[p]) nestedSums(logits, of.bias, at, stimulus * steps.length, steps.length).forEach((sum, step) => { sums[stimulus * steps.length + step] += sum; });
     }

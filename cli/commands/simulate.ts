@@ -59,14 +59,14 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
     });
     return withRunner(runner, bar, async () => {
       // The workers start and warm up while this thread loads and compiles; not for a file that will turn out to be missing.
-      const warming = [options.model, options.study].every((file) => file === undefined || existsSync(file)) ? runner.warmUp() : null;
-      warming?.catch(() => {});
+      const warming = [options.model, options.study].every((file) => file === undefined || existsSync(file)) ? await runner.warmUp() : null;
+      warming?.ready.catch(() => {});
       const { readModel, readStudy, compileStudy, summarizeRun, writeRun } = await import("@populace/studies");
       const model = readModel(options.model);
       const study = studyOf(readStudy(options.study ?? {}, model), options, context.seed);
       const compiled = compileStudy(model, study);
       note(compiled.note);
-      const inUse = await (warming ?? runner.warmUp());
+      const inUse = await (warming ?? await runner.warmUp()).ready;
       note(`backend ${inUse.backend}: ${inUse.reason}`);
       // What the report shows of the model alone is drawn while the workers compute.
       let drawing: ReturnType<typeof drawnModel> | null = null;
