@@ -10,7 +10,7 @@ import { planInfluence } from "./plan-influence.ts";
 import { BINARY_CODES, planCopula, planTrait } from "./plan-population.ts";
 import { rowRateShifts } from "./plan-row-rates.ts";
 import { shockOffset } from "./plan-shocks.ts";
-import { finiteLogit } from "./rates.ts";
+import { boundedRate } from "./rates.ts";
 import { FACTOR_AGENTS_MIN, STUDY_LIMITS, personasOf, stimuliOf } from "./study.ts";
 import type { Study } from "./study.ts";
 
@@ -177,7 +177,7 @@ function onRowRates(plan: Plan, model: Model, study: Study, options: CompileOpti
     if (rates === undefined || known[stimulus] < 0) return null;
     // The row after the last world is that of the posterior means.
     const at = ((world === null ? model.response.worlds : (source.worlds.at(world) ?? model.response.worlds)) * model.response.stimuli.length + known[stimulus]) * steps + step;
-    return finiteLogit(rates[at] / (step === 0 ? 1 : rates[at - 1]));
+    return boundedRate(rates[at] / (step === 0 ? 1 : rates[at - 1]));
   });
   return { ...plan, bias: plan.bias.map((bias, at) => bias + Math.round(shift[at] * Q14)) };
 }

@@ -23,9 +23,12 @@ export function quantileOfSorted(sorted: ArrayLike<number>, p: number): number {
   return sorted[below] + (sorted[above] - sorted[below]) * (position - below);
 }
 
-/** A rate's logit, kept finite: the simulation knows no chance below 1e-7. */
+/** A rate that is neither never nor always: the simulation knows no chance below 1e-7. */
+export const boundedRate = (rate: number): number => Math.min(1 - 1e-9, Math.max(1e-9, rate));
+
+/** A rate's logit, kept finite. */
 export function finiteLogit(rate: number): number {
-  const bounded = Math.min(1 - 1e-9, Math.max(1e-9, rate));
+  const bounded = boundedRate(rate);
   return Math.log(bounded / (1 - bounded));
 }
 
