@@ -1,4 +1,4 @@
-import { peopleDimensions, sigmoidQ32 } from "@populace/kernels";
+import { openPeople, peopleDimensions, sigmoidQ32 } from "@populace/kernels";
 import type { People } from "@populace/kernels";
 import type { Plan } from "@populace/protocol";
 
@@ -58,6 +58,36 @@ export function nestedRates({ logits, bias, at, first, steps }: StimulusRows): F
       rates[step] += q / CROWD;
     }
   }
+  return rates;
+}
+
+/** Evaluations (worlds x stimuli x personas x people) that rates may cost: about a tenth of a second. */
+const EVALUATIONS_MAX = 10_000_000;
+
+/** Crowds over which rates err by some 0.3 %, fewer where that would take long. Depends on the plan's size alone, never on its agents. */
+export const affordableCrowds = ({ worlds, personas, stimuli }: Pick<Plan, "worlds" | "personas" | "stimuli">): number =>
+  Math.max(1, Math.min(4, Math.floor(EVALUATIONS_MAX / (worlds * personas.length * stimuli.length * CROWD))));
+
+/**
+ * The expected response rates of every world: worlds x cells x personas x steps, the mean over some crowds of the nested chance to come to each step at
+ * tick 0, by people without history. The crowds are the same in every world, so the spread over worlds is that of the parameters.
+ */
+export function crowdRates(plan: Plan, crowds: number): Float64Array {
+  const { worlds, cells, personas } = plan, steps = plan.steps.length;
+  const rates = new Float64Array(worlds * cells.length * personas.length * steps), people = openPeople(plan);
+  const shown = [...new Set(cells.map((cell) => cell.stimulus))];
+  personas.forEach((_, persona) => {
+    for (let crowd = 0; crowd < crowds; crowd += 1) {
+      takeCrowd(people, plan, persona, crowd);
+      for (let world = 0; world < worlds; world += 1) {
+        const found = people.rates(world, shown);
+        cells.forEach(({ stimulus }, cell) => {
+          const to = ((world * cells.length + cell) * personas.length + persona) * steps, from = shown.indexOf(stimulus) * steps;
+          for (let step = 0; step < steps; step += 1) rates[to + step] += found[from + step] / crowds;
+        });
+      }
+    }
+  });
   return rates;
 }
 

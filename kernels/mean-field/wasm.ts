@@ -53,9 +53,11 @@ export function meanFieldWasmFrom(source: WasmSource): MeanFieldKernel {
 /** People in WebAssembly: see `openPeople`. */
 export function wasmPeople(plan: ExposePlan): People {
   const arena = new Arena<Exports>(MODULE, plan, slotPlaces(plan));
-  const length = plan.stimuli.length * plan.steps.length * CHUNK_AGENTS, out = arena.must(length * 4);
+  const steps = plan.steps.length, length = plan.stimuli.length * steps * CHUNK_AGENTS, out = arena.must(length * 4), sums = arena.must(steps * 8);
+  let taken = 0;
   return {
     take(persona, uniforms, count) {
+      taken = count;
       arena.set(layout.F_PERSONA, persona);
       const dimensions = peopleDimensions(plan, persona), scratch = arena.scratch;
       if (plan.factors > 0) {
@@ -76,6 +78,16 @@ export function wasmPeople(plan: ExposePlan): People {
       arena.exports.giveLogits(world, out);
       return new Int32Array(arena.bytes(out, 0).buffer, out, length);
     },
+    rates(world, stimuli) {
+      const rates = new Float64Array(stimuli.length * steps);
+      arena.exports.enter(world);
+      stimuli.forEach((stimulus, s) => {
+        const words = arena.words(sums, 2 * steps).fill(0);
+        arena.exports.addRates(world, stimulus, sums);
+        for (let k = 0; k < steps; k++) rates[s * steps + k] = rateOf(words, k, taken);
+      });
+      return rates;
+    },
   };
 }
 
@@ -95,13 +107,11 @@ function ratesIn(arena: Arena<Exports>, plan: ExposePlan, panelAgents: number): 
         shown.forEach((stimulus, s) => arena.exports.addRates(world, stimulus, sums + (world * shown.length + s) * stepCount * 8));
       }
     }
-    // Sums of at most 2^52: exact in two halves.
     const words = arena.words(sums, length * 2);
     cells.forEach(({ stimulus }, cell) => {
       for (let world = 0; world < worlds; world++) {
         for (let k = 0; k < stepCount; k++) {
-          const at = 2 * ((world * shown.length + shown.indexOf(stimulus)) * stepCount + k);
-          rates[((world * cells.length + cell) * personas.length + persona) * stepCount + k] = (words[at] + words[at + 1] * 0x1_0000_0000) / (panelAgents * 0x1_0000_0000);
+          rates[((world * cells.length + cell) * personas.length + persona) * stepCount + k] = rateOf(words, (world * shown.length + shown.indexOf(stimulus)) * stepCount + k, panelAgents);
         }
       }
     });
@@ -109,6 +119,9 @@ function ratesIn(arena: Arena<Exports>, plan: ExposePlan, panelAgents: number): 
   arena.free(sums, length * 8);
   return rates;
 }
+
+/** The mean of so many Q0.32 whose sum is entry `at` of u64: at most 2^52, exact in two halves. */
+const rateOf = (words: Uint32Array, at: number, count: number): number => (words[2 * at] + words[2 * at + 1] * 0x1_0000_0000) / (count * 0x1_0000_0000);
 
 function histogramIn(arena: Arena<Exports>, { persona, world, stimulus, step, firstAgent, agents }: HistogramOf): Uint32Array {
   const histogram = arena.must(HISTOGRAM_BINS * 4);
