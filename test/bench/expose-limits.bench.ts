@@ -1,0 +1,47 @@
+// The simulation kernel in exposures a second, beside what memory alone would allow: its agents' bytes copied as fast as this machine copies.
+import { availableParallelism } from "node:os";
+import { type Bench, compared, median } from "./bench.ts";
+import { startCrew } from "./expose-crew.ts";
+import { COPIED_BYTES, copyMemory } from "./expose-thread.ts";
+import { countsHash, exposuresOf, stepping, storedPlan } from "./expose-work.ts";
+
+/** 16 B of codes and 2 B of state read, 2 B of state written. */
+const BYTES_AN_EXPOSURE = 20;
+
+export const bench: Bench = {
+  name: "expose limits",
+  async run({ tiny }) {
+    const rounds = tiny ? 1 : 9, threads = Math.min(2, availableParallelism());
+    // 38 MB a core: more than the cache that cores share.
+    const plan = storedPlan(tiny ? 2_048 : 2 ** 21), ours = await stepping("wasm", plan, "stored");
+    const both = storedPlan(tiny ? 4_096 : threads * 2 ** 21), crew = await startCrew(both, "wasm", threads, "step");
+    let hash = "";
+    const copied: number[] = [], copiedByAll: number[] = [];
+    const words = { unit: "exposures/s", better: "larger", peerName: "", rounds } as const;
+    const one = await compared({
+      ...words, what: "expose, stored, one core, absolute", floor: "120 M/s", target: "300 M/s", ours: ours.rate, hash: ours.hash,
+      async peer() {
+        const started = performance.now();
+        copyMemory();
+        copied.push((COPIED_BYTES / (performance.now() - started)) * 1000);
+        return copied.at(-1)! / BYTES_AN_EXPOSURE;
+      },
+    });
+    const two = await compared({
+      ...words, what: `expose, stored, ${threads === 2 ? "two cores" : "one core (there is no second)"}, absolute`, floor: "200 M/s", target: "400 M/s", hash: () => hash,
+      async ours() {
+        const { seconds, counts } = await crew.life();
+        hash = countsHash(counts);
+        return exposuresOf(both, counts) / seconds;
+      },
+      async peer() {
+        copiedByAll.push(await crew.copyRate());
+        return copiedByAll.at(-1)! / BYTES_AN_EXPOSURE;
+      },
+    });
+    ours.close();
+    await crew.close();
+    const limit = (bytesPerSecond: readonly number[]): string => `limit: ${BYTES_AN_EXPOSURE} B an exposure, memory copied at ${(median(bytesPerSecond) / 1e9).toFixed(1)} GB/s, read and written`;
+    return [{ ...one, peerName: limit(copied) }, { ...two, peerName: limit(copiedByAll) }];
+  },
+};
