@@ -7,7 +7,7 @@ import { type Bench, type BenchRow, compared } from "./bench.ts";
 import { differences } from "./differences.ts";
 import { TICKS, type Work, benchPlan, countsHash, exposuresOf, living, stepping, storedPlan } from "./expose-work.ts";
 
-const ROUNDS = 9;
+const ROUNDS = 7;
 /** Funnel draws are thinned from this class on, as in studies/plan.ts. */
 const DRAW_BITS_MIN = 5;
 
