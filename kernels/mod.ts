@@ -8,6 +8,8 @@ export { personaKey } from "./expose/persona-key.ts";
 export { sigmoidQ32 } from "./expose/tables.ts";
 export type { Centroids, LocalNearestKernel, LocalNearestSession, NearestKernel, NearestOutput, NearestSession } from "./nearest/port.ts";
 export type { Assigned, KMeansKernel, KMeansSession } from "./k-means/port.ts";
+export { rowRatesWasm as rowRatesKernel } from "./row-rates/wasm.ts";
+export { mixtureWasm as mixtureEngine } from "./mixture/wasm.ts";
 export { kMeansEngine } from "./k-means/engine.ts";
 export type { Backend, BackendName, BackendStatus, ChosenBackend, KernelName, Kernels } from "./backends/backend.ts";
 export { BACKEND_NAMES, backendStatus, backendsWith, chooseBackend, openBackend } from "./backends/backend.ts";

@@ -1,6 +1,8 @@
+import type { MixtureEngine } from "@populace/domain";
 import { PopulaceError } from "@populace/domain/error";
 import type { ExposeKernel } from "../expose/port.ts";
 import type { KMeansKernel } from "../k-means/port.ts";
+import type { RowRatesKernel } from "../row-rates/port.ts";
 import type { NearestKernel } from "../nearest/port.ts";
 import { openReference } from "./reference.ts";
 import { openWasm } from "./wasm.ts";
@@ -15,6 +17,8 @@ export interface Kernels {
   readonly expose?: ExposeKernel;
   readonly nearest?: NearestKernel;
   readonly kMeans?: KMeansKernel;
+  readonly mixture?: MixtureEngine;
+  readonly rowRates?: RowRatesKernel;
 }
 export type KernelName = keyof Kernels;
 

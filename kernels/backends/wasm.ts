@@ -1,5 +1,7 @@
 import type { Backend } from "./backend.ts";
 import { kMeansWasm } from "../k-means/wasm.ts";
+import { mixtureWasm } from "../mixture/wasm.ts";
+import { rowRatesWasm } from "../row-rates/wasm.ts";
 import { nearestWasm } from "../nearest/wasm.ts";
 import "./webassembly.ts";
 
@@ -12,5 +14,5 @@ const PROBE = Uint8Array.of(
 /** SIMD WebAssembly on the calling thread. Rejects where the engine lacks relaxed SIMD (Node before 21). */
 export function openWasm(): Promise<Backend> {
   if (!WebAssembly.validate(PROBE)) return Promise.reject(new Error(`needs relaxed SIMD WebAssembly, which V8 ${process.versions.v8} lacks`));
-  return Promise.resolve({ name: "wasm", device: `SIMD WebAssembly, V8 ${process.versions.v8.split(".").slice(0, 2).join(".")}`, isFast: true, kernels: { nearest: nearestWasm, kMeans: kMeansWasm } });
+  return Promise.resolve({ name: "wasm", device: `SIMD WebAssembly, V8 ${process.versions.v8.split(".").slice(0, 2).join(".")}`, isFast: true, kernels: { nearest: nearestWasm, kMeans: kMeansWasm, mixture: mixtureWasm, rowRates: rowRatesWasm } });
 }
