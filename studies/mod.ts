@@ -25,3 +25,4 @@ export * from "./score-table.ts";
 export * from "./cluster.ts";
 export * from "./cluster-points.ts";
 export * from "./outcomes-csv.ts";
+export * from "./rank-recipients.ts";
