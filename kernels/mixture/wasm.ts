@@ -1,7 +1,7 @@
 import { PopulaceError, SHARE_IGNORED, SPAN, codeRange, densityTables } from "@populace/domain";
 import type { AssignmentColumns, AssignmentRun, Expectation, ExpectationRun, MixtureData, MixtureEngine, MixtureParameters, PersonaMixture, TraitCoding } from "@populace/domain";
-import { instantiate, reserve } from "../backends/webassembly.ts";
-import type { WasmInstance } from "../backends/webassembly.ts";
+import { InstancePool } from "../backends/webassembly.ts";
+import type { WasmArena } from "../backends/webassembly.ts";
 
 interface Exports {
   layOut(traits: number, laneBytes: number, offsets: number, widths: number, firsts: number, places: number): void;
@@ -10,20 +10,17 @@ interface Exports {
   assign(codes: number, rows: number, table: number, logShare: number, personas: number, expected: number, floors: number, scores: number, powers: number, persona: number, probability: number, fitsNone: number): void;
 }
 
-const MODULE = new URL("./mixture.wasm", import.meta.url);
+const instances = new InstancePool<Exports>(new URL("./mixture.wasm", import.meta.url));
 
 /** Rows of one call: V8 swaps its quick first translation for the fast one between calls, and staged rows stay in the cache. */
 const CALL_ROWS = 4096;
-
-/** Instances whose runs are closed. A memory reserves gigabytes of addresses, so it is used again rather than left to the collector. */
-const idle: WasmInstance<Exports>[] = [];
 
 /** The kernel `mixture` in SIMD WebAssembly on the calling thread: two personas a vector, the bits of the plain code. */
 export const mixtureWasm: MixtureEngine = {
   expecting(data: MixtureData): ExpectationRun {
     const { codings, codes, weight } = data;
     const traits = codings.length, rows = traits === 0 ? 0 : codes.length / traits;
-    const memory = new Memory();
+    const memory = instances.take();
     const layout = new Layout(memory, codings);
     const codesAt = memory.take(2 * codes.length), weightsAt = weight === null ? 0 : memory.take(8 * rows), largestsAt = memory.take(8 * CALL_ROWS), sumsAt = memory.take(8 * CALL_ROWS);
     memory.reserve();
@@ -65,7 +62,7 @@ export const mixtureWasm: MixtureEngine = {
     const { codings, personas } = mixture;
     const traits = codings.length, k = personas.length;
     const { tables, logShare, expected } = densityTables(mixture);
-    const memory = new Memory();
+    const memory = instances.take();
     const layout = new Layout(memory, codings);
     const lanes = layout.place(k);
     const tableAt = memory.take(8 * layout.lines * lanes), logShareAt = memory.take(8 * lanes), expectedAt = memory.take(8 * k * traits), floorsAt = memory.take(8 * k), scoresAt = memory.take(8 * lanes), powersAt = memory.take(8 * lanes);
@@ -100,50 +97,15 @@ export const mixtureWasm: MixtureEngine = {
   },
 };
 
-/** The memory of one run, handed out from its start. Views are made when they are needed: growing kills those made before. */
-class Memory {
-  end: number;
-  readonly #instance: WasmInstance<Exports>;
-
-  constructor() {
-    this.#instance = idle.pop() ?? instantiate<Exports>(MODULE, 0);
-    this.end = this.#instance.heapBase;
-  }
-
-  get exports(): Exports {
-    return this.#instance.exports;
-  }
-
-  take(bytes: number): number {
-    const at = this.end;
-    this.end = (this.end + bytes + 15) & ~15;
-    return at;
-  }
-
-  /** Makes sure that all that was taken is there. */
-  reserve(): void {
-    reserve(this.#instance, this.end - this.#instance.heapBase);
-  }
-
-  int16 = (at: number, length: number): Int16Array => new Int16Array(this.#instance.memory.buffer, at, length);
-  int32 = (at: number, length: number): Int32Array => new Int32Array(this.#instance.memory.buffer, at, length);
-  float64 = (at: number, length: number): Float64Array => new Float64Array(this.#instance.memory.buffer, at, length);
-  bytes = (at: number, length: number): Uint8Array => new Uint8Array(this.#instance.memory.buffer, at, length);
-
-  close(): void {
-    idle.push(this.#instance);
-  }
-}
-
 /** Lines of a table: for each trait its places in order, then one for a missing value, which adds nothing. */
 class Layout {
   readonly lines: number;
-  readonly #memory: Memory;
+  readonly #memory: WasmArena<Exports>;
   readonly #codings: readonly TraitCoding[];
   readonly #widths: Int32Array;
   readonly #at: { readonly offsets: number; readonly widths: number; readonly firsts: number; readonly places: number };
 
-  constructor(memory: Memory, codings: readonly TraitCoding[]) {
+  constructor(memory: WasmArena<Exports>, codings: readonly TraitCoding[]) {
     this.#memory = memory;
     this.#codings = codings;
     this.#widths = Int32Array.from(codings, (coding) => codeRange(coding).count);

@@ -1,5 +1,4 @@
-import { instantiate, reserve } from "../backends/webassembly.ts";
-import type { WasmInstance } from "../backends/webassembly.ts";
+import { InstancePool } from "../backends/webassembly.ts";
 import { firstLines, linesOf } from "./lines.ts";
 import type { RowRatesKernel } from "./port.ts";
 
@@ -7,13 +6,10 @@ interface Exports {
   addRows(lines: number, rows: number, traits: number, weights: number, steps: number, tables: number, tableBytes: number, biases: number, sums: number, laneBytes: number): void;
 }
 
-const MODULE = new URL("./row-rates.wasm", import.meta.url);
+const instances = new InstancePool<Exports>(new URL("./row-rates.wasm", import.meta.url));
 
 /** Rows of one call: V8 swaps its quick first translation for the fast one between calls. */
 const CALL_ROWS = 256;
-
-/** Instances whose sessions are closed. A memory reserves gigabytes of addresses, so it is used again rather than left to the collector. */
-const idle: WasmInstance<Exports>[] = [];
 
 /** The kernel `row-rates` in SIMD WebAssembly on the calling thread: two worlds a vector, the bits of the reference. */
 export const rowRatesWasm: RowRatesKernel = {
@@ -21,12 +17,11 @@ export const rowRatesWasm: RowRatesKernel = {
     const { worlds, steps } = shape;
     const { firsts, total } = firstLines(shape);
     const traits = firsts.length, lanes = 4 * Math.ceil(worlds / 4);
-    const instance = idle.pop() ?? instantiate<Exports>(MODULE, 0);
-    const { memory, exports, heapBase } = instance;
-    const tablesAt = heapBase, biasesAt = tablesAt + 8 * steps * total * lanes, sumsAt = biasesAt + 8 * steps * lanes, weightsAt = sumsAt + 8 * steps * lanes, linesAt = weightsAt + 8 * CALL_ROWS;
-    reserve(instance, linesAt + 4 * CALL_ROWS * traits - heapBase);
-    const tables = new Float64Array(memory.buffer, tablesAt, steps * total * lanes).fill(0), biases = new Float64Array(memory.buffer, biasesAt, steps * lanes).fill(0), sums = new Float64Array(memory.buffer, sumsAt, steps * lanes);
-    const staged = new Int32Array(memory.buffer, linesAt, CALL_ROWS * traits), stagedWeights = new Float64Array(memory.buffer, weightsAt, CALL_ROWS);
+    const memory = instances.take(), { exports } = memory;
+    const tablesAt = memory.take(8 * steps * total * lanes), biasesAt = memory.take(8 * steps * lanes), sumsAt = memory.take(8 * steps * lanes), weightsAt = memory.take(8 * CALL_ROWS), linesAt = memory.take(4 * CALL_ROWS * traits);
+    memory.reserve();
+    const tables = memory.float64(tablesAt, steps * total * lanes).fill(0), biases = memory.float64(biasesAt, steps * lanes).fill(0), sums = memory.float64(sumsAt, steps * lanes);
+    const staged = memory.int32(linesAt, CALL_ROWS * traits), stagedWeights = memory.float64(weightsAt, CALL_ROWS);
     return {
       line(step, trait, place) {
         const at = (step * total + firsts[trait] + place) * lanes;
@@ -46,9 +41,7 @@ export const rowRatesWasm: RowRatesKernel = {
         for (let step = 0; step < steps; step++) answer.set(sums.subarray(step * lanes, step * lanes + worlds), step * worlds);
         return answer;
       },
-      close() {
-        idle.push(instance);
-      },
+      close: () => memory.close(),
     };
   },
 };
