@@ -60,6 +60,31 @@ describe("the JSON contract of the commands", () => {
     expect(existsSync(file("model.json"))).toBe(true);
   });
 
+  it("surface: axes, means and intervals row by row; the same on every backend within its tolerance", async () => {
+    const args = ["surface", "--model", file("model.json"), "--persona", "p1", "--stimulus", "discount-20", "--step", "visit", "--trait", "recency", "--feature", "price", "--grid", "5x3", "--out", file("surface.html")];
+    const map = await json(0, ...args);
+    expect(map).toMatchObject({
+      persona: "p1", stimulus: "discount-20", step: "visit", label: "simulated only", evidence: "randomized", worlds: 64, members: 128, backend: "wasm", device: expect.any(String), reason: expect.any(String), seconds: expect.any(Number), out: file("surface.html"),
+      columns: { kind: "trait", name: "recency", unit: "days", levels: [] }, rows: { kind: "feature", name: "priceCut", values: [0, 0.1, 0.2], now: 0.2 },
+    });
+    expect([map.mean, map.low, map.high].map((rows) => rows.map((row: number[]) => row.length))).toEqual([[5, 5, 5], [5, 5, 5], [5, 5, 5]]);
+    map.mean.flat().forEach((mean: number, at: number) => expect(map.low.flat()[at] <= mean && mean <= map.high.flat()[at] && mean > 0 && mean < 1).toBe(true));
+    for (const backend of ["reference", "gpu-js"]) {
+      const same = await json(0, ...args, "--backend", backend);
+      same.mean.flat().forEach((mean: number, at: number) => expect(Math.abs(mean / map.mean.flat()[at] - 1)).toBeLessThan(1e-5));
+    }
+    const whole = await json(0, "surface", "--model", file("model.json"), "--trait2", "region", "--grid", "3x3", "--out", file("surface.svg"));
+    expect(whole).toMatchObject({ persona: "*", rows: { kind: "trait", name: "region", levels: expect.arrayContaining(["other"]), now: null } });
+    expect(readFileSync(file("surface.svg"), "utf8").startsWith("<svg ")).toBe(true);
+    const said = await populace(...args);
+    expect(said.out).toMatch(/\d %? \[[\d.]+, [\d.]+\]/);
+    expect(said.out).toContain("simulated only");
+    expect(await json(2, ...args, "--backend", "webgpu")).toMatchObject({ error: { code: "BACKEND_MISSING", message: expect.stringContaining("available for responseSurface: wasm, gpu-js, reference") } });
+    for (const [option, word, hint] of [["--trait", "recensy", 'did you mean "recency"?'], ["--stimulus", "discount20", 'did you mean "discount-20"?'], ["--persona", "p9", 'did you mean "p'], ["--feature", "prise", 'did you mean "price"?'], ["--step", "vist", 'did you mean "visit"?']]) {
+      expect(await json(2, ...args, option, word)).toMatchObject({ error: { code: "NOT_FOUND", message: expect.stringContaining(hint) } });
+    }
+  });
+
   it("simulate: runId, rootHash, exposures, seconds, rates; the same root for other workers and shards, and read back when repeated", async () => {
     const args = ["simulate", "--model", file("model.json"), "--agents", "3_000", "--ticks", "6", "--store", file("store")];
     const first = await json(0, ...args, "--workers", "1", "--out", file("run"));
@@ -198,6 +223,8 @@ describe("the command line", () => {
     [["simulate", "--model", "x", "--agents", "0"], "at least 1"],
     [["cluster", "--method", "kmean", "--data", "x"], "kmeans, dbscan"],
     [["fit", "--schema", "x"], "--out"],
+    [["surface", "--model", "x", "--grid", "41*41"], "such as 41x41"],
+    [["surface", "--model", "x", "--grid", "0x5"], "1 to 401"],
     [["runs"], "a command is missing"],
     [["signals", "run", "--source", "rss", "--origin", "2026-01-01"], "FORMAT=PLACE"],
   ])("%j is bad usage: exit 2, a hint, no stack trace", async (args, hint) => {

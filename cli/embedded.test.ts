@@ -257,7 +257,7 @@ describe("faults", () => {
     const record = (await (await runner.ports()).registry.list(`${LOCAL_TENANT}.run.*`))[0];
     expect(record.key).toContain(honest.runId);
     const lie: ShardOut = {
-      run: honest.runId, attempt: 1, tick: 0, span: 1, shard: 1, view: 0, incarnation: "liar", hashes: new Uint8Array(64 * 4),
+      run: honest.runId, attempt: 1, tick: 0, span: 1, shard: 1, view: 0, incarnation: "liar", backend: "reference", hashes: new Uint8Array(64 * 4), states: new Uint8Array(0),
       personas: [0, 4], counts: new Uint32Array(plan.cells.length * 4 * plan.worlds * columns), sections: new Uint32Array(4 * plan.scenarios.length * 2),
     };
     await log.fill(outSubject(LOCAL_TENANT, honest.runId, 1, 0, 1), SHARD_OUT.encode(lie));
@@ -336,7 +336,7 @@ describe("refusals", () => {
   test("more agents than the machine can carry are refused with the limit, and no run is left behind", async () => {
     const storeDir = newFolder();
     const runner = runnerAt(storeDir);
-    const huge = samplePlan(3, { agents: [2_000_000_000, 2_000_000_000], ticks: 30 });
+    const huge = samplePlan(3, { agents: [2_000_000_000, 2_000_000_000], ticks: 3000 });
     await expect(runner(huge, {})).rejects.toMatchObject({ code: "TOO_LARGE", details: { agentsLimit: expect.any(Number) } });
     expect((await runner.coordinator()).runs()).toEqual([]);
     await runner.close();

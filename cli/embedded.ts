@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { startNode, type RunningNode } from "@populace/agent-runtime";
-import { EXPOSURES_PER_SECOND_ASSUMED, MEMORY_SHARE, admit, runReader, runSize, startCoordinator, type Coordinator, type RunReader, type RunSummary } from "@populace/coordinator";
+import { MEMORY_SHARE, admit, runReader, runSize, startCoordinator, type Coordinator, type RunReader, type RunSummary } from "@populace/coordinator";
 import { PopulaceError } from "@populace/domain";
 import { SILENT, claimProcess, openEmbeddedPorts, type EmbeddedPorts, type Logger } from "@populace/io";
 import { blocksOf, type ExecutionPlan, type Plan } from "@populace/protocol";
@@ -21,6 +21,8 @@ export interface EmbeddedOptions {
   readonly workers?: number;
   readonly shards?: number;
   readonly population?: "stored" | "procedural";
+  /** Kernel backend by name; default: the fastest this machine has. */
+  readonly backend?: string;
   /** Begin runs whose estimated time is beyond the bound. */
   readonly force?: boolean;
   /** Sentences for a person: a choice that was made for them. */
@@ -31,11 +33,23 @@ export interface EmbeddedOptions {
 
 /** A RunPlan with the cluster of one process behind it. The cluster starts with the first run; `close` ends it, after that runs are refused. */
 export interface EmbeddedRunner extends RunPlan {
+  /**
+   * Starts the cluster and its node; STORE_IN_USE when another process leads in this store. `ready` resolves when the node has chosen its backend and measured
+   * it on its workers, so that a first run finds them warm; BACKEND_MISSING when the backend asked for does not exist here. The caller may block meanwhile.
+   */
+  warmUp(): Promise<{ readonly ready: Promise<BackendInUse> }>;
   /** Starts the cluster if need be. STORE_IN_USE when another process leads in this store. */
   coordinator(): Promise<Coordinator>;
   ports(): Promise<EmbeddedPorts>;
   /** Pauses what runs, stops the workers, closes the store. */
   close(): Promise<void>;
+}
+
+/** The kernel backend of the node, why it was taken, and what it does on all workers together. */
+export interface BackendInUse {
+  readonly backend: string;
+  readonly reason: string;
+  readonly exposuresPerSecond: number;
 }
 
 interface Cluster {
@@ -59,18 +73,23 @@ export function embeddedRunner(options: EmbeddedOptions): EmbeddedRunner {
 
   const run: RunPlan = async (plan, execution, runOptions = {}) => {
     const { coordinator, ports } = await start();
-    const workers = Math.max(1, Math.floor(execution.workers ?? options.workers ?? availableParallelism()));
-    const admitted = admitHere(coordinator, plan, { ...execution, workers });
+    const workers = workersOf(execution.workers);
     runsUnderWay += 1;
     try {
-      await (nodeChange = nodeChange.then(() => ensureNode(ports, workers)));
-      return await coordinator.submit(plan, admitted, runOptions);
+      const { exposuresPerSecond } = await (await nodeOf(ports, workers)).ready;
+      return await coordinator.submit(plan, admitHere(coordinator, plan, { ...execution, workers }, exposuresPerSecond), runOptions);
     } finally {
       runsUnderWay -= 1;
     }
   };
 
+  const workersOf = (wanted: number | undefined): number => Math.max(1, Math.floor(wanted ?? options.workers ?? availableParallelism()));
+
   return Object.assign(run, {
+    async warmUp() {
+      const { ready } = await nodeOf((await start()).ports, workersOf(undefined));
+      return { ready };
+    },
     coordinator: async () => (await start()).coordinator,
     ports: async () => (await start()).ports,
     close: () => (closing ??= close()),
@@ -104,24 +123,32 @@ export function embeddedRunner(options: EmbeddedOptions): EmbeddedRunner {
     return cluster;
   }
 
+  /** The node for so many workers, started. */
+  async function nodeOf(ports: EmbeddedPorts, workers: number): Promise<RunningNode> {
+    await (nodeChange = nodeChange.then(() => ensureNode(ports, workers)));
+    return node!.service;
+  }
+
   async function ensureNode(ports: EmbeddedPorts, workers: number): Promise<void> {
     // Another number of workers is another node: the old one leaves first, unless a run still needs it.
     if (node !== null && (node.workers === workers || runsUnderWay > 1)) return;
     await node?.service.stop();
-    node = { workers, service: startNode({ ports, tenant, workers, logger, incarnation: randomUUID() }) };
+    node = { workers, service: startNode({ ports, tenant, workers, logger, incarnation: randomUUID(), ...(options.backend === undefined ? {} : { backend: options.backend }) }) };
   }
 
-  function admitHere(coordinator: Coordinator, plan: Plan, execution: Partial<ExecutionPlan> & { readonly workers: number }): Partial<ExecutionPlan> {
+  function admitHere(coordinator: Coordinator, plan: Plan, execution: Partial<ExecutionPlan> & { readonly workers: number }, calibrated: number): Partial<ExecutionPlan> {
     const shards = execution.shards ?? options.shards;
-    const size = runSize(plan, Math.min(shards ?? execution.workers * 4, blocksOf(plan).length));
+    const size = runSize(plan, Math.min(shards ?? execution.workers * 4, blocksOf(plan).length), execution.workers);
     const machine = {
       memoryBytes: Math.floor(process.availableMemory() * MEMORY_SHARE),
-      exposuresPerSecond: execution.workers * speedPerWorker(coordinator.runs()),
+      exposuresPerSecond: measuredSpeed(coordinator.runs(), execution.workers) ?? calibrated,
       secondsMax: RUN_SECONDS_MAX,
     };
     const admission = admit(size, machine, execution.population ?? options.population, options.force ?? false);
     if (admission.note !== "") options.onNote?.(admission.note);
-    return { ...execution, ...(shards === undefined ? {} : { shards }), population: admission.population };
+    // A run that lives whole is one span without a checkpoint.
+    const whole = admission.isWhole && execution.spanTicks === undefined ? { spanTicks: plan.ticks, checkpointTicks: plan.ticks } : {};
+    return { ...execution, ...(shards === undefined ? {} : { shards }), ...whole, population: admission.population };
   }
 }
 
@@ -131,11 +158,11 @@ export function openRuns(storeDir: string, tenant: string = LOCAL_TENANT): RunRe
   return { ...runReader(ports, tenant), close: () => ports.close() };
 }
 
-/** Exposures a second and worker as the newest finished runs of this store had them; an assumption before the first. */
-function speedPerWorker(runs: readonly RunSummary[]): number {
+/** Exposures a second as the newest long runs of this store had them with as many workers; null before the first. */
+function measuredSpeed(runs: readonly RunSummary[], workers: number): number | null {
   const measured = runs
-    .filter((row) => row.state === "done" && row.execution !== null && row.seconds >= SPEED_SAMPLE_SECONDS)
+    .filter((row) => row.state === "done" && row.execution?.workers === workers && row.seconds >= SPEED_SAMPLE_SECONDS)
     .slice(-5)
-    .map((row) => row.exposures / row.seconds / row.execution!.workers);
-  return measured.length === 0 ? EXPOSURES_PER_SECOND_ASSUMED : Math.max(...measured);
+    .map((row) => row.exposures / row.seconds);
+  return measured.length === 0 ? null : Math.max(...measured);
 }

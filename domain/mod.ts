@@ -28,6 +28,7 @@ export * from "./persona/mixture.ts";
 export * from "./persona/naming.ts";
 export * from "./persona/pooling.ts";
 export * from "./inference/log-normal-value.ts";
+export { symmetricEigen } from "./inference/linear-algebra.ts";
 export * from "./policy/top-two.ts";
 export * from "./stimulus/copy-features.ts";
 export * from "./stimulus/features.ts";

@@ -5,14 +5,14 @@ import { COMMIT, SHARD_OUT, TICK_OPEN, decodePlan, encodePlan, merkleRoot, planH
 const sha256 = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest();
 
 const PLAN: Plan = {
-  kernelSpec: "expose-1", arithmeticProfile: "nest8-1", seed: [1, 2], worlds: 2, ticks: 3, ordinalsMax: 1, slots: 16, slotKind: new Uint8Array(16).fill(1, 0, 1),
-  tableOffset: new Int16Array(16).fill(-1), tableLength: 0, steps: ["open", "click"], stimuli: [{ id: "a", contact: true }, { id: "none", contact: false }],
+  kernelSpec: "expose-2", arithmeticProfile: "nest8-2", seed: [1, 2], worlds: 2, ticks: 3, ordinalsMax: 1, slots: 16, slotKind: new Uint8Array(16).fill(1, 0, 1),
+  tableOffset: new Int16Array(16).fill(-1), tableLength: 0, factors: 4, steps: ["open", "click"], stimuli: [{ id: "a", contact: true }, { id: "none", contact: false }],
   personas: [
     { id: "p", key: [3, 4], agents: 100, worldShift: 4, returnThreshold: 5, copula: new Int16Array([16384]), traits: [{ slot: 0, kind: "grid", quantiles: new Int32Array(257).fill(-3), offset: new Int32Array([1, 2]), scale: new Int32Array([-1, 7]) }] },
     { id: "q", key: [5, 6], agents: 70_000, worldShift: 4, returnThreshold: 0, copula: new Int16Array(0), traits: [{ slot: 1, kind: "level", cumulative: new Uint32Array([1, 65536, 2, 65536]), codes: new Int8Array([0, 64]) }] },
   ],
   scenarios: [{ name: "s", schedule: new Int16Array([0, 1, 0, 1, 0, -1]) }], cells: [{ scenario: 0, stimulus: 0 }, { scenario: 0, stimulus: 1 }],
-  weights: new Int16Array(2 * 2 * 2 * 16).fill(-7), tables: new Int32Array(0), bias: new Int32Array(16).fill(-9), leaveBias: new Int32Array(8), offset: new Int32Array(24),
+  weights: new Int16Array(2 * 2 * 2 * 16).fill(-7), tables: new Int32Array(0), bias: new Int32Array(16).fill(-9), leaveBias: new Int32Array(8), factorWeights: new Int16Array(64).fill(3), drawBits: new Uint8Array([0, 4, 5, 6]), leaveBits: new Uint8Array([8, 0, 0, 9]), offset: new Int32Array(24),
   pressureWeight: new Int32Array([3, 4]), pressureLeaveWeight: -2, pressureGain: 10, pressureGainResponse: 3, gapTicks: 2,
   influence: { rowStart: new Int32Array([0, 1, 1]), source: new Int32Array([1]), weight: new Int32Array([65536]), shareThreshold: new Uint32Array([1, 0xffff_ffff]), warmthDecay: 5, warmthGain: 6, warmthMax: 7, awareGain: 8, awareMax: 0xffff_ffff, awareWeight: new Int32Array([1, 2]) },
 };
@@ -30,7 +30,7 @@ describe("plan", () => {
     const base = planHash(PLAN, sha256);
     expect(planHash(structuredClone(PLAN), sha256)).toBe(base);
     const changed: Plan[] = [
-      { ...PLAN, seed: [1, 3] }, { ...PLAN, ticks: 4 }, { ...PLAN, gapTicks: 3 }, { ...PLAN, influence: null }, { ...PLAN, weights: PLAN.weights.map((weight, index) => (index === 5 ? weight + 1 : weight)) },
+      { ...PLAN, seed: [1, 3] }, { ...PLAN, ticks: 4 }, { ...PLAN, gapTicks: 3 }, { ...PLAN, factors: 8 }, { ...PLAN, arithmeticProfile: "nest16-2" }, { ...PLAN, drawBits: PLAN.leaveBits }, { ...PLAN, influence: null }, { ...PLAN, weights: PLAN.weights.map((weight, index) => (index === 5 ? weight + 1 : weight)) },
       { ...PLAN, steps: ["open", "clicks"] }, { ...PLAN, scenarios: [{ ...PLAN.scenarios[0], name: "t" }] }, { ...PLAN, personas: PLAN.personas.toReversed() },
     ];
     expect(new Set([base, ...changed.map((plan) => planHash(plan, sha256))]).size).toBe(changed.length + 1);
@@ -80,7 +80,7 @@ describe("roots", () => {
 
 describe("messages", () => {
   test("come back with typed arrays, from any alignment", () => {
-    const out = { run: "r", attempt: 1, tick: 0, span: 2, shard: 0, view: 1, incarnation: "n", hashes: new Uint8Array(128).fill(9), personas: [0, 1] as const, counts: new Uint32Array([1, 2, 0xffff_ffff]), sections: new Uint32Array(0) };
+    const out = { run: "r", attempt: 1, tick: 0, span: 2, shard: 0, view: 1, incarnation: "n", backend: "reference", states: new Uint8Array(32).fill(5), hashes: new Uint8Array(128).fill(9), personas: [0, 1] as const, counts: new Uint32Array([1, 2, 0xffff_ffff]), sections: new Uint32Array(0) };
     const bytes = SHARD_OUT.encode(out);
     const shifted = new Uint8Array(bytes.length + 1);
     shifted.set(bytes, 1);

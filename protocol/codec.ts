@@ -83,11 +83,11 @@ function check(schema: string, name: string, kind: FieldKind, value: unknown): v
 
 /** One codec a message: fields in fixed order, checked when read; CORRUPT for anything else. */
 export const TICK_OPEN = codec<TickOpen>("TickOpen/1", { run: "text", attempt: "integer", term: "integer", view: "integer", tick: "integer", span: "integer", prevRoot: "text", inputHash: "text", checkpoint: "flag" });
-export const SHARD_OUT = codec<ShardOut>("ShardOut/1", { run: "text", attempt: "integer", tick: "integer", span: "integer", shard: "integer", view: "integer", incarnation: "text", hashes: "bytes", personas: "pair", counts: "u32", sections: "u32" });
+export const SHARD_OUT = codec<ShardOut>("ShardOut/2", { run: "text", attempt: "integer", tick: "integer", span: "integer", shard: "integer", view: "integer", incarnation: "text", backend: "text", hashes: "bytes", states: "bytes", personas: "pair", counts: "u32", sections: "u32" });
 export const COMMIT = codec<Commit>("Commit/1", { run: "text", attempt: "integer", term: "integer", tick: "integer", prevRoot: "text", inputHash: "text", root: "text", sumsHash: "text", checkpoint: "texts", sections: "f64" });
 export const INPUT = codec<Input>("Input/1", { run: "text", tick: "integer", eventIds: "texts" });
 export const RUN_RECORD = codec<RunRecord>("RunRecord/1", { run: "text", spec: "object", attempt: "integer", view: "integer", state: "text", execution: "object", shards: "objects", owners: "texts", reason: "text" });
-export const HEARTBEAT = codec<Heartbeat>("Heartbeat/1", { incarnation: "text", state: "text", workers: "integer", backends: "texts", exposuresPerSecond: "number", memoryBytes: "number", exposures: "integer" });
+export const HEARTBEAT = codec<Heartbeat>("Heartbeat/2", { incarnation: "text", state: "text", workers: "integer", backends: "texts", backendReason: "text", exposuresPerSecond: "number", memoryBytes: "number", exposures: "integer" });
 export const NODE_FAILURE = codec<NodeFailure>("NodeFailure/1", { run: "text", attempt: "integer", tick: "integer", shard: "integer", incarnation: "text", code: "text", message: "text" });
 export const RUN_STOP = codec<RunStop>("RunStop/1", { run: "text", attempt: "integer", reason: "text" });
 export const LEADER_RECORD = codec<LeaderRecord>("LeaderRecord/1", { holder: "text", nonce: "text", term: "integer" });

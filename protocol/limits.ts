@@ -2,8 +2,8 @@
 export const LIMITS = {
   /** A ShardOut above this goes to the blob store and its slot holds the address: JetStream moves 25 slots/s at 32 KB, 3.5 at 256 KB. */
   slotBytesMax: 262_144,
-  /** Most ticks one ShardOut covers; TOO_LARGE above. */
-  spanTicksMax: 64,
+  /** Most ticks one ShardOut covers: a year by the day, lived whole; the span is shortened beyond. */
+  spanTicksMax: 400,
   /** Bytes one ShardOut may hold: the span is shortened until it fits; TOO_LARGE when one tick does not. */
   shardOutBytesMax: 64 * 1024 * 1024,
   /** ShardOuts kept between two checkpoints: checkpoints come often enough to stay below. */

@@ -8,7 +8,7 @@
  * 3. On a run, attempt or view it does not know: reads the RunRecord (registry, `runKey`) and the plan (blob `spec.planHash`,
  *    `decodePlan`), and keeps the shards whose owner is its incarnation.
  * 4. Brings its blocks to tick - 1: already there; or tick 0 (initial state); or from the newest Commit before `tick` that has a
- *    checkpoint (`checkpoint[block]` is the blob address of the block's state and its stateHash), replaying the ticks between.
+ *    checkpoint (`checkpoint[block]` is the blob address of the block's state), replaying the ticks between.
  *    `prevRoot` must equal the root of Commit tick - 1 (of tick 0: the run id). With influence, warmth and awareness come from
  *    the `sections` of the Commits 0..tick-1, in order, never from memory of who sent what when.
  * 5. Computes the span in worker threads, puts checkpoints if asked, encodes SHARD_OUT (over LIMITS.slotBytesMax: blob +
@@ -66,7 +66,7 @@ export interface TickOpen {
   /** Root of tick - 1 (hex); of tick 0: the run id. */
   readonly prevRoot: string;
   readonly inputHash: string;
-  /** After the span's last tick every block's state goes to the blob store BEFORE the slot is filled; its address is its stateHash. */
+  /** After the span's last tick every block's state goes to the blob store BEFORE the slot is filled, which names its address. */
   readonly checkpoint: boolean;
 }
 
@@ -85,8 +85,12 @@ export interface ShardOut {
   readonly shard: number;
   readonly view: number;
   readonly incarnation: string;
-  /** span x blocks x 64 bytes: stateHash (32) then outHash (32) of each block after each tick. */
+  /** Kernel backend that computed it; part of no hash. */
+  readonly backend: string;
+  /** span x blocks x 64 bytes: stateHash (32, the kernel's digest) then outHash (32) of each block after each tick. */
   readonly hashes: Uint8Array;
+  /** blocks x 32 bytes: SHA-256 of each block's state after the span, its blob address; empty when no checkpoint was asked for. */
+  readonly states: Uint8Array;
   /** Personas covered by this shard: [first, count]. */
   readonly personas: readonly [number, number];
   /** span x cells x personas(covered) x worlds x columns: integer counts of each tick. */
@@ -105,7 +109,7 @@ export interface Commit {
   readonly root: string;
   /** SHA-256 of the tick's integer sums in canonical order. */
   readonly sumsHash: string;
-  /** Content addresses (= state hashes) of block checkpoints, in canonical block order; empty when this tick has none. */
+  /** Content addresses of block checkpoints, in canonical block order; empty when this tick has none. */
   readonly checkpoint: readonly string[];
   /**
    * personas x scenarios x 2: shares and complaints of this tick summed over all ShardOuts, exact integers; empty without
@@ -138,8 +142,11 @@ export interface Heartbeat {
   readonly incarnation: string;
   readonly state: "up" | "leaving";
   readonly workers: number;
+  /** Kernel backends it has, the one it takes by itself first. */
   readonly backends: readonly string[];
-  /** Measured; 0 before the first measurement. */
+  /** What that one runs on, and why it was taken; for people. */
+  readonly backendReason: string;
+  /** Of all workers together: calibrated when the node starts, then measured; 0 before. */
   readonly exposuresPerSecond: number;
   readonly memoryBytes: number;
   /** Exposures computed so far, over all runs, also inside an unfinished span: progress. */

@@ -1,9 +1,9 @@
 import { PopulaceError } from "@populace/domain";
 import { CanonicalReader, CanonicalWriter, toHex, type Sha256 } from "./canonical.ts";
 import type { RunSpec } from "./messages.ts";
-import { ARITHMETIC_PROFILE, KERNEL_SPEC, type Plan, type PlanInfluence, type PlanPersona, type PlanScenario, type PlanTrait } from "./plan.ts";
+import { ARITHMETIC_PROFILES, KERNEL_SPEC, type Plan, type PlanInfluence, type PlanPersona, type PlanScenario, type PlanTrait } from "./plan.ts";
 
-const PLAN_MAGIC = "populace plan 1";
+const PLAN_MAGIC = "populace plan 2";
 const RUN_MAGIC = "populace run 1";
 const LEVEL = 0;
 const GRID = 1;
@@ -12,7 +12,7 @@ const GRID = 1;
 export function encodePlan(plan: Plan): Uint8Array {
   const writer = new CanonicalWriter();
   writer.text(PLAN_MAGIC).text(plan.kernelSpec).text(plan.arithmeticProfile);
-  writer.u32(plan.seed[0]).u32(plan.seed[1]).u32(plan.worlds).u32(plan.ticks).u32(plan.ordinalsMax).u32(plan.slots).u32(plan.tableLength);
+  writer.u32(plan.seed[0]).u32(plan.seed[1]).u32(plan.worlds).u32(plan.ticks).u32(plan.ordinalsMax).u32(plan.slots).u32(plan.tableLength).u32(plan.factors);
   writer.array(plan.slotKind).array(plan.tableOffset);
   writer.u32(plan.steps.length);
   for (const step of plan.steps) writer.text(step);
@@ -24,7 +24,7 @@ export function encodePlan(plan: Plan): Uint8Array {
   for (const scenario of plan.scenarios) writer.text(scenario.name).array(scenario.schedule);
   writer.u32(plan.cells.length);
   for (const cell of plan.cells) writer.u32(cell.scenario).u32(cell.stimulus);
-  writer.array(plan.weights).array(plan.tables).array(plan.bias).array(plan.leaveBias).array(plan.offset).array(plan.pressureWeight);
+  writer.array(plan.weights).array(plan.tables).array(plan.factorWeights).array(plan.bias).array(plan.leaveBias).array(plan.drawBits).array(plan.leaveBits).array(plan.offset).array(plan.pressureWeight);
   writer.i32(plan.pressureLeaveWeight).u32(plan.pressureGain).u32(plan.pressureGainResponse).u32(plan.gapTicks);
   writer.u32(plan.influence === null ? 0 : 1);
   if (plan.influence !== null) writeInfluence(writer, plan.influence);
@@ -34,11 +34,12 @@ export function encodePlan(plan: Plan): Uint8Array {
 /** The plan of its canonical bytes. CORRUPT when they are not a whole plan, BAD_STUDY when of another kernel or profile. */
 export function decodePlan(bytes: Uint8Array): Plan {
   const reader = new CanonicalReader(bytes, "the plan");
-  if (reader.text() !== PLAN_MAGIC) throw new PopulaceError("CORRUPT", "the bytes are not a plan of format 1", {});
+  if (reader.text() !== PLAN_MAGIC) throw new PopulaceError("CORRUPT", "the bytes are not a plan of format 2", {});
   const kernelSpec = reader.text();
-  const arithmeticProfile = reader.text();
-  if (kernelSpec !== KERNEL_SPEC || arithmeticProfile !== ARITHMETIC_PROFILE) {
-    throw new PopulaceError("BAD_STUDY", `the plan is made for kernel ${kernelSpec}, profile ${arithmeticProfile}; this version runs ${KERNEL_SPEC}, ${ARITHMETIC_PROFILE}: compile the study again`, { kernelSpec, arithmeticProfile });
+  const profile = reader.text();
+  const arithmeticProfile = ARITHMETIC_PROFILES.find((each) => each === profile);
+  if (kernelSpec !== KERNEL_SPEC || arithmeticProfile === undefined) {
+    throw new PopulaceError("BAD_STUDY", `the plan is made for kernel ${kernelSpec}, profile ${profile}; this version runs ${KERNEL_SPEC}, ${ARITHMETIC_PROFILES.join(" or ")}: compile the study again`, { kernelSpec, arithmeticProfile: profile });
   }
   const seed = [reader.u32(), reader.u32()] as const;
   const worlds = reader.u32();
@@ -46,8 +47,9 @@ export function decodePlan(bytes: Uint8Array): Plan {
   const ordinalsMax = reader.u32();
   const slots = reader.u32();
   const tableLength = reader.u32();
+  const factors = reader.u32();
   const plan: Plan = {
-    kernelSpec, arithmeticProfile, seed, worlds, ticks, ordinalsMax, slots, tableLength,
+    kernelSpec, arithmeticProfile, seed, worlds, ticks, ordinalsMax, slots, tableLength, factors,
     slotKind: reader.array(Uint8Array),
     tableOffset: reader.array(Int16Array),
     steps: many(reader, () => reader.text()),
@@ -57,8 +59,11 @@ export function decodePlan(bytes: Uint8Array): Plan {
     cells: many(reader, () => ({ scenario: reader.u32(), stimulus: reader.u32() })),
     weights: reader.array(Int16Array),
     tables: reader.array(Int32Array),
+    factorWeights: reader.array(Int16Array),
     bias: reader.array(Int32Array),
     leaveBias: reader.array(Int32Array),
+    drawBits: reader.array(Uint8Array),
+    leaveBits: reader.array(Uint8Array),
     offset: reader.array(Int32Array),
     pressureWeight: reader.array(Int32Array),
     pressureLeaveWeight: reader.i32(),

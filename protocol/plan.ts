@@ -2,15 +2,17 @@
  * The Plan: what a study and a model compile to. Integers only; all floats end here. Content-addressed: `planHash` is the
  * SHA-256 of its canonical encoding, and a run's result depends on it, the seed inside it and sealed inputs alone.
  *
- * Formats (arithmetic profile "nest8-1"): codes int8; weights int16 Q3.12; logits int32 Q14; probabilities uint32 Q0.32;
- * acc = sum code * weight (Q19), logit = (acc + 16) >> 5.
+ * Formats (arithmetic profile "nest8-2"): codes int8; weights int16 Q3.12; logits int32 Q14; probabilities uint32 Q0.32;
+ * acc = sum code * weight (Q19), logit = (acc + 16) >> 5. Profile "nest16-2" has codes of 256 times the resolution in int16:
+ * acc in Q27, logit = (acc + 4096) >> 13.
  */
 
-/** The specification and the arithmetic profile that this build compiles plans for; part of every RunSpec. */
-export const KERNEL_SPEC = "expose-1";
-export const ARITHMETIC_PROFILE = "nest8-1";
-/** Agents of one block: the unit of state, hashing and recomputation. */
-export const BLOCK_AGENTS = 65_536;
+/** The specification and the arithmetic profiles that this build compiles plans for; part of every RunSpec. */
+export const KERNEL_SPEC = "expose-2";
+export const ARITHMETIC_PROFILES = ["nest8-2", "nest16-2"] as const;
+export type ArithmeticProfile = (typeof ARITHMETIC_PROFILES)[number];
+/** Agents of one block, the unit of state, hashing and recomputation: a power of two, larger where there would be more blocks than `most`. */
+export const BLOCK_AGENTS = { least: 2 ** 16, greatest: 2 ** 20, most: 4096 } as const;
 /** Most funnel steps one nested draw serves. */
 export const STEPS_MAX = 4;
 
@@ -62,18 +64,23 @@ export interface PlanScenario {
 
 export interface Plan {
   readonly kernelSpec: typeof KERNEL_SPEC;
-  readonly arithmeticProfile: typeof ARITHMETIC_PROFILE;
+  readonly arithmeticProfile: ArithmeticProfile;
   readonly seed: readonly [number, number];
   readonly worlds: number;
   readonly ticks: number;
   readonly ordinalsMax: number;
-  /** Multiple of 16, at most 64. */
+  /** Multiple of 16, at most 64; 0 in the factor form. */
   readonly slots: number;
   /** SLOT_KIND a slot. */
   readonly slotKind: Uint8Array;
   /** Offset of each level slot's table in a table row; -1 otherwise. */
   readonly tableOffset: Int16Array;
   readonly tableLength: number;
+  /**
+   * The form of the population. 0 = coded: agents have trait codes, drawn by `personas[].traits`. 4, 8, 12 or 16 = factor: agents have so many
+   * latent factors, uniform int8 from a hash of their number, and every (world, persona, stimulus, step) a weight for each of them.
+   */
+  readonly factors: number;
   readonly steps: readonly string[];
   readonly stimuli: readonly { readonly id: string; readonly contact: boolean }[];
   readonly personas: readonly PlanPersona[];
@@ -84,10 +91,18 @@ export interface Plan {
   readonly weights: Int16Array;
   /** worlds x stimuli x steps x tableLength, Q14. */
   readonly tables: Int32Array;
+  /** worlds x personas x stimuli x steps x factors, Q3.12 on int8 factors; empty when coded. */
+  readonly factorWeights: Int16Array;
   /** worlds x personas x stimuli x steps, Q14. */
   readonly bias: Int32Array;
   /** worlds x personas x stimuli, Q14: leaving after a contact, evaluated for those who did not reach the last step. */
   readonly leaveBias: Int32Array;
+  /**
+   * worlds x personas: b of a thinned draw (kernels/expose/SPEC.md), 0 = dense. Thinned at b bits, no threshold of that draw may exceed
+   * 2^(32 - b) anywhere in the run: computed, never guessed, and checked again where the plan is opened.
+   */
+  readonly drawBits: Uint8Array;
+  readonly leaveBits: Uint8Array;
   /** ticks x personas x stimuli x steps, Q14: shocks (signals) by tick. */
   readonly offset: Int32Array;
   /** Q14 per unit of pressure, one a step; subtracted. */
@@ -134,10 +149,12 @@ export interface Block {
 
 /** All blocks of a plan in canonical order. */
 export function blocksOf(plan: Pick<Plan, "personas">): readonly Block[] {
-  const blocks: Block[] = [];
+  const blocks: Block[] = [], total = plan.personas.reduce((sum, persona) => sum + persona.agents, 0);
+  let size: number = BLOCK_AGENTS.least;
+  while (size < BLOCK_AGENTS.greatest && total > size * BLOCK_AGENTS.most) size *= 2;
   plan.personas.forEach((persona, index) => {
-    for (let first = 0; first < persona.agents; first += BLOCK_AGENTS) {
-      blocks.push({ persona: index, index: first / BLOCK_AGENTS, firstAgent: first, agents: Math.min(BLOCK_AGENTS, persona.agents - first) });
+    for (let first = 0; first < persona.agents; first += size) {
+      blocks.push({ persona: index, index: first / size, firstAgent: first, agents: Math.min(size, persona.agents - first) });
     }
   });
   return blocks;

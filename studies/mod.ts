@@ -25,4 +25,8 @@ export * from "./score-table.ts";
 export * from "./cluster.ts";
 export * from "./cluster-points.ts";
 export * from "./outcomes-csv.ts";
+export type { SurfaceAxis } from "./surface-axis.ts";
+export type { SurfaceRequest } from "./surface-input.ts";
+export * from "./response-surface.ts";
+export { WHAT_IF_AGENTS, whatIf, type WhatIfAnswer, type WhatIfQuestion } from "./what-if.ts";
 export * from "./rank-recipients.ts";

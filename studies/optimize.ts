@@ -1,10 +1,9 @@
 import { RandomStream, indexOfLargest, largestRemainder, topTwoShares, verdictOf } from "@populace/domain";
 import type { Arm } from "@populace/domain";
-import { expectedRates } from "@populace/kernels";
 import { columnCount } from "@populace/protocol";
 import type { ExecutionPlan, Plan, PlanPersona } from "@populace/protocol";
 import { economicValue } from "./economic-value.ts";
-import { panelAgents } from "./intervals.ts";
+import { affordableCrowds, crowdRates } from "./crowd.ts";
 import type { Model } from "./model.ts";
 import { cellsOf, compilePlan, keyOfPersona } from "./plan.ts";
 import { momentsOf } from "./rates.ts";
@@ -66,7 +65,7 @@ export async function optimize(model: Model, study: Study, runPlan: RunPlan, opt
   const step = options.step === undefined ? steps.length - 1 : steps.indexOf(options.step);
   const stimuli = stimuliOf(model, study);
   const personas = personasOf(model, study);
-  const single: Study = { ...study, ticks: 1, scenarios: [], influence: null, agents: Math.max(study.agents, personas.length) };
+  const single: Study = { ...study, ticks: 1, scenarios: [], influence: null, agents: Math.max(study.agents, personas.length), population: { ...study.population, form: study.population.form === "factor" ? "factor" : "coded" } };
   const basis = compilePlan(model, single, { half: 0 });
   const worth = personas.map((persona) => stimuli.map((stimulus) => economicValue(model, persona, stimulus, study.economicValueMinor) - (stimulus.offer.costMinor ?? 0)));
   const choosing = panelValues(basis, worth, stimuli.map((stimulus) => stimulus.contactCostMinor), step);
@@ -142,7 +141,7 @@ export async function optimize(model: Model, study: Study, runPlan: RunPlan, opt
 
 /** Expected value per exposure by [persona][stimulus][world], from the panel: what the simulator knows exactly. */
 function panelValues(plan: Plan, worth: readonly (readonly number[])[], cost: readonly number[], step: number): readonly (readonly Float64Array[])[] {
-  const rates = expectedRates(plan, { panelAgents: panelAgents(plan) });
+  const rates = crowdRates(plan, affordableCrowds(plan));
   const { worlds, cells, personas, steps } = plan;
   return personas.map((_, p) =>
     plan.stimuli.map((_stimulus, s) => {
@@ -159,8 +158,8 @@ function panelValues(plan: Plan, worth: readonly (readonly number[])[], cost: re
 function allocatedPlan(basis: Plan, allocation: readonly (readonly number[])[], seed: number, round: number): { readonly plan: Plan; readonly entries: readonly string[] } {
   const entries = allocation.flatMap((counts, p) => counts.flatMap((count, s) => (count > 0 ? [{ p, s, count }] : [])));
   const [stimuli, steps, personas] = [basis.stimuli.length, basis.steps.length, basis.personas.length];
-  const gather = (source: Int32Array, size: number, rows: number): Int32Array => {
-    const out = new Int32Array(rows * entries.length * size);
+  const gather = <T extends Int32Array | Int16Array | Uint8Array>(source: T, size: number, rows: number): T => {
+    const out = new (source.constructor as new (length: number) => T)(rows * entries.length * size);
     for (let row = 0; row < rows; row += 1) entries.forEach(({ p }, at) => out.set(source.subarray((row * personas + p) * size, (row * personas + p + 1) * size), (row * entries.length + at) * size));
     return out;
   };
@@ -178,6 +177,10 @@ function allocatedPlan(basis: Plan, allocation: readonly (readonly number[])[], 
       cells: cellsOf(scenarios),
       bias: gather(basis.bias, stimuli * steps, basis.worlds),
       leaveBias: gather(basis.leaveBias, stimuli, basis.worlds),
+      // Populations this small deal their agents to worlds one by one, so no draw of theirs can be thinned.
+      drawBits: new Uint8Array(basis.worlds * entries.length),
+      leaveBits: new Uint8Array(basis.worlds * entries.length),
+      factorWeights: gather(basis.factorWeights, stimuli * steps * basis.factors, basis.worlds),
       offset: gather(basis.offset, stimuli * steps, 1),
     },
   };

@@ -154,6 +154,6 @@ describe("compilePlan", () => {
 
   it("refuses more agents, ticks or traits than its limits", () => {
     const model = handModel(BASE);
-    expect(() => compilePlan(model, { ...readStudy({}, model), agents: 1e9 })).toThrow(expect.objectContaining({ code: "TOO_LARGE", message: expect.stringContaining("limit is 100000000") }) as PopulaceError);
+    expect(() => compilePlan(model, { ...readStudy({}, model), agents: 5e9 })).toThrow(expect.objectContaining({ code: "TOO_LARGE", message: expect.stringContaining("limit is 4294901760") }) as PopulaceError);
   });
 });

@@ -1,16 +1,17 @@
 import { createHash } from "node:crypto";
 import { BINARY_CODE, CODES_PER_UNIT, PopulaceError, RandomStream, foldStep, foldUnseen, largestRemainder } from "@populace/domain";
 import type { FoldedStep, Stimulus } from "@populace/domain";
-import { personaKey } from "@populace/kernels";
-import { ARITHMETIC_PROFILE, KERNEL_SPEC, SLOT_KIND, STEPS_MAX } from "@populace/protocol";
+import { personaKey, thinningOf } from "@populace/kernels";
+import { KERNEL_SPEC, SLOT_KIND, STEPS_MAX } from "@populace/protocol";
 import type { Plan, PlanPersona, PlanScenario, PlanTrait } from "@populace/protocol";
 import type { Model } from "./model.ts";
+import { FACTOR_DIFFERENCE_MAX, factorForm } from "./plan-factor.ts";
 import { planInfluence } from "./plan-influence.ts";
 import { BINARY_CODES, planCopula, planTrait } from "./plan-population.ts";
 import { rowRateShifts } from "./plan-row-rates.ts";
 import { shockOffset } from "./plan-shocks.ts";
-import { finiteLogit } from "./rates.ts";
-import { STUDY_LIMITS, personasOf, stimuliOf } from "./study.ts";
+import { boundedRate } from "./rates.ts";
+import { FACTOR_AGENTS_MIN, STUDY_LIMITS, personasOf, stimuliOf } from "./study.ts";
 import type { Study } from "./study.ts";
 
 const Q14 = 16_384;
@@ -48,9 +49,53 @@ export interface CompileOptions {
  * Cost: worlds x stimuli x steps folds; the number of agents costs nothing.
  */
 export function compilePlan(model: Model, study: Study, options: CompileOptions = {}): Plan {
+  return compileStudy(model, study, options).plan;
+}
+
+/** A plan and how its agents are drawn. */
+export interface CompiledStudy {
+  readonly plan: Plan;
+  readonly form: "coded" | "factor";
+  /** Why this form, for people; "" where nothing was chosen for them. */
+  readonly note: string;
+  /** Largest relative difference of any mean rate between the two forms; null when only the coded one was made. */
+  readonly formDifference: number | null;
+}
+
+/**
+ * The same with the form of its population. BAD_STUDY when the factor form was asked for and a mean rate differs by more than 1 % from the coded
+ * one's: more factors come closer.
+ */
+export function compileStudy(model: Model, study: Study, options: CompileOptions = {}): CompiledStudy {
   const plan = assemble(model, study, options);
   const merged = mergeIdenticalWorlds(model.rowRates === undefined ? plan : onRowRates(plan, model, study, options));
-  return { ...merged, personas: merged.personas.map((persona) => ({ ...persona, worldShift: worldShift(persona.agents, merged.worlds) })) };
+  const coded: Plan = { ...merged, personas: merged.personas.map((persona) => ({ ...persona, worldShift: worldShift(persona.agents, merged.worlds) })) };
+  const { form, factors, precision, draws } = study.population;
+  const isHuge = study.agents >= FACTOR_AGENTS_MIN && precision === "int8";
+  if (form === "coded" || (form === "auto" && !isHuge)) return { plan: withThinning(coded, draws === "thinned"), form: "coded", note: "", formDifference: null };
+
+  const { plan: factor, difference } = factorForm(coded, factors);
+  const at = `${(difference.largest * 100).toFixed(2)} % (persona ${difference.persona}, stimulus ${difference.stimulus}, step ${difference.step})`;
+  if (difference.largest <= FACTOR_DIFFERENCE_MAX) {
+    const why = form === "auto" ? `${study.agents.toLocaleString("en-US")} agents are drawn in the factor form` : "the factor form";
+    return { plan: withThinning(factor, draws !== "dense"), form: "factor", note: `${why}: ${factors} latent factors a persona; no mean rate differs by more than ${at} from the coded form`, formDifference: difference.largest };
+  }
+  const refusal = `the factor form with ${factors} factors moves a mean rate by ${at}, more than ${FACTOR_DIFFERENCE_MAX * 100} %`;
+  if (form === "factor") throw new PopulaceError("BAD_STUDY", `study ${study.name}: ${refusal}; ${factors < 16 ? "set population.factors to 16, or " : ""}use population.form: coded`, { study: study.name, difference: difference.largest });
+  return { plan: withThinning(coded, draws === "thinned"), form: "coded", note: `${refusal}: agents are coded`, formDifference: difference.largest };
+}
+
+/**
+ * Classes below which candidates cost more than the high bytes of all (measured, wasm: break even at 1 in 16 to 32 for the funnel, where everything else
+ * is spared too, and 1 in 32 to 64 for leaving).
+ */
+const DRAW_BITS_MIN = 5;
+const LEAVE_BITS_MIN = 6;
+
+/** Leaving is rare, so its draws are thinned wherever their bound allows; those of the funnel only where asked for, because rival studies may then share none. */
+function withThinning(plan: Plan, thinsDraw: boolean): Plan {
+  const { drawBits, leaveBits } = thinningOf(plan);
+  return { ...plan, drawBits: drawBits.map((bits) => (!thinsDraw || bits < DRAW_BITS_MIN ? 0 : bits)), leaveBits: leaveBits.map((bits) => (bits < LEAVE_BITS_MIN ? 0 : bits)) };
 }
 
 function assemble(model: Model, study: Study, options: CompileOptions & { readonly certainTraits?: boolean }): Plan {
@@ -62,15 +107,15 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
   refuseTooLarge(model, study, stimuli.length, worlds);
 
   const folds = foldAll(model, study, source);
-  const layout = slotLayout(model, folds);
+  const layout = slotLayout(model, folds, study.population.precision);
   const streams = RandomStream.of(study.seed, "population");
   const agents = largestRemainder(personas.map((index) => model.mixture.personas[index].share), study.agents);
-  const traitsOf = (index: number): readonly PlanTrait[] =>
-    layout.traits.map((trait, slot) => {
-      const persona = model.mixture.personas[index];
-      const random = source.worlds.length === 0 || options.certainTraits === true ? null : streams.child(persona.id).child(codings[trait].name);
-      return planTrait(persona.traits[trait], codings[trait], slot, worlds, random, layout.isTable[slot] ? [0, 1] : BINARY_CODES);
-    });
+  const traitsOf = (index: number): readonly PlanTrait[] => {
+    const persona = model.mixture.personas[index], isCertain = source.worlds.length === 0 || options.certainTraits === true;
+    const slots = layout.traits.map((trait, slot) => `${trait}${layout.isTable[slot] ? "t" : ""}`);
+    return rememberedTraits(model, `${isCertain ? "-" : study.seed} ${worlds} ${index} ${slots.join(" ")}`, () => layout.traits.map((trait, slot) =>
+      planTrait(persona.traits[trait], codings[trait], slot, worlds, isCertain ? null : streams.child(persona.id).child(codings[trait].name), layout.isTable[slot] ? [0, 1] : BINARY_CODES)));
+  };
   const planPersonas = personas.map(
     (index, position): PlanPersona => ({
       id: model.mixture.personas[index].id,
@@ -86,7 +131,7 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
   const integers = quantize(model, source, folds, layout, worlds);
   return {
     kernelSpec: KERNEL_SPEC,
-    arithmeticProfile: ARITHMETIC_PROFILE,
+    arithmeticProfile: study.population.precision === "int16" ? "nest16-2" : "nest8-2",
     seed: seedWords(study.seed),
     worlds,
     ticks: study.ticks,
@@ -95,12 +140,16 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
     slotKind: layout.slotKind,
     tableOffset: layout.tableOffset,
     tableLength: layout.tableLength,
+    factors: 0,
     steps,
     stimuli: stimuli.map((stimulus) => ({ id: stimulus.id, contact: stimulus.contact })),
     personas: planPersonas,
     scenarios: schedule.scenarios,
     cells: cellsOf(schedule.scenarios),
     ...integers,
+    factorWeights: new Int16Array(0),
+    drawBits: new Uint8Array(worlds * personas.length),
+    leaveBits: new Uint8Array(worlds * personas.length),
     offset: offsetsOf(model, study, source, steps.length),
     pressureWeight: new Int32Array(steps.length).fill(Math.round(study.pressure.logitPerUnit * Q14)),
     pressureLeaveWeight: Math.round(study.pressure.leaveLogitPerUnit * Q14),
@@ -111,24 +160,41 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
   };
 }
 
+/** Traits of the personas of models in use. Drawing their worlds is a third of compiling, and questions about one model share them. */
+const TRAITS = new WeakMap<Model, Map<string, readonly PlanTrait[]>>();
+/** Lists of traits remembered for a model: those of a few studies. */
+const TRAITS_MOST = 256;
+
+function rememberedTraits(model: Model, key: string, make: () => readonly PlanTrait[]): readonly PlanTrait[] {
+  let known = TRAITS.get(model);
+  if (known === undefined) TRAITS.set(model, (known = new Map()));
+  let traits = known.get(key);
+  if (traits === undefined) {
+    if (known.size === TRAITS_MOST) known.delete(known.keys().next().value!);
+    known.set(key, (traits = make()));
+  }
+  return traits;
+}
+
 /**
  * The plan with its biases moved so that the agents' expected rates are those of the persona's real rows (`rowRates`), world by
  * world, where the model knows them. The move is found on agents with mean trait parameters and without shocks, so that the
  * uncertainty of the traits and the shocks stay in the plan.
  */
 function onRowRates(plan: Plan, model: Model, study: Study, options: CompileOptions): Plan {
+  const source = planSource(model, study, options);
+  const known = source.stimuli.map((stimulus) => model.response.stimuli.findIndex((other) => other.id === stimulus.id));
+  if (known.every((index) => index < 0)) return plan;
   const bare: Model = { ...model, shocks: [] };
   const still: Study = { ...study, ticks: 1, shocks: [], scenarios: [], influence: null };
-  const source = planSource(model, study, options);
   const steps = plan.steps.length;
-  const known = source.stimuli.map((stimulus) => model.response.stimuli.findIndex((other) => other.id === stimulus.id));
   const rows = source.personas.map((persona) => model.rowRates?.[model.mixture.personas[persona].id]);
   const shift = rowRateShifts(assemble(bare, still, { ...options, certain: true }), assemble(bare, still, { ...options, certainTraits: true }), (world, persona, stimulus, step) => {
     const rates = rows[persona];
     if (rates === undefined || known[stimulus] < 0) return null;
     // The row after the last world is that of the posterior means.
     const at = ((world === null ? model.response.worlds : (source.worlds.at(world) ?? model.response.worlds)) * model.response.stimuli.length + known[stimulus]) * steps + step;
-    return finiteLogit(rates[at] / (step === 0 ? 1 : rates[at - 1]));
+    return boundedRate(rates[at] / (step === 0 ? 1 : rates[at - 1]));
   });
   return { ...plan, bias: plan.bias.map((bias, at) => bias + Math.round(shift[at] * Q14)) };
 }
@@ -200,7 +266,7 @@ interface SlotLayout {
 }
 
 /** Slots for the traits that have any effect, in the order of the codings. */
-function slotLayout(model: Model, folds: Folds): SlotLayout {
+function slotLayout(model: Model, folds: Folds, precision: Study["population"]["precision"]): SlotLayout {
   const codings = model.mixture.codings;
   const all = folds.flat(2);
   const traits = codings
@@ -210,6 +276,12 @@ function slotLayout(model: Model, folds: Folds): SlotLayout {
     throw new PopulaceError("TOO_LARGE", `model ${model.name}: ${traits.length} traits in the response model, the kernel holds ${SLOTS_MAX}; set inResponse: false for some in the schema`, { traits: traits.length });
   }
   const isTable = traits.map((trait) => codings[trait].kind === "categorical" || all.some((fold) => Math.abs(weightOf(model, trait, fold)) > WEIGHT_MAX));
+  traits.forEach((trait, slot) => {
+    // A number as a table has an entry a code, and int16 has 65,536 of them.
+    if (precision === "int16" && isTable[slot] && (codings[trait].kind === "continuous" || codings[trait].kind === "count")) {
+      throw new PopulaceError("ARITHMETIC_RANGE", `trait ${codings[trait].name} of model ${model.name} moves the logit by more than 4 a standard deviation, which fits no int16 weight; use precision: int8, or another scale of the attribute`, { trait: codings[trait].name });
+    }
+  });
   const tableCodes = traits.map((trait, slot): readonly [number, number] => {
     const kind = codings[trait].kind;
     return !isTable[slot] ? [0, 0] : kind === "categorical" ? [0, codings[trait].levels.length] : kind === "binary" ? [0, 2] : [-128, 256];
@@ -337,10 +409,14 @@ function offsetsOf(model: Model, study: Study, source: PlanSource, steps: number
   return offset;
 }
 
-/** Smallest stretch of neighbors in one world that still spreads a small persona over all worlds. */
+/**
+ * Neighbors in one world: 256 where every world still gets four such runs, 16 where it gets one, and as few as it takes below. Kernels work 16 agents at a
+ * time and 256 best of all.
+ */
 function worldShift(agents: number, worlds: number): number {
   let shift = 8;
-  while (shift > 0 && agents / 2 ** shift < 4 * worlds) shift -= 1;
+  while (shift > 4 && agents / 2 ** shift < 4 * worlds) shift -= 1;
+  while (shift > 0 && agents / 2 ** shift < worlds) shift -= 1;
   return shift;
 }
 
@@ -364,6 +440,8 @@ function mergeIdenticalWorlds(plan: Plan): Plan {
     tables: first(plan.tables),
     bias: first(plan.bias),
     leaveBias: first(plan.leaveBias),
+    drawBits: first(plan.drawBits),
+    leaveBits: first(plan.leaveBits),
     personas: plan.personas.map((persona) => ({
       ...persona,
       traits: persona.traits.map((trait): PlanTrait => (trait.kind === "level" ? { ...trait, cumulative: first(trait.cumulative) } : { ...trait, offset: first(trait.offset), scale: first(trait.scale) })),

@@ -32,7 +32,7 @@ describe("writeRun", () => {
     const manifest = writeRun(outDir, { model, study, plan, outcome, rows });
     const stored = JSON.parse(readFileSync(join(outDir, "manifest.json"), "utf8")) as Manifest;
     expect(stored).toEqual(JSON.parse(JSON.stringify(manifest)));
-    expect(stored).toMatchObject({ seed: 11, rootHash: outcome.rootHash, roots: outcome.roots, runSpec: { agents: 2_000, ticks: 3, kernelSpec: "expose-1" } });
+    expect(stored).toMatchObject({ seed: 11, rootHash: outcome.rootHash, roots: outcome.roots, runSpec: { agents: 2_000, ticks: 3, kernelSpec: "expose-2" } });
     for (const [name, { sha256 }] of Object.entries(stored.files)) expect(sha256Hex(readFileSync(join(outDir, name)))).toBe(sha256);
     const rates = await parquet(join(outDir, "rates.parquet"));
     expect(rates).toHaveLength(rows.length);

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import type { ColumnSource } from "hyparquet-writer";
 import { sha256, sha256Hex, writeFileAtomic } from "@populace/io";
-import { ARITHMETIC_PROFILE, KERNEL_SPEC, planHash, runSpecOf } from "@populace/protocol";
+import { ARITHMETIC_PROFILES, KERNEL_SPEC, planHash, runSpecOf } from "@populace/protocol";
 import type { Plan, RunSpec } from "@populace/protocol";
 import { tickRows } from "./intervals.ts";
 import type { RateRow } from "./intervals.ts";
@@ -27,14 +27,15 @@ export interface Manifest {
   readonly seed: number;
   readonly study: Study;
   readonly model: { readonly name: string; readonly version: number; readonly evidence: Model["evidence"]; readonly personas: number; readonly worlds: number };
-  readonly execution: RunOutcome["execution"] & { readonly seconds: number; readonly exposures: number; readonly cached: boolean };
+  /** `backend`: those that computed it, joined by "+"; `backendReason`: why this machine took its own. */
+  readonly execution: RunOutcome["execution"] & { readonly seconds: number; readonly exposures: number; readonly cached: boolean; readonly backendReason: string };
   readonly versions: { readonly populace: string; readonly node: string };
   readonly files: Readonly<Record<string, { readonly rows: number; readonly sha256: string }>>;
 }
 
 /** SHA-256 over the names of everything that fixes the bits of a run. */
 export function codeHash(): string {
-  return sha256Hex(new TextEncoder().encode(["populace code 1", KERNEL_SPEC, ARITHMETIC_PROFILE, `results ${RESULTS_FORMAT}`].join("\n")));
+  return sha256Hex(new TextEncoder().encode(["populace code 1", KERNEL_SPEC, ...ARITHMETIC_PROFILES, `results ${RESULTS_FORMAT}`].join("\n")));
 }
 
 /**
@@ -44,7 +45,7 @@ export function codeHash(): string {
  */
 export function writeRun(
   outDir: string,
-  run: { readonly model: Model; readonly study: Study; readonly plan: Plan; readonly outcome: RunOutcome; readonly rows: readonly RateRow[] },
+  run: { readonly model: Model; readonly study: Study; readonly plan: Plan; readonly outcome: RunOutcome; readonly rows: readonly RateRow[]; readonly backendReason?: string },
   version = "0.1.0",
 ): Manifest {
   const { model, study, plan, outcome, rows } = run;
@@ -92,7 +93,7 @@ export function writeRun(
     seed: study.seed,
     study,
     model: { name: model.name, version: model.version, evidence: model.evidence, personas: model.mixture.personas.length, worlds: model.response.worlds },
-    execution: { ...outcome.execution, seconds: outcome.seconds, exposures: outcome.exposures, cached: outcome.cached },
+    execution: { ...outcome.execution, backend: outcome.backend, backendReason: run.backendReason ?? "", seconds: outcome.seconds, exposures: outcome.exposures, cached: outcome.cached },
     versions: { populace: version, node: process.versions.node },
     files,
   };

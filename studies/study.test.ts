@@ -46,7 +46,7 @@ describe("readStudy", () => {
   it("refuses what it cannot rehearse", () => {
     for (const [study, message] of [
       [{ agents: 0 }, "agents: expected a number from 1"],
-      [{ agents: 1e9 }, "to 100000000; found 1000000000"],
+      [{ agents: 5e9 }, "to 4294901760; found 5000000000"],
       [{ ticks: 1.5 }, "ticks: expected a whole number"],
       [{ worlds: 9 }, "worlds: expected a number from 1 to 8"],
       [{ stimuli: ["mial"] }, 'unknown stimulus "mial"; did you mean "mail"?'],
@@ -57,6 +57,9 @@ describe("readStudy", () => {
       [{ influence: { graph: { kind: "ring" }, shareRate: 0.1 } }, "influence.graph.kind: expected one of edges, small-world, scale-free"],
       [{ influence: { graph: { kind: "small-world" }, shareRate: [0.1, 0.1, 0.1] } }, "expected one rate, or one for each of the 2 steps"],
       [{ shocks: [{ attitude: "warmth", size: 1 }] }, "shocks[0].attitude: expected one of"],
+      [{ population: { form: "stored" } }, "population.form: expected one of auto, coded, factor"],
+      [{ population: { factors: 6 } }, "population.factors: expected 4, 8, 12 or 16; found 6"],
+      [{ population: { form: "factor", precision: "int16" } }, "the factor form has int8 factors"],
       [{ pressure: { gapTicks: 8 } }, "pressure.gapTicks: expected a number from 0 to 7"],
     ] as const) {
       expect(refusal(study)).toMatchObject({ code: "BAD_STUDY" });

@@ -4,7 +4,24 @@ import { Entry, didYouMean, readDocument } from "./document.ts";
 import type { Model, ModelShock } from "./model.ts";
 
 /** Limits of a study: above them a refusal names the limit. */
-export const STUDY_LIMITS = { agents: 100_000_000, ticks: 3_650, stimuli: 512, worlds: 4_096 } as const;
+export const STUDY_LIMITS = { agents: 2 ** 32 - 65_536, ticks: 3_650, stimuli: 512, worlds: 4_096 } as const;
+
+/** How the agents of a study are drawn; part of what a run is, so it changes results. */
+export interface StudyPopulation {
+  /**
+   * "coded": every agent has the codes of its persona's traits. "factor": K latent factors stand for them, nothing is stored, and mean rates differ
+   * by less than 1 % (else the form is refused). "auto": factor from `FACTOR_AGENTS_MIN` agents on where it is not refused, else coded.
+   */
+  readonly form: "auto" | "coded" | "factor";
+  readonly factors: 4 | 8 | 12 | 16;
+  /** Width of a coded trait: 256 or 65,536 steps over plus and minus four standard deviations. */
+  readonly precision: "int8" | "int16";
+  /** "thinned": agents whose chance of a response is provably rare are drawn by the group. "auto": in the factor form only. */
+  readonly draws: "auto" | "dense" | "thinned";
+}
+
+/** Agents from which "auto" takes the factor form: there the codes of a coded one cost more than all else. */
+export const FACTOR_AGENTS_MIN = 100_000_000;
 
 /** A study file: what to rehearse. Every key has a default, so `{}` is a study: each stimulus of the model in its own scenario. */
 export interface Study {
@@ -27,6 +44,7 @@ export interface Study {
   /** Economic value of the last step, minor units; absent = the value model, else 100. */
   readonly economicValueMinor: number | null;
   readonly worlds: number;
+  readonly population: StudyPopulation;
 }
 
 export interface StudyScenario {
@@ -55,7 +73,7 @@ export interface StudyInfluence {
 export function readStudy(source: string | object, model: Model): Study {
   const root = (typeof source === "string" ? readDocument(source, "BAD_STUDY") : new Entry({ path: "the study", code: "BAD_STUDY", lineOf: () => 1 }, [], source)).only([
     "name", "seed", "agents", "ticks", "personas", "stimuli", "newStimuli", "scenarios", "everyTicks", "pressure", "returnRate", "influence", "shocks",
-    "economicValueMinor", "worlds",
+    "economicValueMinor", "worlds", "population",
   ]);
   const personas = resolver("persona", model.mixture.personas);
   const newStimuli = root.at("newStimuli").list().map(readStimulus);
@@ -93,6 +111,7 @@ export function readStudy(source: string | object, model: Model): Study {
     shocks: root.at("shocks").list().map((entry) => readShock(entry, personas)),
     economicValueMinor: root.at("economicValueMinor").absent ? null : root.at("economicValueMinor").number({ min: -1e12, max: 1e12 }),
     worlds: root.at("worlds").number({ integer: true, min: 1, max: model.response.worlds, absent: model.response.worlds }),
+    population: readPopulation(root.at("population")),
   };
 }
 
@@ -131,6 +150,19 @@ function resolved(entry: Entry, of: Resolver): readonly string[] {
 }
 
 const orEmpty = (entry: Entry): Entry => (entry.absent ? new Entry(entry.source, entry.keys, {}) : entry);
+
+function readPopulation(entry: Entry): StudyPopulation {
+  const given = orEmpty(entry).only(["form", "factors", "precision", "draws"]);
+  const or = <T extends string>(key: string, choices: readonly T[]): T => (given.at(key).absent ? choices[0] : given.at(key).oneOf(choices));
+  const factors = given.at("factors").number({ integer: true, min: 4, max: 16, absent: 4 });
+  if (factors % 4 !== 0) given.at("factors").fail(`expected 4, 8, 12 or 16; found ${factors}`);
+  const population: StudyPopulation = {
+    form: or("form", ["auto", "coded", "factor"] as const), factors: factors as StudyPopulation["factors"],
+    precision: or("precision", ["int8", "int16"] as const), draws: or("draws", ["auto", "dense", "thinned"] as const),
+  };
+  if (population.precision === "int16" && population.form === "factor") given.at("precision").fail(`the factor form has int8 factors; leave precision out, or use form "coded"`);
+  return population;
+}
 
 function readStimulus(entry: Entry): Stimulus {
   entry.only(["id", "name", "contact", "channel", "offer", "copy", "tags", "features", "contactCostMinor"]);

@@ -27,6 +27,7 @@ test("npm pack, npm install of the tarball into an empty folder, npx populace de
   const home = join(empty, "node_modules", "populace");
   expect(readdirSync(join(home, "dist"))).toEqual(expect.arrayContaining(["cli", "domain", "populace.cjs"]));
   const left = readdirSync(join(home, "dist"), { recursive: true, encoding: "utf8" });
+  expect(left).toEqual(expect.arrayContaining(["kernels/lib/philox.wgsl", "kernels/nearest/nearest.wgsl", "kernels/nearest/nearest.wasm"]));
   expect(left.filter((file) => /(?<!\.d)\.ts$|\.test\.js$/.test(file))).toEqual([]);
 
   const help = await run("npx", ["--no-install", "populace", "--help"], { cwd: empty, env });

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import asc from "assemblyscript/asc";
 
 /** Memory is imported, so that its owner sizes it; nothing is allocated inside, so there is no runtime to speak of. */
-const OPTIONS = ["-O3", "--noAssert", "--enable", "simd,relaxed-simd", "--importMemory", "--runtime", "stub", "--uncheckedBehavior", "always"] as const;
+const OPTIONS = ["-O3", "--noAssert", "--enable", "simd", "--importMemory", "--runtime", "stub", "--uncheckedBehavior", "always"] as const;
 
 /** Sources to compile, as paths from the root; the shared parts in `kernels/lib` are only imported. */
 export function kernelSources(root: string): readonly string[] {
@@ -32,7 +32,7 @@ export async function compileKernel(root: string, source: string): Promise<Uint8
     },
     listFiles: () => [],
   });
-  if (error !== null || binary === null) throw new Error(`${source} does not compile: ${error?.message ?? "no output"}\n${stderr.toString()}`);
+  if (error !== null || binary === null) throw new Error(`${source} does not compile: ${error?.message ?? "no output"}\n${String((stderr as { toString(): string }).toString())}`);
   return binary;
 }
 

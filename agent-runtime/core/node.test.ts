@@ -14,7 +14,7 @@ const open = (tick: number, more: Partial<TickOpen> = {}): TickOpen => ({
 });
 const record = (more: Partial<RunRecord> = {}): RunRecord => ({
   run: RUN, attempt: 1, view: 1, state: "running", shards: SHARDS, owners: [ME, ME], reason: "",
-  spec: { kernelSpec: "expose-1", arithmeticProfile: "nest8-1", planHash: "", seed: [0, 0], agents: 20, ticks: 9 },
+  spec: { kernelSpec: "expose-2", arithmeticProfile: "nest8-2", planHash: "", seed: [0, 0], agents: 20, ticks: 9 },
   execution: { shards: 2, workers: 1, backend: "reference", population: "stored", spanTicks: 1, checkpointTicks: 0 }, ...more,
 });
 const commit = (tick: number, more: Partial<Commit> = {}): Commit => ({

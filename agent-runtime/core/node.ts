@@ -7,6 +7,7 @@
  *                                                                               │ TickOpen          │ filled
  *                                                        commits behind: read ◀─┤                   │
  *                                                        shards elsewhere: restore ──restored──▶ computing
+ *                                                        the span is the whole run: nothing is restored or held
  *   RunStop, or a record of a newer attempt: the run is dropped from any state.
  */
 import type { Climate } from "@populace/kernels";
@@ -54,8 +55,8 @@ export type NodeEffect =
   | { readonly kind: "readCommits"; readonly run: string; readonly after: number }
   /** Bring these shards from the checkpoint to the start of `tick`, one climate a replayed tick; answer with `restored`. */
   | { readonly kind: "restore"; readonly run: string; readonly shards: readonly Shard[]; readonly checkpoint: Checkpoint; readonly climates: readonly Climate[]; readonly tick: number }
-  /** Compute the span for these shards, put checkpoints if asked, fill the slots; answer with `filled`. */
-  | { readonly kind: "compute"; readonly open: TickOpen; readonly shards: readonly Shard[]; readonly climate: Climate }
+  /** Compute the span for these shards, put checkpoints if asked, fill the slots; answer with `filled`. `whole`: the span is the run, and no block need be held. */
+  | { readonly kind: "compute"; readonly open: TickOpen; readonly shards: readonly Shard[]; readonly climate: Climate; readonly whole: boolean }
   /** Fill the slots of the last outputs again. */
   | { readonly kind: "refill"; readonly open: TickOpen }
   /** Let go of the blocks of these shards. */
@@ -140,13 +141,16 @@ function proceed(state: NodeState, runId: string): NodeStep {
   if (run.filled !== null && run.filled.tick === open.tick && run.filled.span === open.span && run.filled.checkpoint === open.checkpoint) {
     return { state: idle, effects: [{ kind: "refill", open }] };
   }
+  if (open.tick === 0 && open.span === run.plan.ticks && run.plan.influence === null && !open.checkpoint) {
+    return { state, effects: [{ kind: "compute", open, shards: run.owned, climate: climateAt(run.plan, commits, 0), whole: true }] };
+  }
   const elsewhere = run.owned.filter((shard) => run.cursors.get(shard.index) !== open.tick);
   if (elsewhere.length > 0) {
     const climates: Climate[] = [];
     for (let tick = commits.checkpoint.tick + 1; tick < open.tick; tick++) climates.push(climateAt(run.plan, commits, tick));
     return { state, effects: [{ kind: "restore", run: runId, shards: elsewhere, checkpoint: commits.checkpoint, climates, tick: open.tick }] };
   }
-  return { state, effects: [{ kind: "compute", open, shards: run.owned, climate: climateAt(run.plan, commits, open.tick) }] };
+  return { state, effects: [{ kind: "compute", open, shards: run.owned, climate: climateAt(run.plan, commits, open.tick), whole: false }] };
 }
 
 function onCommits(state: NodeState, runId: string, list: readonly Commit[]): NodeStep {

@@ -20,8 +20,8 @@ describe("shard", () => {
       shard: 3, persona, counts: Uint32Array.from({ length: span * plan.cells.length * row }, (_, i) => fill + i), sections: new Uint32Array(span * 4).fill(fill),
     });
     const parts = [part(1, 100), part(2, 1000), part(1, 7), { ...part(1, 5), shard: 2 }];
-    const hashes = [1, 2, 3].map((block) => ({ block, hashes: new Uint8Array(span * 64).fill(block) }));
-    const header = { run: "r", attempt: 1, tick: 0, span, view: 1, incarnation: "n" };
+    const hashes = [1, 2, 3].map((block) => ({ block, hashes: new Uint8Array(span * 64).fill(block), state: new Uint8Array(32).fill(block) }));
+    const header = { run: "r", attempt: 1, tick: 0, span, view: 1, incarnation: "n", backend: "reference" };
     const out = assembleShardOut(header, plan, blocks, shard, parts, hashes);
     expect(assembleShardOut(header, plan, blocks, shard, parts.toReversed(), hashes.toReversed())).toEqual(out);
     expect(out.personas).toEqual([1, 2]);
@@ -32,6 +32,7 @@ describe("shard", () => {
     }
     expect([...out.sections]).toEqual([107, 107, 107, 107, 1000, 1000, 1000, 1000, 107, 107, 107, 107, 1000, 1000, 1000, 1000]);
     expect([0, 1, 2, 3, 4, 5].map((leaf) => out.hashes[leaf * 64])).toEqual([1, 2, 3, 1, 2, 3]);
+    expect([...out.states]).toEqual([1, 2, 3].flatMap((block) => new Array<number>(32).fill(block)));
   });
 
   it("spreads blocks over workers so that none has more than its share and one block", () => {

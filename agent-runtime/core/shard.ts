@@ -10,10 +10,13 @@ export interface ShardPart {
   readonly sections: Uint32Array;
 }
 
-/** Hashes of one block, by its index in the canonical list: span x 64 bytes (stateHash, outHash). */
+/** Hashes of one block, by its index in the canonical list. */
 export interface BlockHashes {
   readonly block: number;
+  /** span x 64 bytes (stateHash, outHash). */
   readonly hashes: Uint8Array;
+  /** SHA-256 of the state after the span, 32 bytes; null when no checkpoint was asked for. */
+  readonly state: Uint8Array | null;
 }
 
 /** First and number of the personas whose blocks the shard holds: they are contiguous, because blocks are in persona order. */
@@ -27,7 +30,7 @@ export function personasOf(blocks: readonly Block[], shard: Shard): readonly [nu
  * in which they finished can show. Counts stay u32: a persona has fewer than 2^32 exposures a tick and cell.
  */
 export function assembleShardOut(
-  header: Pick<ShardOut, "run" | "attempt" | "tick" | "span" | "view" | "incarnation">,
+  header: Pick<ShardOut, "run" | "attempt" | "tick" | "span" | "view" | "incarnation" | "backend">,
   plan: Plan, blocks: readonly Block[], shard: Shard, parts: readonly ShardPart[], hashes: readonly BlockHashes[],
 ): ShardOut {
   const [firstPersona, personaCount] = personasOf(blocks, shard);
@@ -47,11 +50,13 @@ export function assembleShardOut(
     }
   }
   const joined = new Uint8Array(span * shard.count * 64);
-  for (const { block, hashes: own } of hashes) {
+  const states = new Uint8Array(hashes.some(({ state }) => state !== null) ? shard.count * 32 : 0);
+  for (const { block, hashes: own, state } of hashes) {
     if (block < shard.first || block >= shard.first + shard.count) continue;
+    if (state !== null) states.set(state, (block - shard.first) * 32);
     for (let tick = 0; tick < span; tick++) joined.set(own.subarray(tick * 64, tick * 64 + 64), (tick * shard.count + block - shard.first) * 64);
   }
-  return { ...header, shard: shard.index, hashes: joined, personas: [firstPersona, personaCount], counts, sections };
+  return { ...header, shard: shard.index, hashes: joined, states, personas: [firstPersona, personaCount], counts, sections };
 }
 
 /**

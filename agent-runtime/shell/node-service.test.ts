@@ -123,7 +123,8 @@ class Drive {
     const root = rootOf(prevRoot, tick, INPUT_HASH, leaves, sumsHash, sha256);
     const every = this.options.checkpointTicks ?? 0, next = tick + 1;
     const isCheckpoint = i === span - 1 && (next === plan.ticks || (every > 0 && next % every === 0));
-    const checkpoint = isCheckpoint ? Array.from({ length: leaves.length / 64 }, (_, block) => Buffer.from(leaves.subarray(block * 64, block * 64 + 32)).toString("hex")) : [];
+    const states = Buffer.concat(outs.map((out) => out.states));
+    const checkpoint = isCheckpoint ? Array.from({ length: leaves.length / 64 }, (_, block) => states.subarray(block * 32, block * 32 + 32).toString("hex")) : [];
     const commit: Commit = {
       run: this.run, attempt: this.attempt, term: this.term, tick, prevRoot, inputHash: INPUT_HASH, root, sumsHash, checkpoint,
       sections: plan.influence === null ? new Float64Array(0) : sections,
@@ -254,7 +255,7 @@ describe("a node", () => {
     const drive = new Drive(planOf({ ticks: 1, agents: FEW }), { workers: 1, shards: 1 });
     const blocks = drive.shards[0].count;
     await drive.ports.log.fill(outSubject(TENANT, drive.run, 1, 0, 0), SHARD_OUT.encode({
-      run: drive.run, attempt: 1, tick: 0, span: 1, shard: 0, view: 1, incarnation: "liar", hashes: new Uint8Array(64 * blocks), personas: [0, 3],
+      run: drive.run, attempt: 1, tick: 0, span: 1, shard: 0, view: 1, incarnation: "liar", backend: "reference", states: new Uint8Array(0), hashes: new Uint8Array(64 * blocks), personas: [0, 3],
       counts: new Uint32Array(0), sections: new Uint32Array(0),
     }));
     await drive.join("node-a");

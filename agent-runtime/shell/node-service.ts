@@ -1,7 +1,7 @@
 /** The node process around `core/node.ts`: performs its effects over the ports and the workers, one run at a time per run. */
 import { PopulaceError } from "@populace/domain";
 import { type Logger, type Ports, sha256Hex, SILENT, type Stop } from "@populace/io";
-import { backendsWith, openBackend } from "@populace/kernels";
+import { chooseBackend } from "@populace/kernels/backends";
 import {
   type Block, blocksOf, COMMIT, commitSubject, decodePlan, failSubject, HEARTBEAT, heartbeatSubject, LIMITS, NODE_FAILURE, openSubject, outSubject,
   type Plan, RUN_RECORD, RUN_STOP, runKey, type Shard, SHARD_OUT, type ShardOut, SLOT_REFERENCE, schemaOf, stopSubject, TICK_OPEN, type TickOpen,
@@ -19,16 +19,23 @@ export interface NodeOptions {
   readonly workers: number;
   readonly tenant?: string;
   readonly logger?: Logger;
+  /** Kernel backend of runs that leave the choice open; default: the fastest there is. */
+  readonly backend?: string;
 }
 
 /** A started node. */
 export interface RunningNode {
   readonly incarnation: string;
+  /** Resolves when the node has chosen its backend and measured it; BACKEND_MISSING when it was told to use one it has not. */
+  readonly ready: Promise<{ readonly backend: string; readonly reason: string; readonly exposuresPerSecond: number }>;
   /** Exposures computed so far, over all runs, also inside unfinished spans. */
   exposures(): number;
   /** Says goodbye, stops the kernels within one block and ends the workers. */
   stop(): Promise<void>;
 }
+
+/** Computing time from which the measured speed replaces the calibrated one. */
+const MEASURED_MS_MIN = 500;
 
 /** What the shell keeps of a run beside the core's state: where its blocks are, how far the log was read, the last outputs. */
 interface RunShell {
@@ -38,6 +45,7 @@ interface RunShell {
   readonly blocks: readonly Block[];
   readonly control: Int32Array;
   readonly population: "stored" | "procedural";
+  readonly backend: string;
   readonly workerOf: Map<number, number>;
   commitSequence: number;
   outputs: readonly { readonly shard: number; readonly bytes: Uint8Array }[];
@@ -58,7 +66,7 @@ export function startNode(options: NodeOptions): RunningNode {
   const runs = new Map<string, RunShell>();
   const mailboxes = new Map<string, Mailbox>();
   const inFlight = new Set<Promise<void>>();
-  let backends: readonly string[] = [];
+  let backends: readonly string[] = [], backendReason = "", calibrated = 0;
   let state: NodeState = freshNode(incarnation);
   let stopped = false;
 
@@ -66,11 +74,11 @@ export function startNode(options: NodeOptions): RunningNode {
   let busyMs = 0, busyRuns = 0, busySince = 0;
   const exposuresPerSecond = (): number => {
     const spent = busyMs + (busyRuns > 0 ? ports.clock.monotonicMs() - busySince : 0);
-    return spent > 0 ? (pool.exposures() / spent) * 1000 : 0;
+    return spent > MEASURED_MS_MIN ? (pool.exposures() / spent) * 1000 : calibrated;
   };
 
   const beat = (said: "up" | "leaving"): void => ports.bus.publish(heartbeatSubject(tenant, incarnation), HEARTBEAT.encode({
-    incarnation, state: said, workers: options.workers, backends, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: pool.exposures(),
+    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: pool.exposures(),
   }));
 
   /** One TickOpen of a run at a time; of those that come meanwhile only the newest is kept, for they repeat. */
@@ -139,17 +147,19 @@ export function startNode(options: NodeOptions): RunningNode {
     if (shell === undefined || shell.attempt !== record.attempt) {
       const bytes = await ports.blobs.get(record.spec.planHash);
       if (bytes === null) throw new PopulaceError("NOT_FOUND", `run ${open.run}: its plan ${record.spec.planHash} is not in the blob store`, { run: open.run });
-      await openBackend(record.execution.backend, "expose");
+      // "auto" leaves the choice to each node, and it was made when it started.
+      const { backend, reason } = await chooseBackend(record.execution.backend === "auto" ? (options.backend ?? "auto") : record.execution.backend, "expose");
+      logger.info({ run: open.run, backend: backend.name, device: backend.device, reason }, "backend chosen");
       if (shell !== undefined) drop(open.run);
       const plan = decodePlan(bytes);
       const control = new SharedArrayBuffer(4);
       shell = {
         key: `${open.run}/${record.attempt}`, attempt: record.attempt, plan, blocks: blocksOf(plan), control: new Int32Array(control),
-        population: record.execution.population, workerOf: new Map(), commitSequence: 0, outputs: [],
+        population: record.execution.population, backend: backend.name, workerOf: new Map(), commitSequence: 0, outputs: [],
       };
       runs.set(open.run, shell);
       for (let worker = 0; worker < pool.size; worker++) {
-        pool.tell(worker, { kind: "open", key: shell.key, plan, backend: record.execution.backend, population: shell.population, control });
+        pool.tell(worker, { kind: "open", key: shell.key, plan, backend: shell.backend, population: shell.population, control });
       }
     }
     return { kind: "loaded", open, record, plan: shell.plan };
@@ -190,7 +200,7 @@ export function startNode(options: NodeOptions): RunningNode {
       if (out.tick > tick || out.tick + out.span <= tick || out.hashes.length !== out.span * shard.count * 64) continue;
       for (let i = 0; i < shard.count; i++) {
         const at = ((tick - out.tick) * shard.count + i) * 64;
-        if (Buffer.compare(out.hashes.subarray(at, at + 32), replayed.get(shard.first + i)!) === 0) continue;
+        if (Buffer.compare(out.hashes.subarray(at, at + 64), replayed.get(shard.first + i)!) === 0) continue;
         throw new PopulaceError("DIVERGENCE", `run ${run}: block ${shard.first + i}, replayed to tick ${tick} on ${incarnation}, differs from what ${out.incarnation} computed`, { block: shard.first + i, tick });
       }
       return;
@@ -203,25 +213,31 @@ export function startNode(options: NodeOptions): RunningNode {
     return bytes;
   }
 
-  async function compute({ open, shards, climate }: Extract<NodeEffect, { kind: "compute" }>): Promise<NodeEvent> {
+  async function compute({ open, shards, climate, whole }: Extract<NodeEffect, { kind: "compute" }>): Promise<NodeEvent> {
     const shell = shellOf(open.run);
-    const list = shards.flatMap((shard) => Array.from({ length: shard.count }, (_, i) => shard.first + i));
+    const blocksIn = (shard: Shard): number[] => Array.from({ length: shard.count }, (_, i) => shard.first + i);
     const parts: ShardPart[] = [], hashes: BlockHashes[] = [];
-    await onWorkers(list, shell, async (worker, blocks) => {
+    const next = whole ? new SharedArrayBuffer(4) : null;
+    const onWorker = async (worker: number, mine: readonly { readonly shard: number; readonly blocks: readonly number[] }[]): Promise<void> => {
       const puts: Promise<unknown>[] = [];
-      const mine = shards
-        .map((shard) => ({ shard: shard.index, blocks: blocks.filter((block) => block >= shard.first && block < shard.first + shard.count) }))
-        .filter((share) => share.blocks.length > 0);
       const answer = await pool.ask(
-        worker, { kind: "compute", key: shell.key, tick: open.tick, span: open.span, climate, checkpoint: open.checkpoint, shards: mine },
+        worker, { kind: "compute", key: shell.key, tick: open.tick, span: open.span, climate, checkpoint: open.checkpoint, next, shards: mine },
         (_block, bytes) => { const put = ports.blobs.put(bytes); put.catch(() => {}); puts.push(put); },
       );
       await Promise.all(puts);
       if (answer.kind !== "computed") throw new PopulaceError("INTERNAL", `worker ${worker} answered "${answer.kind}" to "compute"`, {});
       parts.push(...answer.parts);
-      hashes.push(...answer.hashes);
-    });
-    const header = { run: open.run, attempt: open.attempt, tick: open.tick, span: open.span, view: open.view, incarnation };
+      for (const each of answer.hashes) hashes.push(each);
+    };
+    if (whole) {
+      const all = shards.map((shard) => ({ shard: shard.index, blocks: blocksIn(shard) }));
+      await together(Array.from({ length: pool.size }, (_, worker) => onWorker(worker, all)));
+    } else {
+      await onWorkers(shards.flatMap(blocksIn), shell, (worker, blocks) => onWorker(worker, shards
+        .map((shard) => ({ shard: shard.index, blocks: blocks.filter((block) => block >= shard.first && block < shard.first + shard.count) }))
+        .filter((share) => share.blocks.length > 0)));
+    }
+    const header = { run: open.run, attempt: open.attempt, tick: open.tick, span: open.span, view: open.view, incarnation, backend: shell.backend };
     shell.outputs = shards.map((shard) => ({ shard: shard.index, bytes: SHARD_OUT.encode(assembleShardOut(header, shell.plan, shell.blocks, shard, parts, hashes)) }));
     await fillAll(open, shell);
     return { kind: "filled", run: open.run };
@@ -297,8 +313,11 @@ export function startNode(options: NodeOptions): RunningNode {
   /** Runs `action` for every worker that holds some of the blocks, all at once; waits for all before it throws the first failure. */
   async function onWorkers(list: readonly number[], shell: RunShell, action: (worker: number, blocks: readonly number[]) => Promise<void>): Promise<void> {
     const byWorker = Map.groupBy(list, (block) => shell.workerOf.get(block)!);
-    const results = await Promise.allSettled([...byWorker].map(([worker, blocks]) => action(worker, blocks)));
-    for (const result of results) if (result.status === "rejected") throw result.reason;
+    await together([...byWorker].map(([worker, blocks]) => action(worker, blocks)));
+  }
+
+  async function together(all: readonly Promise<void>[]): Promise<void> {
+    for (const result of await Promise.allSettled(all)) if (result.status === "rejected") throw result.reason;
   }
 
   async function busy<T>(action: () => Promise<T>): Promise<T> {
@@ -331,12 +350,25 @@ export function startNode(options: NodeOptions): RunningNode {
       deliver(stop.run, { kind: "stop", stop });
     }),
   ];
-  void backendsWith("expose").then((names) => { backends = names; });
-  beat("up");
+  /** Takes the fastest backend and measures it on all workers at once, as a run will use them. */
+  async function calibrate(): Promise<void> {
+    const { backend, reason } = await chooseBackend(options.backend ?? "auto", "expose");
+    backends = [backend.name, ...(backend.name === "reference" ? [] : ["reference"])];
+    backendReason = `${backend.device}: ${reason}`;
+    beat("up");
+    const answers = await Promise.all(Array.from({ length: pool.size }, (_, worker) => pool.ask(worker, { kind: "calibrate", backend: backend.name })));
+    calibrated = answers.reduce((sum, answer) => sum + (answer.kind === "calibrated" ? answer.exposuresPerSecond : 0), 0);
+    logger.info({ backend: backend.name, device: backend.device, reason, exposuresPerSecond: Math.round(calibrated) }, "node calibrated");
+    if (!stopped) beat("up");
+  }
+  const ready = calibrate().then(() => ({ backend: backends[0], reason: backendReason, exposuresPerSecond: calibrated }));
+  // Whoever waits hears of it; a node whose workers died while it started is stopped or fails with its first run.
+  ready.catch((error: unknown) => { if (!stopped) logger.warn({ error: String(error) }, "node not calibrated"); });
   const heart = setInterval(() => beat("up"), LIMITS.heartbeatMs);
 
   return {
     incarnation,
+    ready,
     exposures: () => pool.exposures(),
     async stop() {
       if (stopped) return;

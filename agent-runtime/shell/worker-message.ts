@@ -44,6 +44,11 @@ export interface ComputeSpan {
   readonly span: number;
   readonly climate: Climate;
   readonly checkpoint: boolean;
+  /**
+   * Null: the blocks are held here, and computed in order. Otherwise the span is the whole run and nothing is held: one Int32 shared by all
+   * workers that are given the same shards, the number of blocks already taken.
+   */
+  readonly next: SharedArrayBuffer | null;
   readonly shards: readonly { readonly shard: number; readonly blocks: readonly number[] }[];
 }
 
@@ -52,12 +57,20 @@ export interface CloseRun {
   readonly key: string;
 }
 
-export type ToWorker = OpenRun | HoldBlocks | ReleaseBlocks | ComputeSpan | CloseRun;
+/** Measures the backend's exposures a second in this thread; answered by `calibrated`. */
+export interface Calibrate {
+  readonly kind: "calibrate";
+  readonly ticket: number;
+  readonly backend: string;
+}
+
+export type ToWorker = OpenRun | HoldBlocks | ReleaseBlocks | ComputeSpan | Calibrate | CloseRun;
 
 export type FromWorker =
-  /** State hash of each block after the replay; of no use and empty when nothing was replayed. */
+  /** Hashes of the last replayed tick, one a block; empty when nothing was replayed. */
   | { readonly kind: "held"; readonly ticket: number; readonly hashes: readonly BlockHashes[] }
   /** A block's state after the span, sent as soon as it is there, before `computed`. */
   | { readonly kind: "state"; readonly ticket: number; readonly block: number; readonly state: Uint8Array }
   | { readonly kind: "computed"; readonly ticket: number; readonly parts: readonly ShardPart[]; readonly hashes: readonly BlockHashes[] }
+  | { readonly kind: "calibrated"; readonly ticket: number; readonly exposuresPerSecond: number }
   | { readonly kind: "failed"; readonly ticket: number; readonly code: string; readonly message: string };

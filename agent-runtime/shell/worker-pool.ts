@@ -1,10 +1,10 @@
 import { Worker } from "node:worker_threads";
 import { type ErrorCode, ERROR_TABLE, PopulaceError } from "@populace/domain";
-import type { FromWorker, HoldBlocks, ComputeSpan, ToWorker, WorkerStart } from "./worker-message.ts";
+import type { Calibrate, FromWorker, HoldBlocks, ComputeSpan, ToWorker, WorkerStart } from "./worker-message.ts";
 
-type Answer = Extract<FromWorker, { kind: "held" | "computed" }>;
+type Answer = Extract<FromWorker, { kind: "held" | "computed" | "calibrated" }>;
 /** A message that is answered; the pool numbers it. */
-type Request = Omit<HoldBlocks, "ticket"> | Omit<ComputeSpan, "ticket">;
+type Request = Omit<HoldBlocks, "ticket"> | Omit<ComputeSpan, "ticket"> | Omit<Calibrate, "ticket">;
 
 interface Waiting {
   readonly worker: number;

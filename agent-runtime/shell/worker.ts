@@ -2,10 +2,12 @@
 import { hash } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
 import { PopulaceError } from "@populace/domain/error";
-import { type ExposeSession, type HeldBlock, openBackend, type TickOutput } from "@populace/kernels";
+import type { ExposeSession, HeldBlock, OnTick, TickOutput } from "@populace/kernels";
+import { openBackend } from "@populace/kernels/backends";
 import { type Block, blocksOf, columnCount, type Plan } from "@populace/protocol/plan";
 import type { BlockHashes, ShardPart } from "../core/shard.ts";
-import type { ComputeSpan, FromWorker, HoldBlocks, OpenRun, ToWorker, WorkerStart } from "./worker-message.ts";
+import { measureExposures } from "./calibration.ts";
+import type { Calibrate, ComputeSpan, FromWorker, HoldBlocks, OpenRun, ToWorker, WorkerStart } from "./worker-message.ts";
 
 interface WorkerRun {
   readonly plan: Plan;
@@ -19,6 +21,8 @@ const port = parentPort!;
 const start = workerData as WorkerStart;
 const progress = new BigInt64Array(start.progress);
 const runs = new Map<string, WorkerRun>();
+/** outHash of all-zero outputs, by their length. */
+const zeroHashes = new Map<number, Uint8Array>();
 
 // One message after another: a later one may speak of what an earlier one is still building.
 let queue: Promise<void> = Promise.resolve();
@@ -36,9 +40,11 @@ function handle(message: ToWorker): Promise<void> | void {
     case "hold": return hold(message);
     case "release": return release(message);
     case "compute": return compute(message);
+    case "calibrate": return calibrate(message);
     case "close": {
       runs.get(message.key)?.session.close();
       runs.delete(message.key);
+      failedOpens.delete(message.key);
     }
   }
 }
@@ -51,13 +57,24 @@ function send(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);
 }
 
-async function open({ key, plan, backend, population, control }: OpenRun): Promise<void> {
+/** `open` is not answered: what it failed with is told to whoever asks for the run. */
+const failedOpens = new Map<string, unknown>();
+
+async function open(message: OpenRun): Promise<void> {
+  failedOpens.delete(message.key);
+  await tryOpen(message).catch((error: unknown) => failedOpens.set(message.key, error));
+}
+
+async function tryOpen({ key, plan, backend, population, control }: OpenRun): Promise<void> {
   const { kernels } = await openBackend(backend, "expose");
-  runs.set(key, { plan, blocks: blocksOf(plan), session: await kernels.expose.open(plan, population), control: new Int32Array(control), held: new Map() });
+  const flag = new Int32Array(control);
+  const session = await kernels.expose.open(plan, population, () => stopIfAsked(flag));
+  runs.set(key, { plan, blocks: blocksOf(plan), session, control: flag, held: new Map() });
 }
 
 function runOf(key: string): WorkerRun {
   const run = runs.get(key);
+  if (run === undefined && failedOpens.has(key)) throw failedOpens.get(key);
   if (run === undefined) throw new PopulaceError("INTERNAL", `worker ${start.worker}: run ${key} was never opened`, { key });
   return run;
 }
@@ -66,15 +83,18 @@ async function hold({ key, ticket, blocks, replayFrom, climates }: HoldBlocks): 
   const run = runOf(key);
   const hashes: BlockHashes[] = [];
   for (const { block, state } of blocks) {
-    stopIfAsked(run);
+    stopIfAsked(run.control);
     release({ key, blocks: [block] });
     const held = await run.session.hold(run.blocks[block], state ?? undefined);
     run.held.set(block, held);
+    const leaf = new Uint8Array(64);
     for (const [i, climate] of climates.entries()) {
-      stopIfAsked(run);
-      await run.session.step([held], replayFrom + i, 1, climate, (_, __, output) => progressed(run, output));
+      await run.session.step([held], replayFrom + i, 1, climate, (_, __, output) => {
+        progressed(run, output);
+        if (i === climates.length - 1) setLeaf(leaf, 0, output);
+      });
     }
-    if (climates.length > 0) hashes.push({ block, hashes: sha256(await run.session.stateOf(held)) });
+    if (climates.length > 0) hashes.push({ block, hashes: leaf, state: null });
   }
   send({ kind: "held", ticket, hashes });
 }
@@ -89,41 +109,74 @@ function release({ key, blocks }: { readonly key: string; readonly blocks: reado
   }
 }
 
-/** Block by block, all ticks of the span at once: a block's state then stays in the cache. */
-async function compute({ key, ticket, tick, span, climate, checkpoint, shards }: ComputeSpan): Promise<void> {
+async function calibrate({ ticket, backend }: Calibrate): Promise<void> {
+  send({ kind: "calibrated", ticket, exposuresPerSecond: await measureExposures(backend) });
+}
+
+/** Batch by batch, all ticks of the span at once: a block's state then stays in the cache, its procedural codes in registers. */
+async function compute(message: ComputeSpan): Promise<void> {
+  const { key, ticket, tick, span, checkpoint } = message;
   const run = runOf(key);
-  const parts: ShardPart[] = [], hashes: BlockHashes[] = [];
-  for (const { shard, blocks } of shards) {
-    const byPersona = new Map<number, ShardPart>();
-    for (const block of blocks) {
-      const held = run.held.get(block);
-      if (held === undefined) throw new PopulaceError("INTERNAL", `worker ${start.worker}: block ${block} of run ${key} is not held here`, { key, block });
-      const { persona } = run.blocks[block];
-      const own = new Uint8Array(span * 64);
-      stopIfAsked(run);
-      await run.session.step([held], tick, span, climate, (_, t, output) => {
-        stopIfAsked(run);
-        const { counts, sections, whole } = output, i = t - tick;
-        let part = byPersona.get(persona);
-        if (part === undefined) {
-          part = { shard, persona, counts: new Uint32Array(span * counts.length), sections: new Uint32Array(span * sections.length) };
-          byPersona.set(persona, part);
-        }
-        progressed(run, output);
-        own.set(output.stateHash, i * 64);
-        own.set(sha256(new Uint8Array(whole.buffer, whole.byteOffset, whole.byteLength)), i * 64 + 32);
-        add(part.counts, i * counts.length, counts);
-        add(part.sections, i * sections.length, sections);
-      });
-      hashes.push({ block, hashes: own });
-      if (checkpoint) {
-        const state = await run.session.stateOf(held);
-        send({ kind: "state", ticket, block, state }, [state.buffer as ArrayBuffer]);
-      }
+  const tasks = message.shards.flatMap(({ shard, blocks }) => blocks.map((block) => ({ shard, block })));
+  const parts = new Map<string, ShardPart>(), hashes: BlockHashes[] = [];
+  for (const batch of batches(message, tasks, run.session.batchBlocks)) {
+    stopIfAsked(run.control);
+    const leaves = batch.map(() => new Uint8Array(span * 64));
+    const onTick: OnTick = (index, t, output) => {
+      progressed(run, output);
+      setLeaf(leaves[index], (t - tick) * 64, output);
+      addTo(parts, batch[index].shard, run.blocks[batch[index].block].persona, span, t - tick, output);
+    };
+    const held = message.next === null ? batch.map(({ block }) => heldBlock(run, key, block)) : null;
+    if (held === null) await run.session.live(batch.map(({ block }) => run.blocks[block]), onTick);
+    else await run.session.step(held, tick, span, message.climate, onTick);
+    for (const [index, { block }] of batch.entries()) {
+      const state = checkpoint && held !== null ? await run.session.stateOf(held[index]) : null;
+      hashes.push({ block, hashes: leaves[index], state: state === null ? null : sha256(state) });
+      if (state !== null) send({ kind: "state", ticket, block, state }, [state.buffer as ArrayBuffer]);
     }
-    parts.push(...byPersona.values());
   }
-  send({ kind: "computed", ticket, parts, hashes }, parts.flatMap((part) => [part.counts.buffer as ArrayBuffer, part.sections.buffer as ArrayBuffer]));
+  const found = [...parts.values()];
+  send({ kind: "computed", ticket, parts: found, hashes }, found.flatMap((part) => [part.counts.buffer as ArrayBuffer, part.sections.buffer as ArrayBuffer]));
+}
+
+/** Held blocks in the order given; whole lives from a counter that all workers share, so that a slow core takes fewer. */
+function* batches<T>({ next }: ComputeSpan, tasks: readonly T[], size: number): Generator<readonly T[]> {
+  const counter = next === null ? null : new Int32Array(next);
+  for (let own = 0; ; own += size) {
+    const from = counter === null ? own : Atomics.add(counter, 0, size);
+    if (from >= tasks.length) return;
+    yield tasks.slice(from, from + size);
+  }
+}
+
+function heldBlock(run: WorkerRun, key: string, block: number): HeldBlock {
+  const held = run.held.get(block);
+  if (held === undefined) throw new PopulaceError("INTERNAL", `worker ${start.worker}: block ${block} of run ${key} is not held here`, { key, block });
+  return held;
+}
+
+/** stateHash, then outHash. Most ticks show nobody anything: the hash of those zeros is taken once. */
+function setLeaf(leaf: Uint8Array, at: number, { stateHash, whole }: TickOutput): void {
+  leaf.set(stateHash, at);
+  const isZero = whole.every((count) => count === 0);
+  let outHash = isZero ? zeroHashes.get(whole.length) : undefined;
+  if (outHash === undefined) {
+    outHash = sha256(new Uint8Array(whole.buffer, whole.byteOffset, whole.byteLength));
+    if (isZero) zeroHashes.set(whole.length, outHash);
+  }
+  leaf.set(outHash, at + 32);
+}
+
+function addTo(parts: Map<string, ShardPart>, shard: number, persona: number, span: number, offset: number, { counts, sections }: TickOutput): void {
+  const key = `${shard} ${persona}`;
+  let part = parts.get(key);
+  if (part === undefined) {
+    part = { shard, persona, counts: new Uint32Array(span * counts.length), sections: new Uint32Array(span * sections.length) };
+    parts.set(key, part);
+  }
+  add(part.counts, offset * counts.length, counts);
+  add(part.sections, offset * sections.length, sections);
 }
 
 /** Tells the node how far this thread is. */
@@ -137,7 +190,7 @@ function add(target: Uint32Array, at: number, source: Uint32Array): void {
   for (let i = 0; i < source.length; i++) target[at + i] += source[i];
 }
 
-/** Called before each block and tick: the node can stop a kernel within one block, though this thread reads no message meanwhile. */
-function stopIfAsked(run: WorkerRun): void {
-  if (Atomics.load(run.control, 0) !== 0) throw new PopulaceError("INTERRUPTED", "the run was stopped; what was committed stays", {});
+/** Called between pieces of work: the node can stop a kernel within one of them, though this thread reads no message meanwhile. */
+function stopIfAsked(control: Int32Array): void {
+  if (Atomics.load(control, 0) !== 0) throw new PopulaceError("INTERRUPTED", "the run was stopped; what was committed stays", {});
 }

@@ -28,7 +28,7 @@ export const reportCommand: CommandDefinition<ReportOptions> = {
     } else {
       const { readModel } = await import("@populace/studies");
       const { modelReport } = await import("../report/from-model.ts");
-      data = modelReport(readModel(options.model!), options.model!);
+      data = await modelReport(readModel(options.model!), options.model!);
     }
     const out = options.out ?? join(options.run ?? dirname(options.model!), "report.html");
     const page = await reportPage(data);

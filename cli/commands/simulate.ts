@@ -1,6 +1,11 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { Model, Study } from "@populace/studies";
+import { BACKEND_NAMES } from "@populace/kernels/names";
 import { oneOf, whole } from "../arguments.ts";
 import type { CommandDefinition } from "../command.ts";
+import type { ModelFigures } from "../report/page.ts";
+import type { ModelParts } from "../report/report.ts";
 import { VERSION } from "../version.ts";
 import { compact, count, duration, evidence, paint, plain, rateText, shortened, table } from "../output.ts";
 import { withRunner } from "../with-runner.ts";
@@ -12,12 +17,16 @@ interface SimulateOptions {
   readonly ticks?: number;
   readonly workers?: number;
   readonly shards?: number;
-  readonly population?: "stored" | "procedural";
-  readonly backend?: "reference";
+  readonly population?: "auto" | "coded" | "factor" | "stored" | "procedural";
+  readonly backend?: string;
+  readonly force?: boolean;
   readonly store: string;
   readonly out?: string;
   readonly fresh?: boolean;
 }
+
+/** A run with so long to go is not held up by drawing beside it. */
+const DRAWING_SECONDS = 1;
 
 export const simulateCommand: CommandDefinition<SimulateOptions> = {
   name: "simulate",
@@ -25,6 +34,7 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
   examples: [
     "populace simulate --model model.json",
     "populace simulate --model model.json --study study.yaml --agents 1e6 --ticks 30 --workers 2",
+    "populace simulate --model model.json --agents 1e9 --ticks 1",
   ],
   configure: (command) => command
     .requiredOption("--model <file>", "a model made by fit or learn")
@@ -33,54 +43,91 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
     .option("--ticks <number>", "simulated time steps", whole(1))
     .option("--workers <number>", "worker threads; changes no result", whole(1, 256))
     .option("--shards <number>", "parts the population is cut into; changes no result", whole(1, 4096))
-    .option("--population <stored|procedural>", "keep the agents in memory or draw them anew each tick; changes no result", oneOf("stored", "procedural"))
-    .option("--backend <name>", "kernel backend; changes no result", oneOf("reference"))
+    .option("--population <form>", "auto, coded or factor: how agents are drawn, as population.form of a study; stored or procedural: keep coded agents in memory or draw them anew, which changes no result", oneOf("auto", "coded", "factor", "stored", "procedural"))
+    .option("--backend <name>", `kernel backend, which changes no result: auto, ${BACKEND_NAMES.join(", ")}`, oneOf("auto", ...BACKEND_NAMES))
+    .option("--force", "begin a run that will take longer than two hours")
     .option("--store <folder>", "where runs are committed and resumed from", ".populace")
     .option("--out <folder>", "where the results go (default: STORE/runs/RUNID)")
     .option("--fresh", "compute again what was already committed"),
   async run(context, options) {
-    const { readModel, readStudy, compilePlan, summarizeRun, writeRun } = await import("@populace/studies");
-    const { embeddedRunner } = await import("../embedded.ts");
-    const { runReport } = await import("../report/from-run.ts");
-    const { writeReport } = await import("../report/write.ts");
-    const model = readModel(options.model);
-    const stated = readStudy(options.study ?? {}, model);
-    const study = {
-      ...stated,
-      agents: options.agents ?? stated.agents, ticks: options.ticks ?? stated.ticks, seed: context.seed ?? stated.seed,
-    };
-    const plan = compilePlan(model, study);
+    const note = (text: string): void => { if (text !== "") context.say(paint("dim", text)); };
     const bar = context.progress("simulating", "exposures");
-    const runner = embeddedRunner({ storeDir: options.store, onNote: (note) => context.say(paint("dim", note)) });
-    const outcome = await withRunner(runner, bar, () => runner(plan, {
-      ...(options.workers === undefined ? {} : { workers: options.workers }), ...(options.shards === undefined ? {} : { shards: options.shards }),
-      ...(options.population === undefined ? {} : { population: options.population }), ...(options.backend === undefined ? {} : { backend: options.backend }),
-    }, {
-      signal: context.signal, fresh: options.fresh === true,
-      onProgress: ({ exposures, exposuresTotal }) => bar.update(exposures, exposuresTotal),
-    }));
-    const rates = summarizeRun(model, study, plan, outcome);
-    const outDir = options.out ?? join(options.store, "runs", outcome.runId);
-    const manifest = writeRun(outDir, { model, study, plan, outcome, rows: rates }, VERSION);
-    await writeReport(outDir, runReport(model, manifest, rates));
-    const peakBytes = process.resourceUsage().maxRSS * 1024;
-    const shown = shortened(rates, 48, "rates");
-    return {
-      json: {
-        runId: outcome.runId, rootHash: outcome.rootHash, exposures: outcome.exposures, seconds: outcome.seconds, rates,
-        backend: outcome.backend, cached: outcome.cached, agents: study.agents, ticks: study.ticks, peakBytes, outDir,
-      },
-      lines: [
-        ...table(
-          [{ title: "persona" }, { title: "stimulus" }, { title: "step" }, { title: "rate [90 % interval]", align: "right" }, { title: "ess", align: "right" }, { title: "evidence" }],
-          shown.rows.map((rate) => [plain(rate.persona), plain(rate.stimulus), plain(rate.step), rateText(rate), rate.ess === null ? "-" : count(rate.ess), evidence(rate.label)]),
-        ),
-        ...shown.rest, "",
-        `run ${paint("bold", outcome.runId)}${outcome.cached ? " (read back from the store; --fresh computes it again)" : ""}`,
-        `root hash ${outcome.rootHash}`,
-        `${count(outcome.exposures)} exposures in ${duration(outcome.seconds)}, ${compact(outcome.exposures / Math.max(outcome.seconds, 1e-9))}/s, peak memory ${compact(peakBytes)}B, backend ${outcome.backend}`,
-        `results in ${paint("bold", outDir)}; report in ${join(outDir, "report.html")}`,
-      ],
-    };
+    const { embeddedRunner } = await import("../embedded.ts");
+    const runner = embeddedRunner({
+      storeDir: options.store, onNote: note, force: options.force === true,
+      ...(options.workers === undefined ? {} : { workers: options.workers }), ...(options.backend === undefined ? {} : { backend: options.backend }),
+    });
+    return withRunner(runner, bar, async () => {
+      // The workers start and warm up while this thread loads and compiles; not for a file that will turn out to be missing.
+      const warming = [options.model, options.study].every((file) => file === undefined || existsSync(file)) ? await runner.warmUp() : null;
+      warming?.ready.catch(() => {});
+      const { readModel, readStudy, compileStudy, summarizeRun, writeRun } = await import("@populace/studies");
+      const model = readModel(options.model);
+      const study = studyOf(readStudy(options.study ?? {}, model), options, context.seed);
+      const compiled = compileStudy(model, study);
+      note(compiled.note);
+      const inUse = await (warming ?? await runner.warmUp()).ready;
+      note(`backend ${inUse.backend}: ${inUse.reason}`);
+      // What the report shows of the model alone is drawn while the workers compute.
+      let drawing: ReturnType<typeof drawnModel> | null = null;
+      const draw = (): ReturnType<typeof drawnModel> => (drawing ??= drawnModel(model));
+      const { population } = options;
+      const outcome = await runner(compiled.plan, {
+        ...(options.shards === undefined ? {} : { shards: options.shards }), ...(population === "stored" || population === "procedural" ? { population } : {}),
+      }, {
+        signal: context.signal, fresh: options.fresh === true,
+        onProgress({ exposures, exposuresTotal }) {
+          bar.update(exposures, exposuresTotal);
+          if (exposuresTotal - exposures > DRAWING_SECONDS * inUse.exposuresPerSecond) draw().catch(() => {});
+        },
+      });
+      const rates = summarizeRun(model, study, compiled.plan, outcome);
+      const outDir = options.out ?? join(options.store, "runs", outcome.runId);
+      const manifest = writeRun(outDir, { model, study, plan: compiled.plan, outcome, rows: rates, backendReason: inUse.reason }, VERSION);
+      const { parts, figures } = await draw();
+      const { runReport } = await import("../report/from-run.ts");
+      const { writeReport } = await import("../report/write.ts");
+      await writeReport(outDir, runReport(model, parts, manifest, rates), figures);
+      const peakBytes = process.resourceUsage().maxRSS * 1024;
+      // From the start of the process: set-up, warm-up, the run, intervals, files.
+      const secondsTotal = performance.now() / 1000;
+      const shown = shortened(rates, 48, "rates");
+      return {
+        json: {
+          runId: outcome.runId, rootHash: outcome.rootHash, exposures: outcome.exposures, seconds: outcome.seconds, rates,
+          exposuresPerSecond: outcome.exposures / Math.max(outcome.seconds, 1e-9), secondsTotal, peakBytes,
+          backend: outcome.backend, backendReason: inUse.reason, calibratedExposuresPerSecond: inUse.exposuresPerSecond, cached: outcome.cached,
+          agents: study.agents, ticks: study.ticks, population: compiled.form, formDifference: compiled.formDifference, outDir,
+        },
+        lines: [
+          ...table(
+            [{ title: "persona" }, { title: "stimulus" }, { title: "step" }, { title: "rate [90 % interval]", align: "right" }, { title: "ess", align: "right" }, { title: "evidence" }],
+            shown.rows.map((rate) => [plain(rate.persona), plain(rate.stimulus), plain(rate.step), rateText(rate), rate.ess === null ? "-" : count(rate.ess), evidence(rate.label)]),
+          ),
+          ...shown.rest, "",
+          `run ${paint("bold", outcome.runId)}${outcome.cached ? " (read back from the store; --fresh computes it again)" : ""}`,
+          `root hash ${outcome.rootHash}`,
+          `${count(outcome.exposures)} exposures in ${duration(outcome.seconds)}, ${compact(outcome.exposures / Math.max(outcome.seconds, 1e-9))}/s, backend ${outcome.backend}`,
+          `${duration(secondsTotal)} in all from the start of the process, warm-up and files included${outcome.cached ? "" : ` (${compact(outcome.exposures / secondsTotal)}/s)`}; peak memory ${compact(peakBytes)}B`,
+          `results in ${paint("bold", outDir)}; report in ${join(outDir, "report.html")}`,
+        ],
+      };
+    });
   },
 };
+
+/** The study with what the command line says of it. */
+function studyOf(stated: Study, options: SimulateOptions, seed: number | null): Study {
+  const { population = stated.population.form } = options;
+  // Agents that are to be kept are coded ones; drawing anew leaves the form to the study.
+  const form = population === "stored" ? "coded" : population === "procedural" ? stated.population.form : population;
+  return { ...stated, agents: options.agents ?? stated.agents, ticks: options.ticks ?? stated.ticks, seed: seed ?? stated.seed, population: { ...stated.population, form } };
+}
+
+/** What the report shows of the model alone, as data and as figures. */
+async function drawnModel(model: Model): Promise<{ readonly parts: ModelParts; readonly figures: ModelFigures }> {
+  const { modelParts } = await import("../report/model-parts.ts");
+  const { drawModel } = await import("../report/page.ts");
+  const parts = await modelParts(model);
+  return { parts, figures: await drawModel(parts) };
+}

@@ -1,4 +1,5 @@
 import type { CommandDefinition } from "../command.ts";
+import { backendsCommand } from "./backends.ts";
 import { backtestCommand } from "./backtest.ts";
 import { clusterCommand } from "./cluster.ts";
 import { demoCommand } from "./demo.ts";
@@ -10,6 +11,7 @@ import { reportCommand } from "./report.ts";
 import { runsListCommand, runsShowCommand } from "./runs.ts";
 import { signalsParseCommand, signalsRunCommand, signalsSentimentCommand } from "./signals.ts";
 import { simulateCommand } from "./simulate.ts";
+import { surfaceCommand } from "./surface.ts";
 import { upCommand } from "./up.ts";
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- each command has options of its own type; commander hands them over untyped
@@ -17,7 +19,7 @@ type AnyCommand = CommandDefinition<any>;
 
 /** In the order of the loop, which is the order of `populace --help`. */
 export const COMMANDS: readonly AnyCommand[] = [
-  demoCommand, fitCommand, simulateCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand,
+  demoCommand, fitCommand, surfaceCommand, simulateCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
 ];
 export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, signalsSentimentCommand, signalsRunCommand];
 export const RUN_COMMANDS: readonly AnyCommand[] = [runsListCommand, runsShowCommand];

@@ -12,7 +12,8 @@ export interface Figure {
 }
 
 const percentAxis = { format: ".1~%", tickCount: 5 } as const;
-const perCent = (rate: number): string => `${(rate * 100).toFixed(rate >= 0.0995 ? 1 : rate >= 0.00995 ? 2 : 3)}\u00a0%`;
+/** A rate as per cent with three significant digits. */
+export const perCent = (rate: number): string => `${(rate * 100).toFixed(rate >= 0.0995 ? 1 : rate >= 0.00995 ? 2 : 3)}\u00a0%`;
 const money = (value: number): string => value.toLocaleString("en-US", { maximumFractionDigits: value >= 100 ? 0 : 2 });
 const unique = (values: readonly string[]): readonly string[] => [...new Set(values)];
 

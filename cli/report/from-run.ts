@@ -1,9 +1,7 @@
 import type { Manifest, Model, RateRow, TickRow } from "@populace/studies";
 import { personaNames, stimulusNames } from "../names.ts";
 import { count, duration } from "../output.ts";
-import { profileOf } from "./profile.ts";
-import type { ReportData, ReportRate, ReportShock } from "./report.ts";
-import { tornadoOf } from "./tornado.ts";
+import type { ModelParts, ReportData, ReportRate, ReportShock } from "./report.ts";
 import { OBSERVATIONAL, PRIOR_ONLY } from "./wording.ts";
 
 /** Sentences a reader of anything made from this model must not miss. */
@@ -46,12 +44,12 @@ export const provenanceOf = (manifest: Manifest): ReportData["provenance"] => [
   ["seed", String(manifest.seed)], ["kernel", `${manifest.runSpec.kernelSpec}, arithmetic profile ${manifest.runSpec.arithmeticProfile}`],
   ["model", `${manifest.model.name}, version ${manifest.model.version}, ${manifest.model.evidence}, ${manifest.model.worlds} worlds`],
   ["study", `${manifest.study.name}: ${count(manifest.runSpec.agents)} agents, ${manifest.runSpec.ticks} ticks`],
-  ["executed by", `${manifest.execution.backend}, ${manifest.execution.workers} workers, ${manifest.execution.shards} shards, ${manifest.execution.population} population (none of it changes a result)`],
+  ["executed by", `${manifest.execution.backend}${manifest.execution.backendReason === "" ? "" : ` (${manifest.execution.backendReason})`}, ${manifest.execution.workers} workers, ${manifest.execution.shards} shards, ${manifest.execution.population} population (none of it changes a result)`],
   ["versions", `populace ${manifest.versions.populace}, Node ${manifest.versions.node}`],
 ];
 
-/** The report of one run; costs nothing but the drawing. */
-export function runReport(model: Model, manifest: Manifest, rows: readonly RateRow[]): ReportData {
+/** The report of one run. */
+export function runReport(model: Model, parts: ModelParts, manifest: Manifest, rows: readonly RateRow[]): ReportData {
   const { execution } = manifest;
   return {
     title: `Rehearsal: ${manifest.study.name}`,
@@ -63,10 +61,10 @@ export function runReport(model: Model, manifest: Manifest, rows: readonly RateR
       { label: "worlds", value: String(manifest.study.worlds), note: "posterior draws behind each interval" },
       { label: "root hash", value: manifest.rootHash.slice(0, 12), note: "the same on any machine" },
     ],
-    personas: profileOf(model.mixture),
+    ...parts,
     steps: model.response.steps.map((step) => step.name),
     rates: reportRates(model, rows, manifest.study.newStimuli),
-    calibration: null, posteriors: [], regret: [], tornado: tornadoOf(model), shock: null,
+    calibration: null, posteriors: [], regret: [], shock: null,
     provenance: provenanceOf(manifest), roots: manifest.roots,
   };
 }

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
 import { betaCurve } from "./figures.ts";
-import { reportPage } from "./page.ts";
-import type { ReportData, ReportRate } from "./report.ts";
+import { reportPage, standaloneSvg, surfacePage } from "./page.ts";
+import type { ReportData, ReportRate, ReportSurface } from "./report.ts";
+import { spread, surfaceFigure } from "./surface-figure.ts";
 
 const HOSTILE = `<script>alert("x")</script>'"&<img src=x onerror=alert(1)>`;
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => existsSync(path));
@@ -27,20 +28,31 @@ function fullReport(name: string): ReportData {
     posteriors: [{ cell: name, before: { mean: 0.1, ess: 50, label: "prior only" }, after: { mean: 0.14, ess: 900, label: "real" }, observed: 0.141 }],
     regret: [{ policy: name, unit: "EUR", points: [{ pulls: 0, regret: 0 }, { pulls: 100, regret: 3 }] }],
     tornado: { step: "visit", stimulus: name, base: 0.1, bars: [{ trait: name, low: 0.08, high: 0.13 }] },
+    surface: surfaceOf(name, 5, 3),
     shock: { what: name, stimulus: name, step: "visit", startTick: 1, halfLifeTicks: 2, series: [0, 1, 2].flatMap((tick) => [{ tick, course: "without it" as const, rate: 0.1 }, { tick, course: "with the shock" as const, rate: tick === 0 ? 0.1 : 0.08 }]) },
     provenance: [["run", name]], roots: ["00ff", name],
   };
 }
 
+/** Rates that rise to the right and upward; numeric columns, levels as rows. */
+function surfaceOf(name: string, columns: number, rows: number): ReportSurface {
+  const mean = Array.from({ length: columns * rows }, (_, at) => 0.02 + 0.01 * (at % columns) + 0.03 * Math.floor(at / columns));
+  return {
+    persona: name, stimulus: name, step: "visit", label: "simulated only", mean, low: mean.map((rate) => rate * 0.8), high: mean.map((rate) => rate * 1.2),
+    columns: { title: name, labels: Array.from({ length: columns }, (_, at) => String(10 * at)), isNumeric: true, now: Math.floor(columns / 2) },
+    rows: { title: "region", labels: Array.from({ length: rows }, (_, at) => `${at} ${name}`), isNumeric: false, now: null },
+  };
+}
+
 const EMPTY: ReportData = {
-  title: "empty", subtitle: "", warnings: [], tiles: [], personas: [], steps: [], rates: [], calibration: null, posteriors: [], regret: [], tornado: null, shock: null, provenance: [], roots: [],
+  title: "empty", subtitle: "", warnings: [], tiles: [], personas: [], steps: [], rates: [], calibration: null, posteriors: [], regret: [], tornado: null, surface: null, shock: null, provenance: [], roots: [],
 };
 
 describe("reportPage", () => {
   it("is self-contained: no script, no link, no address of anything outside the file", async () => {
     const page = await reportPage(fullReport("plain"));
     expect(page.match(/https?:|\/\/[a-z]|<script|<link|<iframe|@import|src=|url\((?!#)/gi)).toBeNull();
-    expect(page.match(/<svg /g)?.length).toBe(11);
+    expect(page.match(/<svg /g)?.length).toBe(12);
     expect(page).toContain("role=\"img\"");
   });
 
@@ -84,7 +96,7 @@ describe("reportPage", () => {
         await page.goto(pathToFileURL(file).href);
         expect(alarms).toEqual([]);
         const boxes = await Promise.all((await page.locator("figure svg").all()).map((svg) => svg.boundingBox()));
-        expect(boxes.length).toBe(11);
+        expect(boxes.length).toBe(12);
         for (const box of boxes) {
           expect(box!.width).toBeGreaterThan(100);
           expect(box!.x + box!.width).toBeLessThanOrEqual(1200);
@@ -99,6 +111,45 @@ describe("reportPage", () => {
       await browser.close();
       rmSync(folder, { recursive: true });
     }
+  });
+});
+
+describe("surfaceFigure", () => {
+  it.each([[1, 1], [1, 9], [41, 1], [41, 41], [7, 30]])("draws %i x %i cells, each once, and says where it is highest and lowest", async (columns, rows) => {
+    const surface = surfaceOf("age", columns, rows);
+    const drawn = await surfaceFigure(surface);
+    // A rectangle a cell, drawn as "M0,0h..v..h..Z" at its place.
+    expect(drawn.svg.match(/<path [^>]*d="M[\d.]+,[\d.]+h[\d.]+v[\d.]+h-[\d.]+Z"/g)!.length).toBeGreaterThanOrEqual(columns * rows);
+    expect(drawn.see).toContain(`at age ${10 * (columns - 1)}, region ${rows - 1} age, lowest 2.00\u00a0%`);
+    expect(drawn.see).toContain("Evidence: simulated only.");
+    expect(drawn.svg).not.toMatch(/NaN|undefined/);
+  });
+
+  it("every rate that is written into the map stands above its interval", async () => {
+    const { svg } = await surfaceFigure(surfaceOf("age", 5, 3));
+    expect(svg).toContain("2.00\u00a0%");
+    expect(svg).toContain("1.60 to 2.40\u00a0%");
+  });
+
+  it("makes a page and a drawing that need nothing else", async () => {
+    const surface = surfaceOf(HOSTILE, 5, 3);
+    const page = await surfacePage({ title: HOSTILE, subtitle: HOSTILE, warnings: [HOSTILE], provenance: [[HOSTILE, HOSTILE]] }, surface);
+    expect(page.match(/<script|<img|<[^>]*\son\w+="/gi)).toBeNull();
+    expect(page.match(/<svg /g)!.length).toBe(1);
+    expect(page.match(/<tr>/g)!.length).toBe(1 + 15 + 1);
+    const svg = standaloneSvg((await surfaceFigure(surfaceOf("age", 5, 3))).svg);
+    expect(svg.startsWith('<svg xmlns="http://www.w3.org/2000/svg" ')).toBe(true);
+    // Its colors are its own.
+    expect(svg).toContain("--ink:");
+  });
+});
+
+describe("spread", () => {
+  it("keeps both ends, never exceeds its count, and is even where it can be", () => {
+    expect(spread(41, 9)).toEqual([0, 5, 10, 15, 20, 25, 30, 35, 40]);
+    expect(spread(5, 9)).toEqual([0, 1, 2, 3, 4]);
+    expect(spread(1, 9)).toEqual([0]);
+    expect(spread(12, 5)).toEqual([0, 3, 6, 8, 11]);
   });
 });
 

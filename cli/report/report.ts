@@ -65,6 +65,29 @@ export interface ReportTornado {
   readonly bars: readonly ReportTornadoBar[];
 }
 
+/** One axis of a surface. */
+export interface ReportAxis {
+  readonly title: string;
+  /** One a value, all different: numbers with few digits, or levels. */
+  readonly labels: readonly string[];
+  readonly isNumeric: boolean;
+  /** Index of the value nearest to what is now: the mean of the people, or the stimulus as it is; null for levels. */
+  readonly now: number | null;
+}
+
+/** The rate of one step over two quantities, with its 90 % interval; rows x columns, row by row. */
+export interface ReportSurface {
+  readonly persona: string;
+  readonly stimulus: string;
+  readonly step: string;
+  readonly columns: ReportAxis;
+  readonly rows: ReportAxis;
+  readonly mean: readonly number[];
+  readonly low: readonly number[];
+  readonly high: readonly number[];
+  readonly label: EvidenceLabel;
+}
+
 export interface ReportShock {
   readonly what: string;
   readonly stimulus: string;
@@ -74,6 +97,9 @@ export interface ReportShock {
   readonly halfLifeTicks: number;
   readonly series: readonly { readonly tick: number; readonly course: "with the shock" | "without it"; readonly rate: number }[];
 }
+
+/** What a report shows of the model alone: the same for every run of it. */
+export type ModelParts = Pick<ReportData, "personas" | "tornado" | "surface">;
 
 /** All that a report shows, as plain data. A part that is null, or an empty list, is left out and named at the end. */
 export interface ReportData {
@@ -89,6 +115,7 @@ export interface ReportData {
   readonly posteriors: readonly ReportPosterior[];
   readonly regret: readonly ReportRegret[];
   readonly tornado: ReportTornado | null;
+  readonly surface: ReportSurface | null;
   readonly shock: ReportShock | null;
   readonly provenance: readonly (readonly [string, string])[];
   /** Hex root of each tick. */

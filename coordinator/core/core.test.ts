@@ -97,7 +97,7 @@ describe("lease", () => {
 });
 
 describe("membership", () => {
-  const beat = (incarnation: string, state: "up" | "leaving" = "up"): Heartbeat => ({ incarnation, state, workers: 1, backends: ["reference"], exposuresPerSecond: 0, memoryBytes: 0, exposures: 0 });
+  const beat = (incarnation: string, state: "up" | "leaving" = "up"): Heartbeat => ({ incarnation, state, workers: 1, backends: ["reference"], backendReason: "", exposuresPerSecond: 0, memoryBytes: 0, exposures: 0 });
   test("a first heartbeat joins, silence kills, the dead stay dead, the view only grows", () => {
     let membership = hear(hear(noMembers(4), beat("a"), 0), beat("b"), 0);
     expect([membership.view, membership.members.size]).toEqual([6, 2]);
@@ -119,7 +119,8 @@ describe("membership", () => {
 });
 
 const PLAN = {
-  worlds: 4, ticks: 10, ordinalsMax: 2, slots: 16, steps: ["a", "b"], influence: null, cells: [{ scenario: 0, stimulus: 0 }, { scenario: 1, stimulus: 1 }],
+  worlds: 4, ticks: 10, ordinalsMax: 2, slots: 16, factors: 0, arithmeticProfile: "nest8-2", steps: ["a", "b"], influence: null,
+  weights: [], factorWeights: [], tables: [], bias: [], leaveBias: [], offset: [], cells: [{ scenario: 0, stimulus: 0 }, { scenario: 1, stimulus: 1 }],
   personas: [{ agents: 1_000_000 }, { agents: 500_000 }],
   scenarios: [{ name: "x", schedule: new Int16Array(40).fill(0) }, { name: "y", schedule: new Int16Array(40).fill(-1).fill(1, 0, 2) }],
 } as unknown as Plan;
@@ -156,35 +157,56 @@ describe("execution", () => {
 });
 
 describe("admission", () => {
-  const machine = { memoryBytes: 2 ** 30, exposuresPerSecond: 1e7, secondsMax: 3600 };
-  test("a billion agents on a small machine are refused with the limit that would do", () => {
-    const size = runSize({ ...PLAN, personas: [{ agents: 1e9 }] as never, scenarios: [{ name: "x", schedule: new Int16Array(20).fill(0) }] }, 8);
-    expect(size.stateBytes).toBe(2e9);
-    expect(size.codeBytes).toBe(32e9);
-    let refusal: { code: string; message: string; details: Record<string, unknown> } | null = null;
+  const machine = { memoryBytes: 2 ** 30, exposuresPerSecond: 1e9, secondsMax: 3600 };
+  const huge = (agents: number): Plan => ({ ...PLAN, personas: [{ ...PLAN.personas[0], agents }], scenarios: [{ name: "x", schedule: new Int16Array(20).fill(0) }] });
+  const refusalOf = (work: () => unknown): { code: string; message: string; details: Record<string, unknown> } => {
     try {
-      admit(size, machine, "procedural", true);
+      work();
     } catch (error) {
-      refusal = error as never;
+      return error as never;
     }
-    expect(refusal).toMatchObject({ code: "TOO_LARGE", message: expect.stringContaining("1,000,000,000 agents") });
-    // What it names as the limit is admitted indeed.
-    const limit = refusal!.details["agentsLimit"] as number;
-    expect(limit).toBeGreaterThan(5e8);
-    const smaller = runSize({ ...PLAN, personas: [{ agents: limit }] as never, scenarios: [{ name: "x", schedule: new Int16Array(20).fill(0) }] }, 8);
-    expect(admit(smaller, machine, "procedural", true).population).toBe("procedural");
+    throw new Error("nothing was refused");
+  };
+
+  test("a stored billion is refused with bytes an agent, what there is, and the procedural alternative; what it names as the limit is admitted", () => {
+    const size = runSize(huge(1e9), 8, 2);
+    expect([size.stateBytes, size.codeBytes]).toEqual([2e9, 16e9]);
+    const refusal = refusalOf(() => admit(size, machine, "stored", true));
+    expect(refusal).toMatchObject({ code: "TOO_LARGE", message: expect.stringMatching(/1,000,000,000 agents need 14\.9 GiB of codes and 1\.9 GiB of state, 18 bytes an agent.*this machine allows 1\.0 GiB.*with --population procedural nothing is held/) });
+    const limit = refusal.details["agentsLimit"] as number;
+    expect(limit).toBeGreaterThan(4e7);
+    expect(admit(runSize(huge(limit), 8, 2), machine, "stored", true)).toMatchObject({ population: "stored", isWhole: false });
   });
 
-  test("codes that do not fit turn into a procedural population and say so; those that fit stay", () => {
-    const size = runSize(PLAN, 8);
+  test("a billion agents who do not meet live whole and need next to nothing", () => {
+    const admission = admit(runSize(huge(1e9), 8, 2), machine, undefined, false);
+    expect(admission).toMatchObject({ population: "procedural", isWhole: true, note: "" });
+    expect(admission.bytes).toBeLessThan(300e6);
+    // Too long for a whole, too large to be held: whole all the same, and it says what that means.
+    expect(admit(runSize(huge(1e9), 8, 2), { ...machine, exposuresPerSecond: 1e7 }, undefined, true)).toMatchObject({ isWhole: true, note: expect.stringContaining("an interruption begins anew") });
+  });
+
+  test("agents who meet are held, and refused where their state does not fit", () => {
+    const coupled = { ...huge(1e9), influence: {} as never };
+    const refusal = refusalOf(() => admit(runSize(coupled, 8, 2), machine, "procedural", true));
+    expect(refusal).toMatchObject({ code: "TOO_LARGE", message: expect.stringContaining("must be held") });
+    const smaller = { ...huge(refusal.details["agentsLimit"] as number), influence: {} as never };
+    expect(admit(runSize(smaller, 8, 2), machine, "procedural", true)).toMatchObject({ population: "procedural", isWhole: false });
+  });
+
+  test("codes that do not fit turn into a procedural population and say so; those that fit stay; the factor form has none", () => {
+    const coupled: Plan = { ...PLAN, influence: {} as never };
+    const size = runSize(coupled, 8, 2);
     expect(admit(size, machine, undefined, false)).toMatchObject({ population: "stored", note: "" });
     const tight = { ...machine, memoryBytes: 20e6 };
-    expect(admit(size, tight, "stored", false)).toMatchObject({ population: "procedural", note: expect.stringContaining("procedural") });
+    expect(admit(size, tight, undefined, false)).toMatchObject({ population: "procedural", note: expect.stringContaining("procedural") });
     expect(admit(size, tight, "procedural", false).note).toBe("");
+    expect(runSize({ ...coupled, factors: 4 }, 8, 2).codeBytes).toBe(0);
+    expect(runSize({ ...coupled, arithmeticProfile: "nest16-2" }, 8, 2).codeBytes).toBe(2 * size.codeBytes);
   });
 
   test("a run beyond the time bound is begun only when forced; beyond the agent counter never", () => {
-    const size = { ...runSize(PLAN, 8), exposures: 1e12 };
+    const size = { ...runSize(PLAN, 8, 2), exposures: 1e14 };
     expect(() => admit(size, machine, undefined, false)).toThrow(expect.objectContaining({ code: "TOO_LARGE", message: expect.stringContaining("27.8 hours") }));
     expect(admit(size, machine, undefined, true).secondsEstimated).toBe(1e5);
     expect(() => admit({ ...size, agents: 2 ** 32 }, { ...machine, memoryBytes: 1e15 }, "procedural", true)).toThrow(expect.objectContaining({ code: "TOO_LARGE" }));

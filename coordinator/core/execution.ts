@@ -2,8 +2,8 @@ import { PopulaceError } from "@populace/domain";
 import { LIMITS, blocksOf, columnCount, type ExecutionPlan, type Plan } from "@populace/protocol";
 import { exposuresPlanned } from "./ledger.ts";
 
-/** Exposures a second and worker of the reference kernel before a node has measured its own; the low end of two machines. */
-export const EXPOSURES_PER_SECOND_ASSUMED = 4_000_000;
+/** Exposures a second and worker before a node has measured its own: of the reference kernel, the low end of two machines. */
+const EXPOSURES_PER_SECOND_ASSUMED = 4_000_000;
 /** A span is cut to about this much work: progress and interruption stay lively, the commit stays far below 1 %. */
 const SPAN_SECONDS = 1;
 /** Work between two checkpoints: what an interruption costs at most. */
@@ -39,7 +39,7 @@ export function resolveExecution(plan: Plan, wanted: Partial<ExecutionPlan>, clu
   return {
     shards,
     workers,
-    backend: wanted.backend ?? "reference",
+    backend: wanted.backend ?? "auto",
     population: wanted.population ?? "procedural",
     spanTicks,
     checkpointTicks: wanted.checkpointTicks ?? Math.max(spanTicks, checkpointWanted),
@@ -56,7 +56,7 @@ export function spanAt(execution: ExecutionPlan, tick: number, ticks: number): {
 }
 
 /** Bytes of one tick in the largest ShardOut. */
-function shardOutBytesPerTick(plan: Plan, shards: number): number {
+export function shardOutBytesPerTick(plan: Plan, shards: number): number {
   const blocks = blocksOf(plan).length;
   const personas = Math.min(plan.personas.length, Math.ceil(blocks / shards) + 1);
   return personas * (plan.cells.length * plan.worlds * columnCount(plan.steps.length) * 4 + plan.scenarios.length * 8) + Math.ceil(blocks / shards) * 64;

@@ -121,6 +121,7 @@ export async function driveRun(
     let appendedThrough = -1;
     let lastSequence = (await log.last(commitSubject(tenant, run)))?.sequence ?? 0;
     let exposuresDone = exposuresIn(sums, shape.columns);
+    const backends = new Set(row.backends);
     for (let tick = start; tick < plan.ticks; ) {
       await Promise.race([failure.promise, Promise.resolve()]);
       const { span, checkpoint } = spanAt(execution, tick, plan.ticks);
@@ -142,8 +143,9 @@ export async function driveRun(
         const sumsHash = sumsHashOf(counts, sha256);
         const next = rootOf(root, now, inputHashes[offset], leaves, sumsHash, sha256);
         const isLast = offset === span - 1;
-        const manifest = isLast && wantsCheckpoint ? await checkpointManifest(leaves, blocks.length) : [];
+        const manifest = isLast && wantsCheckpoint ? await checkpointManifest(outs, shards) : [];
         commits.push({ commit: { run, attempt, term, tick: now, prevRoot: root, inputHash: inputHashes[offset], root: next, sumsHash, checkpoint: manifest, sections }, tickSums: overWorlds(shape, counts) });
+        for (const out of outs) backends.add(out.backend);
         accumulate(sums, counts);
         exposuresDone += exposuresIn(counts, shape.columns);
         root = next;
@@ -185,7 +187,7 @@ export async function driveRun(
         // Large, and rebuilt by every new attempt from its checkpoint on: so they are written where an attempt may start, and at the end.
         if (end.checkpointTick === end.tick || end.tick === plan.ticks - 1) writeSums(tables, tenant, run, { through: end.tick, counts: sums });
         clearOutbox(tables, tenant, run, appendedThrough);
-        end = { ...end, exposures: exposuresDone, seconds: submitted.seconds + (clock.monotonicMs() - startedMs) / 1000 };
+        end = { ...end, backends: [...backends].toSorted(), exposures: exposuresDone, seconds: submitted.seconds + (clock.monotonicMs() - startedMs) / 1000 };
         writeRow(tables, tenant, end);
         return end;
       });
@@ -320,9 +322,12 @@ export async function driveRun(
     return SHARD_OUT.decode(body);
   }
 
-  /** State hashes are the blob addresses; every one must be there before the commit names it. */
-  async function checkpointManifest(leaves: Uint8Array, blockCount: number): Promise<readonly string[]> {
-    const manifest = Array.from({ length: blockCount }, (_, block) => toHex(leaves.subarray(block * 64, block * 64 + 32)));
+  /** The blob addresses of all states in block order; every one must be there before the commit names it. */
+  async function checkpointManifest(outs: readonly ShardOut[], shards: readonly Shard[]): Promise<readonly string[]> {
+    const manifest = outs.flatMap((out, index) => {
+      if (out.states.length !== shards[index].count * 32) throw new PopulaceError("CORRUPT", `shard ${out.shard} at tick ${out.tick}: ${out.states.length} bytes of state addresses, expected ${shards[index].count * 32}; node ${out.incarnation} runs another version`, { run, shard: out.shard });
+      return Array.from({ length: shards[index].count }, (_, block) => toHex(out.states.subarray(block * 32, block * 32 + 32)));
+    });
     for (const hash of new Set(manifest)) {
       if (!(await blobs.has(hash))) throw new PopulaceError("CORRUPT", `block state ${hash} was reported as checkpointed and is not in the blob store`, { run, hash });
     }

@@ -52,7 +52,7 @@ export function runReader(ports: { readonly log: Log; readonly blobs: Blobs; rea
       ticks.forEach((tick, index) => tickCounts.set(tick, index * width));
       return {
         runId: row.run, rootHash: row.root, roots: readCommits(store, tenant, row.run).map((commit) => commit.root), exposures: row.exposures,
-        seconds: row.seconds, backend: row.execution.backend, execution: row.execution, counts, tickCounts, cached: true,
+        seconds: row.seconds, backend: row.backends.join("+"), execution: row.execution, counts, tickCounts, cached: true,
       };
     },
     async plan(runId) {

@@ -23,6 +23,8 @@ export interface RunRow {
   /** Last committed tick, -1 = none, and its root. */
   readonly tick: number;
   readonly root: string;
+  /** Kernel backends that computed what is committed. */
+  readonly backends: readonly string[];
   /** Tick of the newest checkpoint, -1 = none. */
   readonly checkpointTick: number;
   readonly exposures: number;

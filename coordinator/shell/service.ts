@@ -131,7 +131,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       const rows = readRows(tables, tenant);
       const before = rows.find((row) => row.run === run);
       if (fresh) clearRun(tables, tenant, run);
-      const blank = { tick: -1, root: run, checkpointTick: -1, exposures: 0, seconds: 0 };
+      const blank = { tick: -1, root: run, checkpointTick: -1, exposures: 0, seconds: 0, backends: [] };
       const row: RunRow = before === undefined
         ? { run, spec, attempt: 1, state: "submitted", reason: "", number: 1 + (rows.at(-1)?.number ?? 0), execution: null, ...blank }
         : { ...before, ...(fresh ? blank : {}), attempt: before.attempt + 1, state: transition(before.state, "submitted"), reason: "" };

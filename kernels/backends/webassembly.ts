@@ -21,7 +21,19 @@ declare global {
 import { readFileSync } from "node:fs";
 import { PopulaceError } from "@populace/domain/error";
 
-const modules = new Map<string, WebAssembly.Module>();
+/** One i8x16.popcnt: a module that validates only where there is SIMD. */
+const PROBE = Uint8Array.of(
+  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b, 0x03, 0x02, 0x01, 0x00, 0x0a, 0x0a, 0x01,
+  0x08, 0x00, 0x41, 0x00, 0xfd, 0x0f, 0xfd, 0x62, 0x0b,
+);
+
+/** Whether this engine has SIMD. */
+export const isSimdHere = (): boolean => WebAssembly.validate(PROBE);
+
+/** A module: a committed file (`kernels/<kernel>/<kernel>.wasm`), or bytes of one that a test has changed. */
+export type WasmSource = URL | Uint8Array;
+
+const modules = new Map<string | Uint8Array, WebAssembly.Module>();
 
 /** One kernel's functions over one memory of its own. */
 export interface WasmInstance<Exports> {
@@ -31,15 +43,16 @@ export interface WasmInstance<Exports> {
   readonly heapBase: number;
 }
 
-/** Instantiates a committed module (`kernels/<kernel>/<kernel>.wasm`) over `bytes` of fresh memory or more. Compiled once a thread; V8 shares the code between threads. */
-export function instantiate<Exports>(url: URL, bytes: number): WasmInstance<Exports> {
-  let module = modules.get(url.href);
+/** Instantiates a module over `bytes` of fresh memory or more. Compiled once a thread; V8 shares the code between threads. */
+export function instantiate<Exports>(source: WasmSource, bytes: number): WasmInstance<Exports> {
+  const key = source instanceof URL ? source.href : source;
+  let module = modules.get(key);
   if (module === undefined) {
-    module = new WebAssembly.Module(readFileSync(url));
-    modules.set(url.href, module);
+    module = new WebAssembly.Module(source instanceof URL ? readFileSync(source) : source);
+    modules.set(key, module);
   }
   const memory = new WebAssembly.Memory({ initial: 1 + Math.ceil((bytes + 65_536) / 65_536), maximum: 65_536 });
-  const abort = (): never => { throw new Error(`${url.pathname} aborted`); };
+  const abort = (): never => { throw new Error("a WebAssembly kernel aborted"); };
   const exports = new WebAssembly.Instance(module, { env: { memory, abort } }).exports as Exports & { heapBase(): number };
   return { memory, exports, heapBase: (exports.heapBase() + 63) & ~63 };
 }

@@ -4,6 +4,7 @@
  * one is passed.
  */
 export interface ExposePlan {
+  readonly arithmeticProfile: "nest8-2" | "nest16-2";
   readonly worlds: number;
   readonly ticks: number;
   readonly ordinalsMax: number;
@@ -11,6 +12,7 @@ export interface ExposePlan {
   readonly slotKind: Uint8Array;
   readonly tableOffset: Int16Array;
   readonly tableLength: number;
+  readonly factors: number;
   readonly steps: readonly string[];
   readonly stimuli: readonly { readonly contact: boolean }[];
   readonly personas: readonly ExposePersona[];
@@ -18,8 +20,11 @@ export interface ExposePlan {
   readonly cells: readonly { readonly scenario: number; readonly stimulus: number }[];
   readonly weights: Int16Array;
   readonly tables: Int32Array;
+  readonly factorWeights: Int16Array;
   readonly bias: Int32Array;
   readonly leaveBias: Int32Array;
+  readonly drawBits: Uint8Array;
+  readonly leaveBits: Uint8Array;
   readonly offset: Int32Array;
   readonly pressureWeight: Int32Array;
   readonly pressureLeaveWeight: number;
@@ -58,9 +63,15 @@ export interface ExposeInfluence {
   readonly awareWeight: Int32Array;
 }
 
-/** A run of consecutive agents of one persona; `firstAgent` is a multiple of 16, because 16 agents share a block of draws. */
+/** A run of consecutive agents of one persona; `firstAgent` is a multiple of 256, because 256 agents share thinned draws. */
 export interface ExposeBlock {
   readonly persona: number;
   readonly firstAgent: number;
   readonly agents: number;
 }
+
+/** Slots whose effect is a table by code; the others are numbers or empty. */
+export const LEVEL_SLOT = 2;
+
+/** A hash tick: every eighth, never the last (SPEC.md, "State digest"). */
+export const isHashTick = (plan: Pick<ExposePlan, "ticks">, tick: number): boolean => (tick + 1) % 8 === 0 && tick + 1 < plan.ticks;

@@ -23,7 +23,7 @@ export interface TickOutput {
   readonly stateHash: Uint8Array;
 }
 
-/** Called once a block and tick, block by block in the order given, ticks ascending within a block. It may throw to stop. */
+/** Called once a block and tick, block by block in the order given, ticks ascending within a block. */
 export type OnTick = (index: number, tick: number, output: TickOutput) => void;
 
 /** A block between two spans, held by the session that made it. */
@@ -33,8 +33,11 @@ export interface HeldBlock {
 
 /** The kernel `expose` of one backend. */
 export interface ExposeKernel {
-  /** Takes a plan once (a device uploads it). BAD_STUDY when the plan breaks a bound of the arithmetic profile. */
-  open(plan: ExposePlan, form: PopulationForm): Promise<ExposeSession>;
+  /**
+   * Takes a plan once (a device uploads it). BAD_STUDY when the plan breaks a bound of its specification. `pause` is called between pieces of
+   * work of some milliseconds and may throw to stop.
+   */
+  open(plan: ExposePlan, form: PopulationForm, pause?: () => void): Promise<ExposeSession>;
 }
 
 /** One plan on one backend in one thread. */

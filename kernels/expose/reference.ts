@@ -1,34 +1,28 @@
 /**
  * The reference of the kernel `expose` (SPEC.md): plain TypeScript on typed arrays, the bits every other backend must give.
  *
- * Two laziness rules make it fast and leave the bits alone. A draw's low 24 bits exist only when its high byte ties with the
- * threshold's (1 agent in 256 and threshold); a later step's logit only when the earlier step was reached, because the draw
- * is nested. Draws do not depend on the scenario, so the high bytes are made once for all of them.
+ * Two laziness rules make it bearable and leave the bits alone. A dense draw's low 24 bits exist only when its high byte ties with
+ * the threshold's (1 agent in 256 and threshold); a later step's logit only when the earlier step was reached, because the draw is
+ * nested. Draws do not depend on the scenario, so they are made once for all of them.
  */
 import { PopulaceError } from "@populace/domain/error";
 import { mulHigh, philox4x32Into } from "@populace/domain/random";
-import type { ExposeBlock, ExposePlan } from "./plan.ts";
+import { checkBlock, checkPlan } from "./check-plan.ts";
+import { type ExposeBlock, type ExposePlan, isHashTick, LEVEL_SLOT } from "./plan.ts";
+import { codeColumns, type Codes, codesArray, codesOf } from "./population.ts";
 import type { Climate, ExposeKernel, HeldBlock, OnTick, PopulationForm } from "./port.ts";
-import { codesOf } from "./population.ts";
 import { PURPOSE } from "./purpose.ts";
+import { initialState, NO_STATE_HASH, STAGE, stateDigest } from "./state.ts";
 import { sigmoidQ32 } from "./tables.ts";
+import { GROUP_AGENTS, thinnedDraws } from "./thinning.ts";
 
-const STAGE_STEP = 0x07;
-const STAGE_AWARE = 0x08;
-const STAGE_TICKS = 0x70;
-const STAGE_TICK = 0x10;
-const STAGE_LEFT = 0x80;
-const STAGE_INITIAL = 0x70;
-
-/** One block between two ticks. `state` is the whole of what a checkpoint holds, and what stateHash covers. */
+/** One block between two ticks. `state` is the whole of what a checkpoint holds. */
 export interface BlockState {
   readonly block: ExposeBlock;
   /** Scenario by scenario: pressure bytes, then stage bytes, one of each an agent. */
   readonly state: Uint8Array;
-  /** agents x slots, or null when procedural. */
-  readonly codes: Int8Array | null;
-  /** Per stimulus, once met: what the agent's codes add to the logit of step 0. They never change, so one dot product serves all ticks. */
-  readonly traitLogits: Map<number, Int32Array>;
+  /** agents x columns, or null when procedural. */
+  readonly codes: Codes | null;
 }
 
 /** What one tick of one block counts. The caller zeroes both before the call; the kernel adds. */
@@ -39,15 +33,22 @@ export interface BlockOutput {
   readonly sections: Uint32Array;
 }
 
+/** The draws of one kind of a block at one (tick, ordinal): high bytes of dense groups, whole draws of thinned ones. */
+interface Draws {
+  high: Uint8Array;
+  whole: Uint32Array;
+}
+
 /** Buffers reused from call to call; one a thread. It belongs to the plan it was made for. */
 export interface Workspace {
   readonly words: Uint32Array;
   readonly cellOf: Int32Array;
   readonly levelSlots: Int32Array;
   readonly stepBase: Int32Array;
-  highBytes: Uint8Array;
-  leaveBytes: Uint8Array;
-  codes: Int8Array;
+  readonly draw: Draws;
+  readonly leave: Draws;
+  readonly aware: Draws;
+  codes: Codes;
 }
 
 /** Empty buffers for a plan; they grow with the largest block stepped. */
@@ -55,10 +56,11 @@ export function createWorkspace(plan: ExposePlan): Workspace {
   const cellOf = new Int32Array(plan.scenarios.length * plan.stimuli.length).fill(-1);
   plan.cells.forEach((cell, index) => { cellOf[cell.scenario * plan.stimuli.length + cell.stimulus] = index; });
   const levelSlots: number[] = [];
-  for (let slot = 0; slot < plan.slots; slot++) if (plan.tableOffset[slot] >= 0) levelSlots.push(slot);
+  for (let slot = 0; slot < plan.slots; slot++) if (plan.slotKind[slot] === LEVEL_SLOT) levelSlots.push(slot);
+  const draws = (): Draws => ({ high: new Uint8Array(0), whole: new Uint32Array(0) });
   return {
     words: new Uint32Array(4), cellOf, levelSlots: Int32Array.from(levelSlots), stepBase: new Int32Array(plan.steps.length),
-    highBytes: new Uint8Array(0), leaveBytes: new Uint8Array(0), codes: new Int8Array(0),
+    draw: draws(), leave: draws(), aware: draws(), codes: codesArray(plan, 0),
   };
 }
 
@@ -68,49 +70,38 @@ export function initialClimate(plan: ExposePlan): Climate {
   return { warmth: new Int32Array(size), awareThreshold: new Uint32Array(size) };
 }
 
-/** Zeroed buffers for the output of one block of the plan. */
-export function createOutput(plan: ExposePlan): BlockOutput {
-  return {
-    counts: new Uint32Array(plan.cells.length * plan.worlds * (plan.steps.length + 3)),
-    sections: new Uint32Array(plan.scenarios.length * 2),
-  };
+/** Entries of one block's counts of one tick: cells x worlds x columns. */
+export const countsLength = (plan: ExposePlan): number => plan.cells.length * plan.worlds * (plan.steps.length + 3);
+
+/** Zeroed buffers for the output of one block of the plan, side by side in `whole`. */
+export function createOutput(plan: ExposePlan): BlockOutput & { readonly whole: Uint32Array } {
+  const counts = countsLength(plan), whole = new Uint32Array(counts + plan.scenarios.length * 2);
+  return { whole, counts: whole.subarray(0, counts), sections: whole.subarray(counts) };
 }
 
-/** A block before tick 0: pressure 0, no contact ever. Draws the codes when stored. */
-export function createBlock(plan: ExposePlan, block: ExposeBlock, form: PopulationForm): BlockState {
-  if (block.firstAgent % 16 !== 0) {
-    throw new PopulaceError("INTERNAL", `kernel expose: block starts at agent ${block.firstAgent}, expected a multiple of 16`, { block });
+/** A block before tick 0, or with the state a checkpoint left (CORRUPT when its length is wrong). Draws the codes when stored. */
+export function createBlock(plan: ExposePlan, block: ExposeBlock, form: PopulationForm, state?: Uint8Array): BlockState {
+  checkBlock(plan, block);
+  const fresh = initialState(block.agents, plan.scenarios.length);
+  if (state !== undefined) {
+    if (state.length !== fresh.length) {
+      throw new PopulaceError("CORRUPT", `block state of ${state.length} bytes, expected ${fresh.length} (${block.agents} agents, ${plan.scenarios.length} scenarios)`, { block });
+    }
+    fresh.set(state);
   }
-  const state = new Uint8Array(plan.scenarios.length * 2 * block.agents);
-  for (let scenario = 0; scenario < plan.scenarios.length; scenario++) {
-    state.fill(STAGE_INITIAL, (2 * scenario + 1) * block.agents, (2 * scenario + 2) * block.agents);
-  }
-  return { block, state, codes: form === "stored" ? codesOf(plan, block) : null, traitLogits: new Map() };
+  return { block, state: fresh, codes: form === "stored" ? codesOf(plan, block) : null };
 }
 
-/** A block as a checkpoint left it. CORRUPT when the bytes do not fit the block. */
-export function restoreBlock(plan: ExposePlan, block: ExposeBlock, form: PopulationForm, state: Uint8Array): BlockState {
-  const fresh = createBlock(plan, block, form);
-  if (state.length !== fresh.state.length) {
-    throw new PopulaceError("CORRUPT", `block state of ${state.length} bytes, expected ${fresh.state.length} (${block.agents} agents, ${plan.scenarios.length} scenarios)`, { block });
-  }
-  fresh.state.set(state);
-  return fresh;
-}
-
-/**
- * Advances a block by one tick: changes `target.state`, adds to `output`. 25 to 60 ns an exposure on one core.
- */
+/** Advances a block by one tick: changes `target.state`, adds to `output`. */
 export function stepBlock(plan: ExposePlan, target: BlockState, tick: number, climate: Climate, output: BlockOutput, workspace: Workspace): void {
   const { block } = target;
-  const agents = block.agents, scenarioCount = plan.scenarios.length, personaCount = plan.personas.length;
-  reserve(plan, workspace, agents, target.codes === null);
+  const scenarioCount = plan.scenarios.length, personaCount = plan.personas.length;
 
   let awareDrawn = false;
   for (let scenario = 0; scenario < scenarioCount; scenario++) {
     const threshold = plan.influence === null ? 0 : climate.awareThreshold[scenario * personaCount + block.persona];
     if (threshold > 0 && !awareDrawn) {
-      drawBytes(plan, block, tick, 0, PURPOSE.awareHigh, workspace.highBytes, workspace.words);
+      makeDraws(plan, block, tick, 0, null, PURPOSE.awareHigh, 0, 0, workspace.aware, workspace.words);
       awareDrawn = true;
     }
     passTime(plan, target, scenario, tick, threshold, workspace);
@@ -122,11 +113,11 @@ export function stepBlock(plan: ExposePlan, target: BlockState, tick: number, cl
     for (let scenario = 0; scenario < scenarioCount; scenario++) {
       const stimulus = plan.scenarios[scenario].schedule[(tick * plan.ordinalsMax + ordinal) * personaCount + block.persona];
       if (stimulus < 0) continue;
-      codes ??= codesOf(plan, block, workspace.codes);
-      if (!drawn) drawBytes(plan, block, tick, ordinal, PURPOSE.drawHigh, workspace.highBytes, workspace.words);
+      codes ??= proceduralCodes(plan, block, workspace);
+      if (!drawn) makeDraws(plan, block, tick, ordinal, plan.drawBits, PURPOSE.drawHigh, PURPOSE.drawCount, PURPOSE.drawSpot, workspace.draw, workspace.words);
       drawn = true;
       if (plan.stimuli[stimulus].contact && !leaveDrawn) {
-        drawBytes(plan, block, tick, ordinal, PURPOSE.leaveHigh, workspace.leaveBytes, workspace.words);
+        makeDraws(plan, block, tick, ordinal, plan.leaveBits, PURPOSE.leaveHigh, PURPOSE.leaveCount, PURPOSE.leaveSpot, workspace.leave, workspace.words);
         leaveDrawn = true;
       }
       expose(plan, target, codes, scenario, tick, ordinal, stimulus, climate, output, workspace);
@@ -138,25 +129,25 @@ export function stepBlock(plan: ExposePlan, target: BlockState, tick: number, cl
 function passTime(plan: ExposePlan, target: BlockState, scenario: number, tick: number, awareThreshold: number, workspace: Workspace): void {
   const { agents, firstAgent, persona: personaIndex } = target.block;
   const { key, returnThreshold } = plan.personas[personaIndex];
-  const { words, highBytes } = workspace;
+  const { words, aware } = workspace;
   const state = target.state;
   const awareTop = awareThreshold >>> 24, awareRest = awareThreshold & 0xffffff;
   const pressureAt = 2 * scenario * agents, stageAt = pressureAt + agents;
   for (let i = 0; i < agents; i++) {
     let stage = state[stageAt + i];
-    if (stage >= STAGE_LEFT && returnThreshold > 0) {
+    if (stage >= STAGE.left && returnThreshold > 0) {
       philox4x32Into(words, firstAgent + i, tick, 0, PURPOSE.return, key[0], key[1]);
-      if (words[0] < returnThreshold) stage &= ~STAGE_LEFT;
+      if (words[0] < returnThreshold) stage &= ~STAGE.left;
     }
     const pressure = state[pressureAt + i];
     state[pressureAt + i] = pressure - ((pressure + 15) >> 4);
-    if ((stage & STAGE_TICKS) !== STAGE_TICKS) stage += STAGE_TICK;
-    if (awareThreshold > 0 && (stage & STAGE_AWARE) === 0) {
-      const high = highBytes[i];
-      if (high < awareTop) stage |= STAGE_AWARE;
+    if ((stage & STAGE.ticks) !== STAGE.ticks) stage += STAGE.tick;
+    if (awareThreshold > 0 && (stage & STAGE.aware) === 0) {
+      const high = aware.high[i];
+      if (high < awareTop) stage |= STAGE.aware;
       else if (high === awareTop) {
         philox4x32Into(words, firstAgent + i, tick, 0, PURPOSE.awareLow, key[0], key[1]);
-        if (words[0] >>> 8 < awareRest) stage |= STAGE_AWARE;
+        if (words[0] >>> 8 < awareRest) stage |= STAGE.aware;
       }
     }
     state[stageAt + i] = stage;
@@ -165,7 +156,7 @@ function passTime(plan: ExposePlan, target: BlockState, scenario: number, tick: 
 
 /** Step 4 for all agents of a block at one ordinal in one scenario: run by run of agents of the same world. */
 function expose(
-  plan: ExposePlan, target: BlockState, codes: Int8Array, scenario: number, tick: number, ordinal: number, stimulus: number,
+  plan: ExposePlan, target: BlockState, codes: Codes, scenario: number, tick: number, ordinal: number, stimulus: number,
   climate: Climate, output: BlockOutput, workspace: Workspace,
 ): void {
   const { block } = target;
@@ -174,11 +165,9 @@ function expose(
   const persona = plan.personas[block.persona];
   const contact = stimuli[stimulus].contact;
   const cell = workspace.cellOf[scenario * stimuli.length + stimulus];
-  if (cell < 0) throw new PopulaceError("INTERNAL", `kernel expose: scenario ${scenario} shows stimulus ${stimulus} at tick ${tick}, but the plan has no such cell`, { scenario, stimulus, tick });
   const warmth = contact ? climate.warmth[scenario * personaCount + block.persona] : 0;
   const offsetAt = ((tick * personaCount + block.persona) * stimuli.length + stimulus) * stepCount;
   const runAgents = 2 ** persona.worldShift;
-  const traitLogits = traitLogitsOf(plan, target, stimulus, workspace);
 
   for (let from = block.firstAgent, end = from + block.agents, to = from; from < end; from = to) {
     const run = from >>> persona.worldShift;
@@ -187,22 +176,23 @@ function expose(
     const biasAt = ((world * personaCount + block.persona) * stimuli.length + stimulus) * stepCount;
     for (let k = 0; k < stepCount; k++) workspace.stepBase[k] = plan.bias[biasAt + k] + plan.offset[offsetAt + k] + warmth;
     exposeRun(
-      plan, target, codes, traitLogits, output, workspace, scenario, tick, ordinal, contact,
+      plan, target, codes, output, workspace, scenario, tick, ordinal, contact,
       from - block.firstAgent, to - block.firstAgent,
-      (world * stimuli.length + stimulus) * stepCount,
+      plan.factors > 0 ? biasAt : (world * stimuli.length + stimulus) * stepCount,
       (cell * worlds + world) * (stepCount + 3),
       plan.leaveBias[(world * personaCount + block.persona) * stimuli.length + stimulus],
+      plan.drawBits[world * personaCount + block.persona] > 0, plan.leaveBits[world * personaCount + block.persona] > 0,
     );
   }
 }
 
 function exposeRun(
-  plan: ExposePlan, target: BlockState, codes: Int8Array, traitLogits: Int32Array | null, output: BlockOutput, workspace: Workspace,
+  plan: ExposePlan, target: BlockState, codes: Codes, output: BlockOutput, workspace: Workspace,
   scenario: number, tick: number, ordinal: number, contact: boolean,
-  from: number, to: number, row: number, countsAt: number, leaveBias: number,
+  from: number, to: number, row: number, countsAt: number, leaveBias: number, isDrawThinned: boolean, isLeaveThinned: boolean,
 ): void {
   const { gapTicks, pressureWeight, pressureLeaveWeight, pressureGain, pressureGainResponse, influence } = plan;
-  const { words, highBytes, leaveBytes, stepBase } = workspace;
+  const { words, draw, leave, stepBase, levelSlots } = workspace;
   const { counts, sections } = output;
   const { agents, firstAgent, persona } = target.block;
   const [key0, key1] = plan.personas[persona].key;
@@ -210,51 +200,55 @@ function exposeRun(
   const stepCount = plan.steps.length;
   const pressureAt = 2 * scenario * agents, stageAt = pressureAt + agents;
   const gap = contact ? gapTicks : 0;
-  const leaveTop = contact ? leaveTopMax(leaveBias, pressureLeaveWeight) : -1;
-  let exposures = 0;
+
+  /** DRAW < q of agent i; the low bits of a dense draw are made at most once an agent. */
+  let low = -1;
+  const isBelow = (i: number, q: number): boolean => {
+    if (isDrawThinned) return draw.whole[i] < q;
+    const high = draw.high[i], top = q >>> 24;
+    if (high !== top) return high < top;
+    if (low < 0) {
+      philox4x32Into(words, firstAgent + i, tick, ordinal, PURPOSE.drawLow, key0, key1);
+      low = words[0] >>> 8;
+    }
+    return low < (q & 0xffffff);
+  };
+  const leaves = (i: number, pressure: number): boolean => {
+    if (isLeaveThinned && leave.whole[i] === 0xffffffff) return false;
+    const threshold = sigmoidQ32((leaveBias + Math.imul(pressure, pressureLeaveWeight)) | 0);
+    if (isLeaveThinned) return leave.whole[i] < threshold;
+    const high = leave.high[i], top = threshold >>> 24;
+    if (high !== top) return high < top;
+    philox4x32Into(words, firstAgent + i, tick, ordinal, PURPOSE.leaveLow, key0, key1);
+    return words[0] >>> 8 < (threshold & 0xffffff);
+  };
 
   for (let i = from; i < to; i++) {
     const stage = state[stageAt + i];
-    if (stage >= STAGE_LEFT || (stage & STAGE_TICKS) >> 4 < gap) continue;
-    exposures++;
+    if (stage >= STAGE.left || (stage & STAGE.ticks) >> 4 < gap) continue;
+    counts[countsAt]++;
     const pressure = state[pressureAt + i];
-    const aware = (stage & STAGE_AWARE) !== 0;
-    const high = highBytes[i];
-    let low = -1, reached = 0, q = 0xffffffff;
-    while (reached < stepCount) {
+    const aware = (stage & STAGE.aware) !== 0;
+    let reached = 0, q = 0xffffffff;
+    low = -1;
+    // An agent without a draw reaches nothing, whatever its logit.
+    while (reached < stepCount && (!isDrawThinned || draw.whole[i] !== 0xffffffff)) {
       const k = reached;
-      let x = stepBase[k] + (k === 0 && traitLogits !== null ? traitLogits[i] : traitLogit(plan, codes, i, row + k, workspace.levelSlots));
+      let x = stepBase[k] + traitLogit(plan, codes, i, row + k, levelSlots);
       if (contact) x = (x - Math.imul(pressure, pressureWeight[k])) | 0;
       if (aware && influence !== null) x = (x + influence.awareWeight[k]) | 0;
       const p = sigmoidQ32(x);
       q = k === 0 ? p : mulHigh(q, p);
-      const top = q >>> 24;
-      if (high > top) break;
-      if (high === top) {
-        if (low < 0) {
-          philox4x32Into(words, firstAgent + i, tick, ordinal, PURPOSE.drawLow, key0, key1);
-          low = words[0] >>> 8;
-        }
-        if (low >= (q & 0xffffff)) break;
-      }
+      if (!isBelow(i, q)) break;
       reached++;
       counts[countsAt + reached]++;
     }
 
     let next = stage;
-    if (leaveBytes[i] <= leaveTop && reached < stepCount) {
-      const threshold = sigmoidQ32((leaveBias + Math.imul(pressure, pressureLeaveWeight)) | 0);
-      const top = threshold >>> 24;
-      let leaves = leaveBytes[i] < top;
-      if (leaveBytes[i] === top) {
-        philox4x32Into(words, firstAgent + i, tick, ordinal, PURPOSE.leaveLow, key0, key1);
-        leaves = words[0] >>> 8 < (threshold & 0xffffff);
-      }
-      if (leaves) {
-        next |= STAGE_LEFT;
-        counts[countsAt + 1 + stepCount]++;
-        sections[2 * scenario + 1]++;
-      }
+    if (contact && reached < stepCount && leaves(i, pressure)) {
+      next |= STAGE.left;
+      counts[countsAt + 1 + stepCount]++;
+      sections[2 * scenario + 1]++;
     }
     if (reached > 0) {
       if (influence !== null) {
@@ -264,48 +258,24 @@ function exposeRun(
           sections[2 * scenario]++;
         }
       }
-      if (reached > (next & STAGE_STEP)) next = (next & ~STAGE_STEP) | reached;
+      if (reached > (next & STAGE.step)) next = (next & ~STAGE.step) | reached;
     }
     if (contact) {
       const sum = pressure + pressureGain + (reached > 0 ? pressureGainResponse : 0);
       state[pressureAt + i] = sum > 255 ? 255 : sum;
-      next &= ~STAGE_TICKS;
+      next &= ~STAGE.ticks;
     }
     state[stageAt + i] = next;
   }
-  counts[countsAt] += exposures;
 }
 
-/** Largest high byte any agent's leave threshold can have: who drew a higher one stays, without a look at the pressure. */
-function leaveTopMax(leaveBias: number, pressureLeaveWeight: number): number {
-  const high = leaveBias + Math.max(0, 255 * pressureLeaveWeight), low = leaveBias + Math.min(0, 255 * pressureLeaveWeight);
-  // A logit that wraps around 32 bits could be anything: then nobody is screened out.
-  return high > 0x7fffffff || low < -0x80000000 ? 255 : sigmoidQ32(high) >>> 24;
-}
-
-/**
- * The trait logits of step 0 of a stored block, kept as long as they take no more memory than the codes do; null beyond that
- * and for a procedural block, whose point is to keep nothing.
- */
-function traitLogitsOf(plan: ExposePlan, target: BlockState, stimulus: number, workspace: Workspace): Int32Array | null {
-  const { block, codes, traitLogits } = target;
-  const kept = traitLogits.get(stimulus);
-  if (kept !== undefined) return kept;
-  if (codes === null || traitLogits.size * 4 >= plan.slots) return null;
-  const logits = new Int32Array(block.agents), { worldShift } = plan.personas[block.persona];
-  for (let i = 0; i < block.agents; i++) {
-    const world = ((block.firstAgent + i) >>> worldShift) % plan.worlds;
-    logits[i] = traitLogit(plan, codes, i, (world * plan.stimuli.length + stimulus) * plan.steps.length, workspace.levelSlots);
-  }
-  traitLogits.set(stimulus, logits);
-  return logits;
-}
-
-/** What agent i's codes add to the logit of one step: `row` = (world, stimulus, step). Q14. */
-function traitLogit(plan: ExposePlan, codes: Int8Array, i: number, row: number, levelSlots: Int32Array): number {
-  const { slots, tables, tableOffset, tableLength } = plan;
+/** What agent i's codes add to the logit of one step: `row` = (world, stimulus, step), or (world, persona, stimulus, step) of factors. Q14. */
+export function traitLogit(plan: ExposePlan, codes: Codes, i: number, row: number, levelSlots: Int32Array): number {
+  const { slots, tables, tableOffset, tableLength, factors } = plan;
+  if (factors > 0) return (dot(codes, i * factors, plan.factorWeights, row * factors, factors) + 16) >> 5;
   const at = i * slots;
-  let x = (dot(codes, at, plan.weights, row * slots, slots) + 16) >> 5;
+  const acc = dot(codes, at, plan.weights, row * slots, slots);
+  let x = plan.arithmeticProfile === "nest16-2" ? ((acc + 4096) | 0) >> 13 : (acc + 16) >> 5;
   for (let l = 0; l < levelSlots.length; l++) {
     const slot = levelSlots[l];
     x = (x + tables[row * tableLength + tableOffset[slot] + codes[at + slot]]) | 0;
@@ -313,71 +283,75 @@ function traitLogit(plan: ExposePlan, codes: Int8Array, i: number, row: number, 
   return x;
 }
 
-/** sum code * weight over a row of slots, a multiple of 16: unrolled, because V8 does not unroll. */
-function dot(codes: Int8Array, at: number, weights: Int16Array, row: number, slots: number): number {
+/** sum code * weight over a row whose length is a multiple of 4: unrolled, because V8 does not unroll. Exact: products are below 2^30, sums below 2^53. */
+function dot(codes: Codes, at: number, weights: Int16Array, row: number, length: number): number {
   let sum = 0;
-  const end = at + slots;
-  for (; at < end; at += 16, row += 16) {
-    sum += codes[at] * weights[row] + codes[at + 1] * weights[row + 1] + codes[at + 2] * weights[row + 2] + codes[at + 3] * weights[row + 3]
-      + codes[at + 4] * weights[row + 4] + codes[at + 5] * weights[row + 5] + codes[at + 6] * weights[row + 6] + codes[at + 7] * weights[row + 7]
-      + codes[at + 8] * weights[row + 8] + codes[at + 9] * weights[row + 9] + codes[at + 10] * weights[row + 10] + codes[at + 11] * weights[row + 11]
-      + codes[at + 12] * weights[row + 12] + codes[at + 13] * weights[row + 13] + codes[at + 14] * weights[row + 14] + codes[at + 15] * weights[row + 15];
+  for (const end = at + length; at < end; at += 4, row += 4) {
+    sum += codes[at] * weights[row] + codes[at + 1] * weights[row + 1] + codes[at + 2] * weights[row + 2] + codes[at + 3] * weights[row + 3];
   }
   return sum | 0;
 }
 
-/** One high byte an agent: the 16 little-endian bytes of each block of draws, in agent order. */
-function drawBytes(plan: ExposePlan, block: ExposeBlock, tick: number, ordinal: number, purpose: number, out: Uint8Array, words: Uint32Array): void {
-  const [key0, key1] = plan.personas[block.persona].key;
-  const target = new Uint32Array(out.buffer, 0, out.length >> 2);
-  const groups = (block.agents + 15) >> 4, firstGroup = block.firstAgent / 16;
+/** The draws of a block: of each thinned group (bits of its world) whole, of each dense one the high bytes. */
+function makeDraws(
+  plan: ExposePlan, block: ExposeBlock, tick: number, ordinal: number, bits: Uint8Array | null,
+  highPurpose: number, countPurpose: number, spotPurpose: number, out: Draws, words: Uint32Array,
+): void {
+  const { key: [key0, key1], worldShift } = plan.personas[block.persona];
+  const groups = Math.ceil(block.agents / GROUP_AGENTS), firstGroup = block.firstAgent / GROUP_AGENTS;
+  if (out.high.length < groups * GROUP_AGENTS) {
+    out.high = new Uint8Array(groups * GROUP_AGENTS);
+    out.whole = new Uint32Array(groups * GROUP_AGENTS);
+  }
+  const high = new Uint32Array(out.high.buffer);
   for (let group = 0; group < groups; group++) {
-    philox4x32Into(words, firstGroup + group, tick, ordinal, purpose, key0, key1);
-    target[4 * group] = words[0];
-    target[4 * group + 1] = words[1];
-    target[4 * group + 2] = words[2];
-    target[4 * group + 3] = words[3];
+    const world = (((firstGroup + group) * GROUP_AGENTS) >>> worldShift) % plan.worlds;
+    const thin = bits === null ? 0 : bits[world * plan.personas.length + block.persona];
+    if (thin > 0) {
+      thinnedDraws(out.whole.subarray(group * GROUP_AGENTS), thin, firstGroup + group, tick, ordinal, countPurpose, spotPurpose, key0, key1, words);
+      continue;
+    }
+    const last = Math.min(16, Math.ceil((block.agents - group * GROUP_AGENTS) / 16));
+    for (let part = 0; part < last; part++) {
+      philox4x32Into(words, (firstGroup + group) * 16 + part, tick, ordinal, highPurpose, key0, key1);
+      high.set(words, group * 64 + part * 4);
+    }
   }
 }
 
-function reserve(plan: ExposePlan, workspace: Workspace, agents: number, codes: boolean): void {
-  const bytes = (agents + 15) & ~15;
-  if (workspace.highBytes.length < bytes) {
-    workspace.highBytes = new Uint8Array(bytes);
-    workspace.leaveBytes = new Uint8Array(bytes);
-  }
-  if (codes && workspace.codes.length < agents * plan.slots) workspace.codes = new Int8Array(agents * plan.slots);
+function proceduralCodes(plan: ExposePlan, block: ExposeBlock, workspace: Workspace): Codes {
+  const length = block.agents * codeColumns(plan);
+  if (workspace.codes.length < length) workspace.codes = codesArray(plan, length);
+  return codesOf(plan, block, workspace.codes);
 }
 
 interface HeldState extends HeldBlock {
-  readonly state: BlockState;
+  readonly target: BlockState;
 }
 
 /** The reference as a kernel: one block and tick after another. */
 export const exposeReference: ExposeKernel = {
-  open(plan, form) {
-    const workspace = createWorkspace(plan), still = initialClimate(plan);
-    const countsLength = createOutput(plan).counts.length;
-    const whole = new Uint32Array(countsLength + plan.scenarios.length * 2);
-    const output: BlockOutput = { counts: whole.subarray(0, countsLength), sections: whole.subarray(countsLength) };
-
+  open(plan, form, pause = () => {}) {
+    checkPlan(plan);
+    const workspace = createWorkspace(plan), still = initialClimate(plan), output = createOutput(plan);
     const steps = (index: number, target: BlockState, tick: number, span: number, climate: Climate, onTick: OnTick): void => {
       for (let t = tick; t < tick + span; t++) {
-        whole.fill(0);
+        pause();
+        output.whole.fill(0);
         stepBlock(plan, target, t, climate, output, workspace);
-        onTick(index, t, { ...output, whole, stateHash: new Uint8Array(32) });
+        onTick(index, t, { ...output, stateHash: isHashTick(plan, t) ? stateDigest(target.state, target.block.agents, plan.scenarios.length) : NO_STATE_HASH });
       }
     };
     return Promise.resolve({
       batchBlocks: 1,
-      hold: (block, state) => Promise.resolve({ block, state: state === undefined ? createBlock(plan, block, form) : restoreBlock(plan, block, form, state) }),
+      hold: async (block, state) => ({ block, target: createBlock(plan, block, form, state) }),
       async step(held, tick, span, climate, onTick) {
-        held.forEach((each, index) => steps(index, (each as HeldState).state, tick, span, climate, onTick));
+        held.forEach((each, index) => steps(index, (each as HeldState).target, tick, span, climate, onTick));
       },
       async live(blocks, onTick) {
         blocks.forEach((block, index) => steps(index, createBlock(plan, block, "stored"), 0, plan.ticks, still, onTick));
       },
-      stateOf: (held) => Promise.resolve((held as HeldState).state.state.slice()),
+      stateOf: (held) => Promise.resolve((held as HeldState).target.state.slice()),
       release() {},
       close() {},
     });

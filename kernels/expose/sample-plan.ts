@@ -1,4 +1,5 @@
 import { RandomStream } from "@populace/domain/random";
+import { thinningOf } from "./bounds.ts";
 import type { ExposeInfluence, ExposePersona, ExposePlan, ExposeTrait } from "./plan.ts";
 
 /** Sizes of a sample plan; what is left out is small. */
@@ -20,14 +21,22 @@ export interface SamplePlanOptions {
   readonly gapTicks?: number;
   /** Chance of skipping a place of the schedule; 0 = every agent meets a stimulus at every tick and ordinal. */
   readonly idle?: number;
+  readonly profile?: "nest8-2" | "nest16-2";
+  /** Latent factors; 0 = coded traits. */
+  readonly factors?: number;
+  /** Thin the draws wherever their bounds allow (from a worldShift of 8 on). */
+  readonly thinned?: boolean;
+  /** Added to every logit of step 0, to make responses rare or common; and to that of leaving. */
+  readonly shift?: number;
+  readonly leaveShift?: number;
+  /** Levels of a categorical trait. */
+  readonly levels?: number;
 }
 
 /** An ExposePlan with the remaining fields of the protocol's Plan, so that it can run as one. */
 export interface SamplePlan extends ExposePlan {
-  readonly kernelSpec: "expose-1";
-  readonly arithmeticProfile: "nest8-1";
+  readonly kernelSpec: "expose-2";
   readonly seed: readonly [number, number];
-  readonly ticks: number;
   readonly stimuli: readonly { readonly id: string; readonly contact: boolean }[];
   readonly personas: readonly (ExposePersona & { readonly id: string })[];
   readonly scenarios: readonly { readonly name: string; readonly schedule: Int16Array }[];
@@ -41,13 +50,14 @@ export interface SamplePlan extends ExposePlan {
 export function samplePlan(seed: number, options: SamplePlanOptions): SamplePlan {
   const random = RandomStream.of(seed, "sample plan");
   const worlds = options.worlds ?? 8, scenarioCount = options.scenarios ?? 2, ordinalsMax = options.ordinals ?? 1;
-  const stimulusCount = options.stimuli ?? 3, stepCount = options.steps ?? 3, slots = options.slots ?? 16;
-  const traitCount = Math.min(options.traits ?? 8, slots - 1), personaCount = options.agents.length;
+  const factors = options.factors ?? 0, profile = options.profile ?? "nest8-2";
+  const stimulusCount = options.stimuli ?? 3, stepCount = options.steps ?? 3, slots = factors > 0 ? 0 : (options.slots ?? 16);
+  const traitCount = factors > 0 ? 0 : Math.min(options.traits ?? 8, slots - 1), personaCount = options.agents.length;
   const int = (low: number, high: number) => low + random.integer(high - low + 1);
   const logit = (mean: number, sd: number) => Math.round(16_384 * (mean + sd * random.normal()));
 
-  // The first third of the trait slots hold levels of 3, the others numbers.
-  const levelCount = Math.floor(traitCount / 3), levels = 3;
+  // The first third of the trait slots hold levels, the others numbers.
+  const levelCount = Math.floor(traitCount / 3), levels = options.levels ?? 3;
   const slotKind = new Uint8Array(slots), tableOffset = new Int16Array(slots).fill(-1);
   for (let j = 0; j < traitCount; j++) {
     slotKind[j] = j < levelCount ? 2 : 1;
@@ -74,15 +84,18 @@ export function samplePlan(seed: number, options: SamplePlanOptions): SamplePlan
 
   const fill16 = (length: number, value: (i: number) => number) => Int16Array.from({ length }, (_, i) => value(i));
   const fill32 = (length: number, value: (i: number) => number) => Int32Array.from({ length }, (_, i) => value(i));
-  return {
-    kernelSpec: "expose-1", arithmeticProfile: "nest8-1", seed: [random.uint32(), random.uint32()],
-    worlds, ticks: options.ticks, ordinalsMax, slots, slotKind, tableOffset, tableLength,
+  // +-0.1 logit per unit of 64 codes; in 32 wide slots their sum must stay below 65,536.
+  const weightMax = profile === "nest16-2" && slots > 32 ? 400 : 800;
+  const plan: SamplePlan = {
+    kernelSpec: "expose-2", arithmeticProfile: profile, seed: [random.uint32(), random.uint32()],
+    worlds, ticks: options.ticks, ordinalsMax, slots, slotKind, tableOffset, tableLength, factors,
     steps: Array.from({ length: stepCount }, (_, k) => `step-${k}`), stimuli, personas, scenarios, cells,
-    // +-0.1 logit per unit of 64 codes.
-    weights: fill16(worlds * stimulusCount * stepCount * slots, (i) => (slotKind[i % slots] === 1 ? int(-800, 800) : 0)),
+    weights: fill16(worlds * stimulusCount * stepCount * slots, (i) => (slotKind[i % slots] === 1 ? int(-weightMax, weightMax) : 0)),
     tables: fill32(worlds * stimulusCount * stepCount * tableLength, () => logit(0, 0.4)),
-    bias: fill32(worlds * personaCount * stimulusCount * stepCount, (i) => logit(i % stepCount === 0 ? -2.2 : -1.4, 0.3)),
-    leaveBias: fill32(worlds * personaCount * stimulusCount, () => logit(-6, 0.3)),
+    factorWeights: fill16(worlds * personaCount * stimulusCount * stepCount * factors, () => int(-3000, 3000)),
+    bias: fill32(worlds * personaCount * stimulusCount * stepCount, (i) => logit(i % stepCount === 0 ? -2.2 + (options.shift ?? 0) : -1.4, 0.3)),
+    leaveBias: fill32(worlds * personaCount * stimulusCount, () => logit(-6 + (options.leaveShift ?? 0), 0.3)),
+    drawBits: new Uint8Array(worlds * personaCount), leaveBits: new Uint8Array(worlds * personaCount),
     offset: fill32(options.ticks * personaCount * stimulusCount * stepCount, () => logit(0, 0.05)),
     pressureWeight: fill32(stepCount, () => int(0, 200)),
     pressureLeaveWeight: 150,
@@ -90,6 +103,7 @@ export function samplePlan(seed: number, options: SamplePlanOptions): SamplePlan
     gapTicks: options.gapTicks ?? 0,
     influence: options.influence === true ? sampleInfluence(personaCount, stepCount, random) : null,
   };
+  return options.thinned === true ? { ...plan, ...thinningOf(plan) } : plan;
 }
 
 function sampleTrait(slot: number, isLevel: boolean, worlds: number, levels: number, random: RandomStream): ExposeTrait {

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import fc from "fast-check";
 import { BINARY_CODE, MISSING, PLAIN_MIXTURE, RandomStream, SPAN, fitMixture } from "@populace/domain";
 import type { AssignmentColumns, MixtureData, MixtureEngine, PersonaMixture, TraitCoding, TraitKind } from "@populace/domain";
-import { BACKEND_NAMES, backendStatus } from "../backends/backend.ts";
+import { backendStatus } from "../backends/backend.ts";
+import { BACKEND_NAMES } from "../backends/names.ts";
 import { mixtureWasm } from "./wasm.ts";
 
 const engines: { readonly name: string; readonly engine: MixtureEngine }[] = [];

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
 import { RandomStream } from "@populace/domain";
-import { BACKEND_NAMES, backendStatus } from "../backends/backend.ts";
+import { backendStatus } from "../backends/backend.ts";
+import { BACKEND_NAMES } from "../backends/names.ts";
 import type { RowRatesKernel, RowRatesShape } from "./port.ts";
 import { rowRatesReference } from "./reference.ts";
 

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { DBSCAN } from "density-clustering";
-import { PLAIN_ENGINE, RandomStream, clusterDbscan, seedIndices } from "@populace/domain";
-import type { KMeansEngine, Points } from "@populace/domain";
+import { kmeans } from "ml-kmeans";
+import { ITERATIONS_MAX, RandomStream, clusterDbscan, seedIndices } from "@populace/domain";
+import type { Points } from "@populace/domain";
 import { kMeansEngine } from "@populace/kernels";
 import { alternating } from "./bench.ts";
 import type { Bench, BenchRow } from "./bench.ts";
@@ -22,15 +23,16 @@ async function kMeans(tiny: boolean): Promise<readonly BenchRow[]> {
     const run = kMeansEngine.open(points);
     const seed = (): readonly number[] => run.seed(tiny ? 5 : k, RandomStream.of(1, "start"));
     const start = seed().map((row) => Array.from(points.values.subarray(row * dimensions, (row + 1) * dimensions)));
-    const cluster = (engine: KMeansEngine): ReturnType<typeof run.lloyd> => {
-      const own = engine.open(points);
+    const cluster = (): ReturnType<typeof run.lloyd> => {
+      const own = kMeansEngine.open(points);
       const result = own.lloyd(start);
       own.close();
       return result;
     };
-    let ours = cluster(kMeansEngine), theirs = ours;
-    const [fast, plain] = await alternating(tiny ? 1 : spread < 1 ? 2 : 5, [() => { ours = cluster(kMeansEngine); }, () => { theirs = cluster(PLAIN_ENGINE); }]);
-    if (!ours.labels.every((label, row) => label === theirs.labels[row]) || JSON.stringify(ours.centroids) !== JSON.stringify(theirs.centroids)) throw new Error("k-means: the engine and ml-kmeans disagree");
+    const library = (): ReturnType<typeof kmeans> => kmeans(rowsOf(points), start.length, { initialization: start.map((center) => [...center]), maxIterations: ITERATIONS_MAX, tolerance: 0 });
+    let ours = cluster(), theirs: ReturnType<typeof library> | null = null;
+    const [fast, plain] = await alternating(tiny ? 1 : spread < 1 ? 2 : 5, [() => { ours = cluster(); }, () => { theirs = library(); }]);
+    if (JSON.stringify([[...ours.labels], ours.centroids]) !== JSON.stringify([theirs!.clusters, theirs!.centroids])) throw new Error("k-means: the engine and ml-kmeans disagree");
     const size = `${points.rows} x ${dimensions}, ${start.length} clusters`;
     rows.push({ what: `k-means, ${size}, ${what}, same start, one core`, ours: fast, peer: plain, peerName: "ml-kmeans", ratio: plain / fast, unit: "s", floor: "8x; 1x scikit-learn", target: "20x; 3x scikit-learn", hash: digest(ours.labels) });
     if (rows.length === 1) {

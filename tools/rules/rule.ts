@@ -46,7 +46,7 @@ function listed(root: string): string[] {
   const found: string[] = [];
   const visit = (folder: string): void => {
     for (const entry of readdirSync(join(root, folder), { withFileTypes: true })) {
-      if (["node_modules", "dist", ".git", ".populace"].includes(entry.name)) continue;
+      if (["node_modules", "dist", ".git", ".populace", ".tools"].includes(entry.name)) continue;
       const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
       if (entry.isDirectory()) visit(path);
       else if (entry.isFile()) found.push(path);
