@@ -83,3 +83,19 @@ export async function compared({ ours, peer, better, rounds, isWarm, hash, ...wo
 export function median(figures: readonly number[]): number {
   return figures.toSorted((a, b) => a - b)[figures.length >> 1]!;
 }
+
+/**
+ * Seconds that each of several works takes, measured in alternation so that a neighbor's load falls on all alike: medians of `rounds` timings after an
+ * untimed round. Ratios of these are steadier than ratios of separate medians.
+ */
+export async function alternating(rounds: number, works: readonly (() => unknown)[]): Promise<readonly number[]> {
+  const taken = works.map((): number[] => []);
+  for (let round = -1; round < rounds; round++) {
+    for (const [index, work] of works.entries()) {
+      const started = performance.now();
+      await work();
+      if (round >= 0) taken[index]!.push((performance.now() - started) / 1000);
+    }
+  }
+  return taken.map((times) => times.toSorted((a, b) => a - b)[times.length >> 1]!);
+}
