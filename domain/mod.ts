@@ -41,3 +41,4 @@ export * from "./inference/evidence.ts";
 export * from "./inference/exchange-rate.ts";
 export * from "./inference/shrinkage.ts";
 export * from "./inference/calibration.ts";
+export { thousands } from "./thousands.ts";

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { PopulaceError, allows, readConsent } from "@populace/domain";
+import { PopulaceError, allows, readConsent, thousands } from "@populace/domain";
 import type { Schema, AttributeColumn } from "./schema.ts";
 import { identifierOf } from "./schema.ts";
 import { didYouMean } from "./document.ts";
@@ -265,7 +265,7 @@ class DatasetBuilder {
       }
     }
     if (this.#takenRows + this.#rowNumber.length >= ROWS_MAX) {
-      throw new PopulaceError("TOO_LARGE", `${this.#path}: more than ${ROWS_MAX.toLocaleString("en-US")} rows; fit on a random part of the file`, { file: this.#path, limit: ROWS_MAX });
+      throw new PopulaceError("TOO_LARGE", `${this.#path}: more than ${thousands(ROWS_MAX)} rows; fit on a random part of the file`, { file: this.#path, limit: ROWS_MAX });
     }
     const fault = this.#take(fields);
     if (fault !== null) {

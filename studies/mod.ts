@@ -8,7 +8,6 @@ export * from "./plan-influence.ts";
 export * from "./intervals.ts";
 export * from "./optimize.ts";
 export * from "./economic-value.ts";
-export * from "./results.ts";
 export * from "./document.ts";
 export * from "./dataset.ts";
 export * from "./codings.ts";

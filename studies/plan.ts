@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { BINARY_CODE, CODES_PER_UNIT, PopulaceError, RandomStream, foldStep, foldUnseen, largestRemainder } from "@populace/domain";
+import { BINARY_CODE, CODES_PER_UNIT, PopulaceError, RandomStream, foldStep, foldUnseen, largestRemainder, thousands } from "@populace/domain";
 import type { FoldedStep, Stimulus } from "@populace/domain";
 import { personaKey, thinningOf } from "@populace/kernels";
 import { KERNEL_SPEC, SLOT_KIND, STEPS_MAX } from "@populace/protocol";
@@ -77,7 +77,7 @@ export function compileStudy(model: Model, study: Study, options: CompileOptions
   const { plan: factor, difference } = factorForm(coded, factors);
   const at = `${(difference.largest * 100).toFixed(2)} % (persona ${difference.persona}, stimulus ${difference.stimulus}, step ${difference.step})`;
   if (difference.largest <= FACTOR_DIFFERENCE_MAX) {
-    const why = form === "auto" ? `${study.agents.toLocaleString("en-US")} agents are drawn in the factor form` : "the factor form";
+    const why = form === "auto" ? `${thousands(study.agents)} agents are drawn in the factor form` : "the factor form";
     return { plan: withThinning(factor, draws !== "dense"), form: "factor", note: `${why}: ${factors} latent factors a persona; no mean rate differs by more than ${at} from the coded form`, formDifference: difference.largest };
   }
   const refusal = `the factor form with ${factors} factors moves a mean rate by ${at}, more than ${FACTOR_DIFFERENCE_MAX * 100} %`;

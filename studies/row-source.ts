@@ -1,8 +1,6 @@
 import { createReadStream, openSync, readSync, closeSync, fstatSync } from "node:fs";
 import { createGunzip } from "node:zlib";
 import type { Readable } from "node:stream";
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
-import { compressors } from "hyparquet-compressors";
 import { PopulaceError } from "@populace/domain";
 import { CsvScanner } from "./csv-scanner.ts";
 
@@ -123,6 +121,9 @@ async function readParquet(path: string, sink: RowSink, size: number, between: (
   const refuse = (cause: unknown): never => {
     throw new PopulaceError("BAD_DATA", `${path}: the Parquet file cannot be read: ${(cause as Error).message}`, { file: path }, cause);
   };
+  // Loaded for the file that needs it: every command reads schemas and models, few read Parquet.
+  const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } = await import("hyparquet");
+  const { compressors } = await import("hyparquet-compressors");
   const file = await asyncBufferFromFile(path).catch(refuse);
   const metadata = await parquetMetadataAsync(file).catch(refuse);
   const rows = Number(metadata.num_rows);

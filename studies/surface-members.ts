@@ -5,8 +5,8 @@ import type { Model } from "./model.ts";
 import { keyOfPersona } from "./plan.ts";
 import { BINARY_CODES, planCopula, planTrait } from "./plan-population.ts";
 
-/** Agents of a persona from which its members are taken. */
-const POOL = 1_024;
+/** Agents of a persona from which its members are taken, at least, and for each member. */
+const POOL = { least: 256, perMember: 16 } as const;
 
 /** Some people who stand for a persona. Values are what the response model sees: numbers, or the index of a level. */
 export interface SurfaceMembers {
@@ -18,8 +18,8 @@ export interface SurfaceMembers {
 }
 
 /**
- * `count` people of a persona: the first 1,024 agents that the kernel would draw, in the order of `rank` (a rate), and of these
- * every (1,024 / count)-th. So few stand for so many because they are spread evenly over what matters; the same in every world,
+ * `count` people of a persona: the first agents that the kernel would draw, 256 of them or 16 a member, in the order of `rank` (a rate), and of these
+ * evenly many. So few stand for so many because they are spread evenly over what matters; the same in every world,
  * as the panel of a run is. The seed names the agents.
  */
 export function surfaceMembers(model: Model, persona: number, worlds: number, count: number, seed: number, rank: (values: Float64Array) => number): SurfaceMembers {
@@ -29,23 +29,23 @@ export function surfaceMembers(model: Model, persona: number, worlds: number, co
   const planned = (random: boolean): readonly PlanTrait[] =>
     who.traits.map((trait, t) => planTrait(trait, codings[t], t, random ? worlds : 1, random ? streams.child(codings[t].name) : null, BINARY_CODES));
   const [typicalTraits, drawnTraits] = [planned(false), planned(true)];
-  const uniforms = new Uint16Array(traits * POOL);
-  drawUniforms({ key: keyOfPersona(seed, who.id), agents: POOL, worldShift: 0, traits: typicalTraits, copula: planCopula(who, codings.map((_, t) => t)), returnThreshold: 0 }, 0, POOL, uniforms);
+  const pool = Math.max(POOL.least, POOL.perMember * count), uniforms = new Uint16Array(traits * pool);
+  drawUniforms({ key: keyOfPersona(seed, who.id), agents: pool, worldShift: 0, traits: typicalTraits, copula: planCopula(who, codings.map((_, t) => t)), returnThreshold: 0 }, 0, pool, uniforms);
   const perUnit = codings.map((coding) => (coding.kind === "categorical" ? 1 : coding.kind === "binary" ? BINARY_CODE : CODES_PER_UNIT));
   const valuesOf = (plan: readonly PlanTrait[]) => {
     const coders = plan.map((trait) => coder({ arithmeticProfile: "nest8-2", slotKind: new Uint8Array(traits) }, trait));
     return (agent: number, world: number, into: Float64Array, from: number): void => {
-      for (let t = 0; t < traits; t += 1) into[from + t] = coders[t](world, uniforms[t * POOL + agent]) / perUnit[t];
+      for (let t = 0; t < traits; t += 1) into[from + t] = coders[t](world, uniforms[t * pool + agent]) / perUnit[t];
     };
   };
   const [typicalValues, drawnValues] = [valuesOf(typicalTraits), valuesOf(drawnTraits)];
   const row = new Float64Array(traits);
-  const ranks = Float64Array.from({ length: POOL }, (_, agent) => {
+  const ranks = Float64Array.from({ length: pool }, (_, agent) => {
     typicalValues(agent, 0, row, 0);
     return rank(row);
   });
   const order = Array.from(ranks.keys()).toSorted((a, b) => ranks[a] - ranks[b] || a - b);
-  const chosen = Array.from({ length: count }, (_, member) => order[Math.floor(((member + 0.5) * POOL) / count)]);
+  const chosen = Array.from({ length: count }, (_, member) => order[Math.floor(((member + 0.5) * pool) / count)]);
   const typical = new Float64Array(count * traits), drawn = new Float64Array(worlds * count * traits);
   chosen.forEach((agent, member) => {
     typicalValues(agent, 0, typical, member * traits);

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { PopulaceError, closestName } from "@populace/domain";
-import type { Manifest } from "@populace/studies";
+import type { Manifest } from "@populace/studies/results";
 import type { CommandDefinition } from "../command.ts";
 import { count, duration, plain, table } from "../output.ts";
 

@@ -61,7 +61,7 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
       // The workers start and warm up while this thread loads and compiles; not for a file that will turn out to be missing.
       const warming = [options.model, options.study].every((file) => file === undefined || existsSync(file)) ? await runner.warmUp() : null;
       warming?.ready.catch(() => {});
-      const { readModel, readStudy, compileStudy, summarizeRun, writeRun } = await import("@populace/studies");
+      const { readModel, readStudy, compileStudy, summarizeRun } = await import("@populace/studies");
       const model = readModel(options.model);
       const study = studyOf(readStudy(options.study ?? {}, model), options, context.seed);
       const compiled = compileStudy(model, study);
@@ -81,6 +81,7 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
           if (exposuresTotal - exposures > DRAWING_SECONDS * inUse.exposuresPerSecond) draw().catch(() => {});
         },
       });
+      const { writeRun } = await import("@populace/studies/results");
       const rates = summarizeRun(model, study, compiled.plan, outcome);
       const outDir = options.out ?? join(options.store, "runs", outcome.runId);
       const manifest = writeRun(outDir, { model, study, plan: compiled.plan, outcome, rows: rates, backendReason: inUse.reason }, VERSION);
@@ -128,6 +129,8 @@ function studyOf(stated: Study, options: SimulateOptions, seed: number | null): 
 async function drawnModel(model: Model): Promise<{ readonly parts: ModelParts; readonly figures: ModelFigures }> {
   const { modelParts } = await import("../report/model-parts.ts");
   const { drawModel } = await import("../report/page.ts");
+  // Loaded here, while the workers compute, for what follows the run.
+  await import("@populace/studies/results");
   const parts = await modelParts(model);
   return { parts, figures: await drawModel(parts) };
 }

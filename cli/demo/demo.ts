@@ -9,8 +9,9 @@ import { startGateway } from "@populace/gateway";
 import { writeFileAtomic } from "@populace/io";
 import { NOTHING_SEEN, ingest, shocksFrom } from "@populace/signals";
 import {
-  cellRates, compilePlan, encodeDataset, fitWithNotes, learn, modelText, optimize, readDataset, readSchema, readStudy, scoreTableOf, summarizeRun, tickRows, writeModel, writeRun,
+  cellRates, compilePlan, encodeDataset, fitWithNotes, learn, modelText, optimize, readDataset, readSchema, readStudy, scoreTableOf, summarizeRun, tickRows, writeModel,
 } from "@populace/studies";
+import { writeRun } from "@populace/studies/results";
 import type { Model, OptimizeResult, RateRow, RunOutcome, Schema, Study } from "@populace/studies";
 import { readCampaigns } from "../campaign-file.ts";
 import type { CommandContext } from "../command.ts";

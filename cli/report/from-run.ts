@@ -1,4 +1,5 @@
-import type { Manifest, Model, RateRow, TickRow } from "@populace/studies";
+import type { Model, RateRow, TickRow } from "@populace/studies";
+import type { Manifest } from "@populace/studies/results";
 import { personaNames, stimulusNames } from "../names.ts";
 import { count, duration } from "../output.ts";
 import type { ModelParts, ReportData, ReportRate, ReportShock } from "./report.ts";

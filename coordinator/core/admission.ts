@@ -1,4 +1,4 @@
-import { PopulaceError } from "@populace/domain";
+import { PopulaceError, thousands } from "@populace/domain";
 import { LIMITS, blocksOf, columnCount, type Plan } from "@populace/protocol";
 import { shardOutBytesPerTick } from "./execution.ts";
 import { exposuresPlanned } from "./ledger.ts";
@@ -113,7 +113,7 @@ function roundDown(value: number): number {
 }
 
 const perAgent = (bytes: number, size: RunSize): string => (bytes / Math.max(1, size.agents)).toFixed(0);
-const count = (value: number): string => Math.round(value).toLocaleString("en-US");
+const count = (value: number): string => thousands(Math.round(value));
 
 function bytesText(bytes: number): string {
   if (bytes >= 2 ** 30) return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
