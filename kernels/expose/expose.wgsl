@@ -56,7 +56,7 @@ const BECOME_AWARE = 1u;
 const DIGEST = 2u;
 const KIND = 3u;
 const IS_CONTACT = 4u;
-const IS_NEW = 8u; // the trait logits of this stimulus are not yet in their place
+const IS_NEW = 8u; // the place of this stimulus' trait logits holds those of another, or nothing
 const PLACE_SHIFT = 4u;
 
 const STEP = 0x07u;
@@ -101,6 +101,8 @@ var<private> key: vec2u;
 // Bytes of the thread's four agents.
 var<private> pressures: u32;
 var<private> stages: u32;
+// A bit a place: the agent's trait logit of step 0 is there.
+var<private> known: u32;
 
 // What a thread is told once.
 struct Here {
@@ -225,6 +227,8 @@ fn meet(here: Here, event: vec4u, e: u32, i: u32) -> u32 {
   let cell = (world * params.personas + here.persona) * params.stimuli + stimulus;
   let shown = (tick * params.personas + here.persona) * params.stimuli + stimulus;
   let isThinned = here.drawBits > 0u;
+  let knownBit = 1u << (8u * i + (event.x >> PLACE_SHIFT));
+  let logitAt = (event.x >> PLACE_SHIFT) * GROUP_AGENTS + OWN * here.thread + i;
   var columns = 1u;
 
   // The high byte, or the number of the candidate; an agent that is none reaches nothing, whatever its logit.
@@ -234,10 +238,14 @@ fn meet(here: Here, event: vec4u, e: u32, i: u32) -> u32 {
   var q = 0u;
   while (reached < params.steps && !(isThinned && drawn == 0u)) {
     var x = 0;
-    if (reached == 0u && !isThinned) {
-      x = logits[(event.x >> PLACE_SHIFT) * GROUP_AGENTS + OWN * here.thread + i];
+    if (reached == 0u && (known & knownBit) != 0u) {
+      x = logits[logitAt];
     } else {
       x = traitLogit(here.codesAt + i, world, here.persona, stimulus, reached);
+      if (reached == 0u) {
+        logits[logitAt] = x;
+        known |= knownBit;
+      }
     }
     x += bitcast<i32>(plan[params.bias + cell * params.steps + reached]) + bitcast<i32>(plan[params.offset + shown * params.steps + reached]);
     if (isContact) { x += here.warmth - pressure * bitcast<i32>(plan[params.stepEffects + reached]); }
@@ -335,6 +343,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   key = persona.key;
   pressures = 0u;
   stages = EACH * STAGE_INITIAL;
+  known = 0u;
   if (own.isFresh == 0u) {
     pressures = state[stateAt];
     stages = state[stateAt + PLANE_WORDS];
@@ -356,10 +365,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       } else if ((event.x & KIND) == BECOME_AWARE) {
         becomeAware(here, e, event.y, script.w);
       } else {
+        if ((event.x & IS_NEW) != 0u) { known &= ~(EACH << (event.x >> PLACE_SHIFT)); }
         for (var i = 0u; i < agents; i++) {
-          if ((event.x & IS_NEW) != 0u && drawBits == 0u) {
-            logits[(event.x >> PLACE_SHIFT) * GROUP_AGENTS + OWN * thread + i] = traitLogit(here.codesAt + i, worldOf(here, i), own.persona, event.z >> 16u, 0u);
-          }
           let what = meet(here, event, e, i);
           four |= what << (8u * i);
           if (persona.worldShift < 8u) {
