@@ -34,10 +34,10 @@ export interface EmbeddedOptions {
 /** A RunPlan with the cluster of one process behind it. The cluster starts with the first run; `close` ends it, after that runs are refused. */
 export interface EmbeddedRunner extends RunPlan {
   /**
-   * Starts the cluster and its node, which chooses its backend and measures it, so that the first run finds them ready. BACKEND_MISSING when the backend asked for
-   * does not exist here; STORE_IN_USE when another process leads in this store.
+   * Starts the cluster and its node; STORE_IN_USE when another process leads in this store. `ready` resolves when the node has chosen its backend and measured
+   * it on its workers, so that a first run finds them warm; BACKEND_MISSING when the backend asked for does not exist here. The caller may block meanwhile.
    */
-  warmUp(): Promise<BackendInUse>;
+  warmUp(): Promise<{ readonly ready: Promise<BackendInUse> }>;
   /** Starts the cluster if need be. STORE_IN_USE when another process leads in this store. */
   coordinator(): Promise<Coordinator>;
   ports(): Promise<EmbeddedPorts>;
@@ -76,7 +76,7 @@ export function embeddedRunner(options: EmbeddedOptions): EmbeddedRunner {
     const workers = workersOf(execution.workers);
     runsUnderWay += 1;
     try {
-      const { exposuresPerSecond } = await nodeOf(ports, workers);
+      const { exposuresPerSecond } = await (await nodeOf(ports, workers)).ready;
       return await coordinator.submit(plan, admitHere(coordinator, plan, { ...execution, workers }, exposuresPerSecond), runOptions);
     } finally {
       runsUnderWay -= 1;
@@ -86,7 +86,10 @@ export function embeddedRunner(options: EmbeddedOptions): EmbeddedRunner {
   const workersOf = (wanted: number | undefined): number => Math.max(1, Math.floor(wanted ?? options.workers ?? availableParallelism()));
 
   return Object.assign(run, {
-    warmUp: async () => nodeOf((await start()).ports, workersOf(undefined)),
+    async warmUp() {
+      const { ready } = await nodeOf((await start()).ports, workersOf(undefined));
+      return { ready };
+    },
     coordinator: async () => (await start()).coordinator,
     ports: async () => (await start()).ports,
     close: () => (closing ??= close()),
@@ -120,10 +123,10 @@ export function embeddedRunner(options: EmbeddedOptions): EmbeddedRunner {
     return cluster;
   }
 
-  /** The node for so many workers, when it is ready. */
-  async function nodeOf(ports: EmbeddedPorts, workers: number): Promise<BackendInUse> {
+  /** The node for so many workers, started. */
+  async function nodeOf(ports: EmbeddedPorts, workers: number): Promise<RunningNode> {
     await (nodeChange = nodeChange.then(() => ensureNode(ports, workers)));
-    return node!.service.ready;
+    return node!.service;
   }
 
   async function ensureNode(ports: EmbeddedPorts, workers: number): Promise<void> {

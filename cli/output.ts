@@ -27,8 +27,10 @@ export function rateText(rate: { readonly mean: number; readonly low: number; re
 /** Minor currency units as an amount: 1234 -> "12.34". */
 export const amount = (valueMinor: number, minorUnits = 100): string => (valueMinor / minorUnits).toFixed(minorUnits > 1 ? 2 : 0);
 
+const WHOLE = new Intl.NumberFormat("en-US");
+
 /** 1234567 -> "1,234,567". */
-export const count = (value: number): string => Math.round(value).toLocaleString("en-US");
+export const count = (value: number): string => WHOLE.format(Math.round(value));
 
 /** "1.2 s", "340 ms". */
 export const duration = (seconds: number): string => (seconds < 1 ? `${(seconds * 1000).toFixed(0)} ms` : `${seconds.toFixed(1)} s`);

@@ -11,8 +11,8 @@
 export const KERNEL_SPEC = "expose-2";
 export const ARITHMETIC_PROFILES = ["nest8-2", "nest16-2"] as const;
 export type ArithmeticProfile = (typeof ARITHMETIC_PROFILES)[number];
-/** Agents of one block: the unit of state, hashing and recomputation. */
-export const BLOCK_AGENTS = 65_536;
+/** Agents of one block, the unit of state, hashing and recomputation: a power of two, larger where there would be more blocks than `most`. */
+export const BLOCK_AGENTS = { least: 2 ** 16, greatest: 2 ** 20, most: 4096 } as const;
 /** Most funnel steps one nested draw serves. */
 export const STEPS_MAX = 4;
 
@@ -149,10 +149,12 @@ export interface Block {
 
 /** All blocks of a plan in canonical order. */
 export function blocksOf(plan: Pick<Plan, "personas">): readonly Block[] {
-  const blocks: Block[] = [];
+  const blocks: Block[] = [], total = plan.personas.reduce((sum, persona) => sum + persona.agents, 0);
+  let size: number = BLOCK_AGENTS.least;
+  while (size < BLOCK_AGENTS.greatest && total > size * BLOCK_AGENTS.most) size *= 2;
   plan.personas.forEach((persona, index) => {
-    for (let first = 0; first < persona.agents; first += BLOCK_AGENTS) {
-      blocks.push({ persona: index, index: first / BLOCK_AGENTS, firstAgent: first, agents: Math.min(BLOCK_AGENTS, persona.agents - first) });
+    for (let first = 0; first < persona.agents; first += size) {
+      blocks.push({ persona: index, index: first / size, firstAgent: first, agents: Math.min(size, persona.agents - first) });
     }
   });
   return blocks;

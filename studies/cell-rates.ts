@@ -1,7 +1,6 @@
 import { betaFromDraws, betaInterval, betaMean, powerPrior } from "@populace/domain";
 import type { Beta, EvidenceLabel, RateEstimate } from "@populace/domain";
-import { expectedRates } from "@populace/kernels";
-import { panelAgents } from "./intervals.ts";
+import { affordableCrowds, crowdRates } from "./crowd.ts";
 import type { Model } from "./model.ts";
 import { compilePlan } from "./plan.ts";
 import { readStudy } from "./study.ts";
@@ -39,7 +38,7 @@ export function cellRates(model: Model): readonly RateEstimate[] {
 export function modelRates(model: Model): readonly Float64Array[] {
   const study = readStudy({ ticks: 1, agents: model.mixture.personas.length }, model);
   const plan = compilePlan(model, study);
-  const rates = expectedRates(plan, { panelAgents: panelAgents(plan) });
+  const rates = crowdRates(plan, affordableCrowds(plan));
   const { worlds, cells, personas, steps, stimuli } = plan;
   return personas.flatMap((_, persona) =>
     stimuli.flatMap((_stimulus, stimulus) => {

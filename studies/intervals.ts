@@ -1,8 +1,8 @@
 import { gammaQuantile } from "@populace/domain";
 import type { EvidenceLabel } from "@populace/domain";
-import { expectedRates } from "@populace/kernels";
 import { columnCount } from "@populace/protocol";
 import type { Plan } from "@populace/protocol";
+import { crowdRates } from "./crowd.ts";
 import type { Model } from "./model.ts";
 import { effectiveSampleSize, momentsOf, quantileOfSorted, shiftedRates } from "./rates.ts";
 import type { RunOutcome } from "./run.ts";
@@ -41,9 +41,6 @@ export interface TickRow {
   readonly shared: number;
 }
 
-/** Evaluations (worlds x stimuli x personas x agents) the panel may cost: about two seconds. */
-const PANEL_EVALUATIONS_MAX = 10_000_000;
-const PANEL_AGENTS = { min: 128, max: 1_024 } as const;
 /**
  * Repeated exposures of one agent share its traits, so they carry less information than as many agents: the variance of a
  * world's share is at most 1 + (exposures per agent - 1) * this times the binomial one. A quarter is a spread of agents' rates
@@ -51,24 +48,18 @@ const PANEL_AGENTS = { min: 128, max: 1_024 } as const;
  */
 const AGENT_CORRELATION_MAX = 0.25;
 
-/** Agents of the panel: as many as the budget allows; depends on worlds, personas and stimuli, never on the agents of the run. */
-export function panelAgents(plan: Pick<Plan, "worlds" | "personas" | "stimuli">): number {
-  const rows = plan.worlds * plan.personas.length * plan.stimuli.length;
-  return Math.max(PANEL_AGENTS.min, Math.min(PANEL_AGENTS.max, Math.floor(PANEL_EVALUATIONS_MAX / rows / 16) * 16));
-}
-
 /**
  * The rates of a run with their intervals: scenario by scenario, stimulus, persona ("*" last), step.
  *
- * The mean is simulated responses / exposures. The interval is the spread over worlds of the expected rate of a fixed panel of
- * agents, the same in every world, moved on the logit scale so that its mean is the simulated one: the agents' sampling noise is
+ * The mean is simulated responses / exposures. The interval is the spread over worlds of the expected rate of a crowd of
+ * people, the same in every world, moved on the logit scale so that its mean is the simulated one: the agents' sampling noise is
  * not in it, so more agents never narrow it, and identical worlds give width 0. Where the simulated worlds differ significantly
  * more than the panel's (influence amplifies differences), it is widened by that ratio.
  */
-export function summarizeRun(model: Model, _study: Study, plan: Plan, outcome: RunOutcome): readonly RateRow[] {
+export function summarizeRun(model: Model, _study: Study, plan: Plan, outcome: Pick<RunOutcome, "counts">): readonly RateRow[] {
   const { worlds, cells, personas, steps } = plan;
   const columns = columnCount(steps.length);
-  const panel = expectedRates(plan, { panelAgents: panelAgents(plan) });
+  const panel = crowdRates(plan, 1);
   const label: EvidenceLabel = model.evidence === "prior only" ? "prior only" : "simulated only";
   const rows: RateRow[] = [];
   cells.forEach((cell, cellIndex) => {

@@ -1,10 +1,9 @@
 import { RandomStream, indexOfLargest, largestRemainder, topTwoShares, verdictOf } from "@populace/domain";
 import type { Arm } from "@populace/domain";
-import { expectedRates } from "@populace/kernels";
 import { columnCount } from "@populace/protocol";
 import type { ExecutionPlan, Plan, PlanPersona } from "@populace/protocol";
 import { economicValue } from "./economic-value.ts";
-import { panelAgents } from "./intervals.ts";
+import { affordableCrowds, crowdRates } from "./crowd.ts";
 import type { Model } from "./model.ts";
 import { cellsOf, compilePlan, keyOfPersona } from "./plan.ts";
 import { momentsOf } from "./rates.ts";
@@ -142,7 +141,7 @@ export async function optimize(model: Model, study: Study, runPlan: RunPlan, opt
 
 /** Expected value per exposure by [persona][stimulus][world], from the panel: what the simulator knows exactly. */
 function panelValues(plan: Plan, worth: readonly (readonly number[])[], cost: readonly number[], step: number): readonly (readonly Float64Array[])[] {
-  const rates = expectedRates(plan, { panelAgents: panelAgents(plan) });
+  const rates = crowdRates(plan, affordableCrowds(plan));
   const { worlds, cells, personas, steps } = plan;
   return personas.map((_, p) =>
     plan.stimuli.map((_stimulus, s) => {

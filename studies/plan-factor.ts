@@ -1,7 +1,8 @@
 import { PopulaceError, symmetricEigen } from "@populace/domain";
-import { openPeople, peopleDimensions } from "@populace/kernels";
+import { openPeople } from "@populace/kernels";
 import type { People } from "@populace/kernels";
 import type { Plan } from "@populace/protocol";
+import { CROWD, nestedRates, solveMoves, takeCrowd } from "./crowd.ts";
 
 /**
  * The factor form of a coded plan. A persona's trait logits (one a stimulus and step) are correlated numbers; all that a run can see of its
@@ -25,17 +26,14 @@ const FACTOR_SD = Math.sqrt((2 ** 16 - 1) / 12);
 /** A logit of Q14 per unit of weight and factor is 1/32. */
 const WEIGHT_UNIT = 32;
 const WEIGHT_MAX = 32_767;
-/** People of one world over whom moments are taken, by whom biases are moved and among whom differences are looked for: what `people.logits` gives at once. */
-const PEOPLE = 256;
+/** Crowds, spread over the worlds, by which biases are moved, and as many others among which differences are looked for. */
+const CROWDS = 64;
 /** Worlds the principal components are taken over. */
 const DIRECTION_WORLDS = 8;
 /** Columns (stimulus, step) of the principal components: an eigenproblem of a few dozen. */
 const COLUMNS_MAX = 64;
-/** Newton steps to a mean rate at most, and the move (logits) that is small enough. */
-const NEWTON_STEPS = 6;
-const MOVE_TOLERANCE = 1e-4;
 
-/** The factor form with K factors (4, 8, 12 or 16) and its distance from the coded plan. Deterministic; about 0.3 s for 200 worlds and 12 personas. */
+/** The factor form with K factors (4, 8, 12 or 16) and its distance from the coded plan. Deterministic; about 0.1 s for 200 worlds and 12 personas. */
 export function factorForm(coded: Plan, factors: number): FactorForm {
   const { worlds, personas, stimuli, steps } = coded;
   if (coded.factors !== 0 || coded.arithmeticProfile !== "nest8-2") throw new PopulaceError("INTERNAL", "the factor form is made of a coded plan of profile nest8-2", {});
@@ -45,7 +43,7 @@ export function factorForm(coded: Plan, factors: number): FactorForm {
   const shown = shownStimuli(coded);
   const before = openPeople(coded);
   personas.forEach((_, p) => {
-    takePeople(before, coded, p, 0);
+    takeCrowd(before, coded, p, 0);
     const scores = principalScores(averageLogits(coded, before), columns, factors);
     for (let world = 0; world < worlds; world += 1) {
       const logits = before.logits(world);
@@ -73,29 +71,9 @@ export function factorForm(coded: Plan, factors: number): FactorForm {
   return { plan, difference: largestDifference(coded, plan, before, after, shown) };
 }
 
-/**
- * Takes people of a persona, spread evenly over its traits or factors by a low-discrepancy sequence (Roberts' generalized golden ratio), so that
- * few stand for many. `turn` moves the sequence: other people.
- */
-function takePeople(people: People, plan: Plan, persona: number, turn: number): void {
-  const dimensions = peopleDimensions(plan, persona);
-  const uniforms = new Uint16Array(dimensions * PEOPLE);
-  // The root of x^(d + 1) = x + 1.
-  let phi = 2;
-  for (let n = 0; n < 60; n += 1) phi = (1 + phi) ** (1 / (dimensions + 1));
-  for (let d = 0; d < dimensions; d += 1) {
-    const step = phi ** -(d + 1), start = 0.5 + turn * Math.sqrt(2 + d);
-    for (let i = 0; i < PEOPLE; i += 1) {
-      const u = start + (i + 1) * step;
-      uniforms[d * PEOPLE + i] = Math.floor((u - Math.floor(u)) * 65_536);
-    }
-  }
-  people.take(persona, uniforms, PEOPLE);
-}
-
 /** Mean over some worlds of the logits of the people taken: columns x people. */
 function averageLogits(plan: Plan, people: People): Float64Array {
-  const sum = new Float64Array(plan.stimuli.length * plan.steps.length * PEOPLE);
+  const sum = new Float64Array(plan.stimuli.length * plan.steps.length * CROWD);
   const taken = Math.min(plan.worlds, DIRECTION_WORLDS);
   for (let n = 0; n < taken; n += 1) people.logits(Math.floor(((n + 0.5) * plan.worlds) / taken)).forEach((x, at) => { sum[at] += x; });
   return sum;
@@ -105,10 +83,10 @@ function averageLogits(plan: Plan, people: People): Float64Array {
 function principalScores(logits: Float64Array, columns: number, factors: number): Float64Array {
   const centered = logits.slice();
   const variance = Float64Array.from({ length: columns }, (_, column) => {
-    const row = centered.subarray(column * PEOPLE, (column + 1) * PEOPLE);
-    const mean = row.reduce((sum, x) => sum + x, 0) / PEOPLE;
+    const row = centered.subarray(column * CROWD, (column + 1) * CROWD);
+    const mean = row.reduce((sum, x) => sum + x, 0) / CROWD;
     row.forEach((x, i) => { row[i] = x - mean; });
-    return row.reduce((sum, x) => sum + x * x, 0) / PEOPLE;
+    return row.reduce((sum, x) => sum + x * x, 0) / CROWD;
   });
   const used = Array.from(variance.keys()).toSorted((a, b) => variance[b] - variance[a] || a - b).slice(0, COLUMNS_MAX);
   const n = used.length;
@@ -116,20 +94,20 @@ function principalScores(logits: Float64Array, columns: number, factors: number)
   for (let a = 0; a < n; a += 1) {
     for (let b = 0; b <= a; b += 1) {
       let sum = 0;
-      for (let i = 0; i < PEOPLE; i += 1) sum += centered[used[a] * PEOPLE + i] * centered[used[b] * PEOPLE + i];
-      covariance[a * n + b] = sum / PEOPLE;
-      covariance[b * n + a] = sum / PEOPLE;
+      for (let i = 0; i < CROWD; i += 1) sum += centered[used[a] * CROWD + i] * centered[used[b] * CROWD + i];
+      covariance[a * n + b] = sum / CROWD;
+      covariance[b * n + a] = sum / CROWD;
     }
   }
   const { values, vectors } = symmetricEigen(covariance, n);
   const order = Array.from(values.keys()).toSorted((a, b) => values[b] - values[a] || a - b);
-  const scores = new Float64Array(factors * PEOPLE);
+  const scores = new Float64Array(factors * CROWD);
   for (let k = 0; k < Math.min(factors, n); k += 1) {
     const value = values[order[k]];
     if (!(value > 1e-9 * values[order[0]])) break;
     for (let a = 0; a < n; a += 1) {
       const part = vectors[a * n + order[k]] / Math.sqrt(value);
-      for (let i = 0; i < PEOPLE; i += 1) scores[k * PEOPLE + i] += centered[used[a] * PEOPLE + i] * part;
+      for (let i = 0; i < CROWD; i += 1) scores[k * CROWD + i] += centered[used[a] * CROWD + i] * part;
     }
   }
   return scores;
@@ -140,17 +118,17 @@ function regress(logits: Int32Array, column: number, scores: Float64Array, facto
   const loadings = new Float64Array(factors);
   let sum = 0;
   let square = 0;
-  for (let i = 0; i < PEOPLE; i += 1) {
-    const x = logits[column * PEOPLE + i];
+  for (let i = 0; i < CROWD; i += 1) {
+    const x = logits[column * CROWD + i];
     sum += x;
     square += x * x;
   }
-  const mean = sum / PEOPLE, variance = Math.max(0, square / PEOPLE - mean * mean);
+  const mean = sum / CROWD, variance = Math.max(0, square / CROWD - mean * mean);
   let carried = 0;
   for (let k = 0; k < factors; k += 1) {
     let product = 0;
-    for (let i = 0; i < PEOPLE; i += 1) product += logits[column * PEOPLE + i] * scores[k * PEOPLE + i];
-    loadings[k] = product / PEOPLE;
+    for (let i = 0; i < CROWD; i += 1) product += logits[column * CROWD + i] * scores[k * CROWD + i];
+    loadings[k] = product / CROWD;
     carried += loadings[k] ** 2;
   }
   // A column that the components hardly know is put on the first of them.
@@ -164,57 +142,32 @@ function regress(logits: Int32Array, column: number, scores: Float64Array, facto
 }
 
 /**
- * Moves the biases of one persona, world by world, so that its nested mean rates are the coded plan's. Other people in every world, so that their
- * own sampling error averages out. Changes `plan.bias`.
+ * Moves the biases of one persona so that its nested mean rates are the coded plan's. One move serves all worlds: it makes up for the shape of a
+ * distribution, which the worlds share, and between worlds varies less than 256 people can tell (0.009 of a logit, nearly all of it their own
+ * sampling error). Changes `plan.bias`.
  */
 function moveBiases(coded: Plan, plan: Plan, before: People, after: People, p: number, shown: readonly number[]): void {
   const { worlds, personas, stimuli, steps } = plan;
   const columns = stimuli.length * steps.length;
-  const reach = new Float64Array(PEOPLE), chances = new Float64Array(PEOPLE), moves = new Float64Array(columns);
-  for (let world = 0; world < worlds; world += 1) {
-    takePeople(before, coded, p, world + 1);
-    takePeople(after, plan, p, world + 1);
+  const moves = new Float64Array(columns), sums = new Float64Array(columns);
+  for (let crowd = 0; crowd < CROWDS; crowd += 1) {
+    const world = worldOf(crowd, worlds), at = (world * personas.length + p) * columns;
+    takeCrowd(before, coded, p, crowd + 1);
+    takeCrowd(after, plan, p, crowd + 1);
     const wanted = before.logits(world), own = after.logits(world);
-    const at = (world * personas.length + p) * columns;
     for (const stimulus of shown) {
-      const first = stimulus * steps.length, goals = nestedSums(wanted, coded.bias, at, first, steps.length);
-      reach.fill(1);
-      for (let column = first; column < first + steps.length; column += 1) {
-        const base = plan.bias[at + column];
-        // The last world's move is nearly this one's.
-        for (let n = 0; n < NEWTON_STEPS; n += 1) {
-          let rate = 0;
-          let slope = 0;
-          for (let i = 0; i < PEOPLE; i += 1) {
-            const chance = logistic((own[column * PEOPLE + i] + base) / Q14 + moves[column]);
-            chances[i] = chance;
-            rate += reach[i] * chance;
-            slope += reach[i] * chance * (1 - chance);
-          }
-          const change = (goals[column - first] - rate) / slope;
-          if (!Number.isFinite(change)) break;
-          moves[column] += Math.max(-1, Math.min(1, change));
-          if (Math.abs(change) < MOVE_TOLERANCE) break;
-        }
-        for (let i = 0; i < PEOPLE; i += 1) reach[i] *= chances[i];
-        plan.bias[at + column] += Math.round(moves[column] * Q14);
-      }
+      const rows = { at, first: stimulus * steps.length, steps: steps.length };
+      solveMoves({ ...rows, logits: own, bias: plan.bias }, nestedRates({ ...rows, logits: wanted, bias: coded.bias }), moves);
     }
+    // The last crowd's moves are nearly the next one's.
+    moves.forEach((move, column) => { sums[column] += move; });
+  }
+  for (let world = 0; world < worlds; world += 1) {
+    for (let column = 0; column < columns; column += 1) plan.bias[(world * personas.length + p) * columns + column] += Math.round((sums[column] / CROWDS) * Q14);
   }
 }
 
-/** Sums over people of the chance to come to each step of a stimulus, nested. */
-function nestedSums(logits: Int32Array, bias: Int32Array, at: number, first: number, steps: number): Float64Array {
-  const sums = new Float64Array(steps);
-  for (let i = 0; i < PEOPLE; i += 1) {
-    let q = 1;
-    for (let step = 0; step < steps; step += 1) {
-      q *= logistic((logits[(first + step) * PEOPLE + i] + bias[at + first + step]) / Q14);
-      sums[step] += q;
-    }
-  }
-  return sums;
-}
+const worldOf = (crowd: number, worlds: number): number => Math.floor(((crowd + 0.5) * worlds) / CROWDS);
 
 /** The check of the 1 % rule, on other people than those the biases were moved by. */
 function largestDifference(coded: Plan, plan: Plan, before: People, after: People, shown: readonly (readonly number[])[]): FactorForm["difference"] {
@@ -222,10 +175,11 @@ function largestDifference(coded: Plan, plan: Plan, before: People, after: Peopl
   const columns = stimuli.length * steps.length;
   const rates = (of: Plan, people: People, p: number): Float64Array => {
     const sums = new Float64Array(columns);
-    for (let world = 0; world < worlds; world += 1) {
-      takePeople(people, of, p, worlds + 1 + world);
-      const logits = people.logits(world), at = (world * personas.length + p) * columns;
-      for (const stimulus of shown[p]) nestedSums(logits, of.bias, at, stimulus * steps.length, steps.length).forEach((sum, step) => { sums[stimulus * steps.length + step] += sum; });
+    for (let crowd = 0; crowd < CROWDS; crowd += 1) {
+      const world = worldOf(crowd, worlds);
+      takeCrowd(people, of, p, CROWDS + 1 + crowd);
+      const rows = { logits: people.logits(world), bias: of.bias, at: (world * personas.length + p) * columns, steps: steps.length };
+      for (const stimulus of shown[p]) nestedRates({ ...rows, first: stimulus * steps.length }).forEach((rate, step) => { sums[stimulus * steps.length + step] += rate; });
     }
     return sums;
   };
@@ -252,5 +206,4 @@ function shownStimuli(plan: Plan): readonly (readonly number[])[] {
   });
 }
 
-const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
 const clampWeight = (weight: number): number => Math.max(-WEIGHT_MAX, Math.min(WEIGHT_MAX, Math.round(weight)));

@@ -17,6 +17,7 @@ type WorldParameters =
  * posterior, by the stream given, or takes their means when `random` is null. `binaryCodes` are the codes of no and yes.
  */
 export function planTrait(trait: Trait, coding: TraitCoding, slot: number, worlds: number, random: RandomStream | null, binaryCodes: readonly [number, number]): PlanTrait {
+  if (random === null && worlds > 1) return repeated(planTrait(trait, coding, slot, 1, null, binaryCodes), worlds);
   const parameters = Array.from({ length: worlds }, () => worldParameters(trait, random));
   if (trait.kind === "binary" || trait.kind === "categorical") {
     const levels = trait.kind === "binary" ? 2 : coding.levels.length;
@@ -29,6 +30,14 @@ export function planTrait(trait: Trait, coding: TraitCoding, slot: number, world
   }
   if (trait.kind === "count" && trait.shape.length === 0) return poissonTrait(coding, slot, parameters.map((parameter) => (parameter.kind === "poisson" ? parameter.rate : 0)));
   return gridTrait(trait, coding, slot, parameters);
+}
+
+/** The trait of one world in all of them. */
+function repeated(trait: PlanTrait, worlds: number): PlanTrait {
+  if (trait.kind === "grid") return { ...trait, offset: new Int32Array(worlds).fill(trait.offset[0]), scale: new Int32Array(worlds).fill(trait.scale[0]) };
+  const cumulative = new Uint32Array(worlds * trait.cumulative.length);
+  for (let at = 0; at < cumulative.length; at += trait.cumulative.length) cumulative.set(trait.cumulative, at);
+  return { ...trait, cumulative };
 }
 
 function worldParameters(trait: Trait, random: RandomStream | null): WorldParameters {

@@ -1,77 +1,69 @@
-import { expectedRates } from "@populace/kernels";
+import { openPeople } from "@populace/kernels";
+import type { People } from "@populace/kernels";
 import type { Plan } from "@populace/protocol";
-import { finiteLogit } from "./rates.ts";
+import { solveMoves, takeCrowd } from "./crowd.ts";
 
-const Q14 = 16_384;
-const ROUNDS = 3;
-/** Agents by which a persona's mean rate is known to about 1 %, and the fewer that show how a world differs from the mean. */
-const AGENTS = { mean: { most: 16_384, least: 2_048 }, world: { most: 256, least: 64 } } as const;
-/** Evaluations (worlds x personas x stimuli x agents) one look may cost: about 0.2 s. */
-const EVALUATIONS = 2_000_000;
-/** A move too small to tell what a move does. */
-const MOVE_MIN = 0.02;
-const GAIN_MAX = 5;
+/** Crowds by which the move at the posterior means is known to about 0.2 % of a rate. */
+const CROWDS = 32;
 
-/** The logit a rate should have, given the step before; world null = posterior means; null where nobody knows. */
-export type TargetLogit = (world: number | null, persona: number, stimulus: number, step: number) => number | null;
+/** The rate of a step given the step before that real rows have; world null = posterior means; null where nobody knows. */
+export type RowRate = (world: number | null, persona: number, stimulus: number, step: number) => number | null;
 
 /**
- * How far each bias (worlds x personas x stimuli x steps, logits) must move for the agents' expected rates to meet the targets.
- * `mean` is the plan at the posterior means, `worlds` the plan with all worlds, both showing every stimulus at tick 0: many
- * agents tell the mean's distance, a few the worlds' differences from it, because those are small and the agents the same. Where
- * agents' rates spread widely a move of the bias moves their mean by less; later rounds divide by what the first one did. A
- * stimulus without target moves as the others do on average.
+ * How far each bias (worlds x personas x stimuli x steps, logits) must move for the agents' mean rates to be those of the rows. `mean` is the plan at
+ * the posterior means, `worlds` the plan with all worlds, both with the personas' mean traits. Many crowds tell the move at the means; one, the same
+ * in all worlds, how each world's differs from it, so that its own sampling error cancels. A stimulus nobody knows moves as the others do on average.
  */
-export function rowRateShifts(mean: Plan, worlds: Plan, target: TargetLogit): Float64Array {
-  const [personas, stimuli, steps] = [worlds.personas.length, worlds.stimuli.length, worlds.steps.length];
-  const size = personas * stimuli * steps;
-  const affordable = (looks: number, { most, least }: { readonly most: number; readonly least: number }): number => Math.max(least, Math.min(most, Math.floor(EVALUATIONS / (looks * personas * stimuli) / 16) * 16));
-  const agents = { mean: affordable(1, AGENTS.mean), world: affordable(worlds.worlds, AGENTS.world) };
-  const meanShift = new Float64Array(size);
-  const shift = new Float64Array(worlds.worlds * size);
-  let gain = new Float64Array(size).fill(1);
-  let first: Float64Array | null = null;
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const movedMean = moved(mean, meanShift);
-    const [full, center, each] = [conditionalLogits(movedMean, agents.mean), conditionalLogits(movedMean, agents.world), conditionalLogits(moved(worlds, shift), agents.world)];
-    if (round === 1) gain = gain.map((_, cell) => (Math.abs(meanShift[cell]) < MOVE_MIN ? 1 : Math.max(1, Math.min(GAIN_MAX, meanShift[cell] / (full[cell] - (first?.[cell] ?? 0))))));
-    first ??= full;
-    const add = (world: number | null, to: Float64Array): void => {
-      for (let persona = 0; persona < personas; persona += 1) {
-        for (let step = 0; step < steps; step += 1) {
-          const cellOf = (stimulus: number): number => (persona * stimuli + stimulus) * steps + step;
-          const moves = worlds.stimuli.map((_, stimulus) => {
-            const wanted = target(world, persona, stimulus, step);
-            const cell = cellOf(stimulus);
-            return wanted === null ? null : (wanted - full[cell] - (world === null ? 0 : each[world * size + cell] - center[cell])) * gain[cell];
-          });
-          const seen = moves.filter((move) => move !== null);
-          const typical = seen.length === 0 ? 0 : seen.reduce((sum, move) => sum + move, 0) / seen.length;
-          moves.forEach((move, stimulus) => { to[cellOf(stimulus)] += move ?? typical; });
-        }
-      }
-    };
-    for (let world = 0; world < worlds.worlds; world += 1) add(world, shift.subarray(world * size, (world + 1) * size));
-    add(null, meanShift);
-  }
+export function rowRateShifts(mean: Plan, worlds: Plan, rowRate: RowRate): Float64Array {
+  const { personas, stimuli, steps } = worlds;
+  const columns = stimuli.length * steps.length;
+  const shift = new Float64Array(worlds.worlds * personas.length * columns);
+  const [meanPeople, people] = [openPeople(mean), openPeople(worlds)];
+  personas.forEach((_, persona) => {
+    const goals = (world: number | null): Goals => stimuli.map((_stimulus, stimulus) => nested(steps.map((_step, step) => rowRate(world, persona, stimulus, step))));
+    const meanGoals = goals(null);
+    if (meanGoals.every((goal) => goal === null)) return;
+    const move = new Float64Array(columns), center = new Float64Array(columns), sums = new Float64Array(columns);
+    for (let crowd = 0; crowd < CROWDS; crowd += 1) {
+      takeCrowd(meanPeople, mean, persona, crowd);
+      moveOnto(mean, meanPeople, 0, persona, meanGoals, move);
+      if (crowd === 0) center.set(move);
+      move.forEach((value, column) => { sums[column] += value / CROWDS; });
+    }
+    takeCrowd(people, worlds, persona, 0);
+    move.set(center);
+    for (let world = 0; world < worlds.worlds; world += 1) {
+      moveOnto(worlds, people, world, persona, goals(world), move);
+      const at = (world * personas.length + persona) * columns;
+      for (let column = 0; column < columns; column += 1) shift[at + column] = move[column] - center[column] + sums[column];
+    }
+  });
   return shift;
 }
 
-const moved = (plan: Plan, shift: Float64Array): Plan => ({ ...plan, bias: plan.bias.map((bias, at) => bias + Math.round(shift[at] * Q14)) });
+/** Nested rates of a stimulus' steps; null where nobody knows them. */
+type Goals = readonly (readonly number[] | null)[];
 
-/** Logit of each step's panel rate given the step before: worlds x personas x stimuli x steps, for a plan that shows each stimulus. */
-function conditionalLogits(plan: Plan, panelAgents: number): Float64Array {
-  const rates = expectedRates(plan, { panelAgents });
-  const { worlds, cells, personas, steps } = plan;
-  const logits = new Float64Array(plan.bias.length);
-  cells.forEach(({ stimulus }, cell) => {
-    for (let world = 0; world < worlds; world += 1) {
-      for (let persona = 0; persona < personas.length; persona += 1) {
-        const from = ((world * cells.length + cell) * personas.length + persona) * steps.length;
-        const to = ((world * personas.length + persona) * plan.stimuli.length + stimulus) * steps.length;
-        for (let step = 0; step < steps.length; step += 1) logits[to + step] = finiteLogit(rates[from + step] / (step === 0 ? 1 : rates[from + step - 1]));
-      }
-    }
+function nested(conditional: readonly (number | null)[]): readonly number[] | null {
+  let rate = 1;
+  const rates: number[] = [];
+  for (const value of conditional) {
+    if (value === null) return null;
+    rates.push(rate *= value);
+  }
+  return rates;
+}
+
+/** Replaces `move` by what brings the crowd's rates in a world onto the goals. */
+function moveOnto(plan: Plan, people: People, world: number, persona: number, goals: Goals, move: Float64Array): void {
+  const steps = plan.steps.length, at = (world * plan.personas.length + persona) * goals.length * steps;
+  const logits = people.logits(world);
+  goals.forEach((goal, stimulus) => {
+    if (goal !== null) solveMoves({ logits, bias: plan.bias, at, first: stimulus * steps, steps }, goal, move);
   });
-  return logits;
+  const known = goals.flatMap((goal, stimulus) => (goal === null ? [] : [stimulus]));
+  for (let step = 0; step < steps && known.length < goals.length; step += 1) {
+    const typical = known.reduce((sum, stimulus) => sum + move[stimulus * steps + step], 0) / known.length;
+    goals.forEach((goal, stimulus) => { if (goal === null) move[stimulus * steps + step] = typical; });
+  }
 }

@@ -10,7 +10,7 @@ import { planInfluence } from "./plan-influence.ts";
 import { BINARY_CODES, planCopula, planTrait } from "./plan-population.ts";
 import { rowRateShifts } from "./plan-row-rates.ts";
 import { shockOffset } from "./plan-shocks.ts";
-import { finiteLogit } from "./rates.ts";
+import { boundedRate } from "./rates.ts";
 import { FACTOR_AGENTS_MIN, STUDY_LIMITS, personasOf, stimuliOf } from "./study.ts";
 import type { Study } from "./study.ts";
 
@@ -110,12 +110,12 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
   const layout = slotLayout(model, folds, study.population.precision);
   const streams = RandomStream.of(study.seed, "population");
   const agents = largestRemainder(personas.map((index) => model.mixture.personas[index].share), study.agents);
-  const traitsOf = (index: number): readonly PlanTrait[] =>
-    layout.traits.map((trait, slot) => {
-      const persona = model.mixture.personas[index];
-      const random = source.worlds.length === 0 || options.certainTraits === true ? null : streams.child(persona.id).child(codings[trait].name);
-      return planTrait(persona.traits[trait], codings[trait], slot, worlds, random, layout.isTable[slot] ? [0, 1] : BINARY_CODES);
-    });
+  const traitsOf = (index: number): readonly PlanTrait[] => {
+    const persona = model.mixture.personas[index], isCertain = source.worlds.length === 0 || options.certainTraits === true;
+    const slots = layout.traits.map((trait, slot) => `${trait}${layout.isTable[slot] ? "t" : ""}`);
+    return rememberedTraits(model, `${isCertain ? "-" : study.seed} ${worlds} ${index} ${slots.join(" ")}`, () => layout.traits.map((trait, slot) =>
+      planTrait(persona.traits[trait], codings[trait], slot, worlds, isCertain ? null : streams.child(persona.id).child(codings[trait].name), layout.isTable[slot] ? [0, 1] : BINARY_CODES)));
+  };
   const planPersonas = personas.map(
     (index, position): PlanPersona => ({
       id: model.mixture.personas[index].id,
@@ -160,24 +160,41 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
   };
 }
 
+/** Traits of the personas of models in use. Drawing their worlds is a third of compiling, and questions about one model share them. */
+const TRAITS = new WeakMap<Model, Map<string, readonly PlanTrait[]>>();
+/** Lists of traits remembered for a model: those of a few studies. */
+const TRAITS_MOST = 256;
+
+function rememberedTraits(model: Model, key: string, make: () => readonly PlanTrait[]): readonly PlanTrait[] {
+  let known = TRAITS.get(model);
+  if (known === undefined) TRAITS.set(model, (known = new Map()));
+  let traits = known.get(key);
+  if (traits === undefined) {
+    if (known.size === TRAITS_MOST) known.delete(known.keys().next().value!);
+    known.set(key, (traits = make()));
+  }
+  return traits;
+}
+
 /**
  * The plan with its biases moved so that the agents' expected rates are those of the persona's real rows (`rowRates`), world by
  * world, where the model knows them. The move is found on agents with mean trait parameters and without shocks, so that the
  * uncertainty of the traits and the shocks stay in the plan.
  */
 function onRowRates(plan: Plan, model: Model, study: Study, options: CompileOptions): Plan {
+  const source = planSource(model, study, options);
+  const known = source.stimuli.map((stimulus) => model.response.stimuli.findIndex((other) => other.id === stimulus.id));
+  if (known.every((index) => index < 0)) return plan;
   const bare: Model = { ...model, shocks: [] };
   const still: Study = { ...study, ticks: 1, shocks: [], scenarios: [], influence: null };
-  const source = planSource(model, study, options);
   const steps = plan.steps.length;
-  const known = source.stimuli.map((stimulus) => model.response.stimuli.findIndex((other) => other.id === stimulus.id));
   const rows = source.personas.map((persona) => model.rowRates?.[model.mixture.personas[persona].id]);
   const shift = rowRateShifts(assemble(bare, still, { ...options, certain: true }), assemble(bare, still, { ...options, certainTraits: true }), (world, persona, stimulus, step) => {
     const rates = rows[persona];
     if (rates === undefined || known[stimulus] < 0) return null;
     // The row after the last world is that of the posterior means.
     const at = ((world === null ? model.response.worlds : (source.worlds.at(world) ?? model.response.worlds)) * model.response.stimuli.length + known[stimulus]) * steps + step;
-    return finiteLogit(rates[at] / (step === 0 ? 1 : rates[at - 1]));
+    return boundedRate(rates[at] / (step === 0 ? 1 : rates[at - 1]));
   });
   return { ...plan, bias: plan.bias.map((bias, at) => bias + Math.round(shift[at] * Q14)) };
 }

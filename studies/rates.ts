@@ -23,9 +23,12 @@ export function quantileOfSorted(sorted: ArrayLike<number>, p: number): number {
   return sorted[below] + (sorted[above] - sorted[below]) * (position - below);
 }
 
-/** A rate's logit, kept finite: the simulation knows no chance below 1e-7. */
+/** A rate that is neither never nor always: the simulation knows no chance below 1e-7. */
+export const boundedRate = (rate: number): number => Math.min(1 - 1e-9, Math.max(1e-9, rate));
+
+/** A rate's logit, kept finite. */
 export function finiteLogit(rate: number): number {
-  const bounded = Math.min(1 - 1e-9, Math.max(1e-9, rate));
+  const bounded = boundedRate(rate);
   return Math.log(bounded / (1 - bounded));
 }
 
@@ -35,13 +38,22 @@ export function shiftedRates(rates: ArrayLike<number>, target: number, stretch =
   const center = momentsOf(logits).mean;
   const spread = logits.map((logit) => (logit - center) * stretch);
   const at = (shift: number): Float64Array => spread.map((logit) => 1 / (1 + Math.exp(-(logit + shift))));
-  let low = -40;
-  let high = 40;
-  // 60 halvings of 80 logits: below the last bit of any rate.
-  for (let halving = 0; halving < 60; halving += 1) {
-    const middle = (low + high) / 2;
-    if (momentsOf(at(middle)).mean < target) low = middle;
-    else high = middle;
+  let low = -40, high = 40, shift = finiteLogit(target) - momentsOf(spread).mean;
+  // Newton's method, with a halving of the bracket wherever it would leave it; both end at the last bit of the rate.
+  for (let round = 0; round < 60; round += 1) {
+    let sum = 0, slope = 0;
+    for (const logit of spread) {
+      const rate = 1 / (1 + Math.exp(-(logit + shift)));
+      sum += rate;
+      slope += rate * (1 - rate);
+    }
+    const error = sum / spread.length - target;
+    if (error < 0) low = shift;
+    else high = shift;
+    const next = shift - error / (slope / spread.length);
+    const taken = next > low && next < high ? next : (low + high) / 2;
+    if (Math.abs(taken - shift) < 1e-12) break;
+    shift = taken;
   }
-  return at((low + high) / 2);
+  return at(shift);
 }

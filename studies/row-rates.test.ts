@@ -56,7 +56,7 @@ describe("rowRates", () => {
     const observed = lines.filter((line) => line.endsWith(",1")).length / lines.length;
     const [free, held] = [rate(loose), rate(anchored)];
     expect(free.mean, `seed ${seed}`).toBeGreaterThan(observed * 1.5);
-    // 16,384 agents with a logit sd of 3 and 100,000 simulated ones leave 3 % of the rate.
+    // 8,192 people with a logit sd of 3 and 100,000 simulated agents leave 3 % of the rate.
     expect(Math.abs(held.mean / anchored.rowRates["p1"][50] - 1), `seed ${seed}`).toBeLessThan(0.06);
     // The data's own share has a standard error of 6 %, and the index' noise inside a zone (logit sd 0.36) adds as much.
     expect(Math.abs(held.mean / observed - 1), `seed ${seed}`).toBeLessThan(0.2);

@@ -40,9 +40,6 @@ export const ROOMS: readonly Room[] = [
 /** The words of domain that io may use: it speaks bytes and strings and knows no message, but fails as everybody does. */
 export const IO_WORDS: readonly string[] = ["PopulaceError", "ErrorCode", "ERROR_TABLE", "isPopulaceError"];
 
-/** Libraries of the pure rooms: each stands behind exactly one file. */
-export const PURE_LIBRARIES: readonly string[] = ["ml-kmeans"];
-
 /** The room a path from the root lies in, or null for a file of the root itself. */
 export function roomOf(path: string): Room | null {
   return ROOMS.find((room) => path.startsWith(`${room.name}/`)) ?? null;

@@ -1,4 +1,4 @@
-import { openBackend } from "@populace/kernels";
+import { openBackend } from "@populace/kernels/backends";
 import { samplePlan } from "@populace/kernels/sample-plan";
 
 /** Rounds until the last two agree, at most: the first ones run code that is still being optimized. */

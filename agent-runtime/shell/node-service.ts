@@ -1,7 +1,7 @@
 /** The node process around `core/node.ts`: performs its effects over the ports and the workers, one run at a time per run. */
 import { PopulaceError } from "@populace/domain";
 import { type Logger, type Ports, sha256Hex, SILENT, type Stop } from "@populace/io";
-import { chooseBackend } from "@populace/kernels";
+import { chooseBackend } from "@populace/kernels/backends";
 import {
   type Block, blocksOf, COMMIT, commitSubject, decodePlan, failSubject, HEARTBEAT, heartbeatSubject, LIMITS, NODE_FAILURE, openSubject, outSubject,
   type Plan, RUN_RECORD, RUN_STOP, runKey, type Shard, SHARD_OUT, type ShardOut, SLOT_REFERENCE, schemaOf, stopSubject, TICK_OPEN, type TickOpen,

@@ -2,7 +2,8 @@
 import { hash } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
 import { PopulaceError } from "@populace/domain/error";
-import { type ExposeSession, type HeldBlock, type OnTick, openBackend, type TickOutput } from "@populace/kernels";
+import type { ExposeSession, HeldBlock, OnTick, TickOutput } from "@populace/kernels";
+import { openBackend } from "@populace/kernels/backends";
 import { type Block, blocksOf, columnCount, type Plan } from "@populace/protocol/plan";
 import type { BlockHashes, ShardPart } from "../core/shard.ts";
 import { measureExposures } from "./calibration.ts";

@@ -1,4 +1,5 @@
-import { whole } from "../arguments.ts";
+import { BACKEND_NAMES } from "@populace/kernels/names";
+import { oneOf, whole } from "../arguments.ts";
 import type { CommandDefinition } from "../command.ts";
 import { amount, count, duration, paint, percent, plain, table } from "../output.ts";
 import { personaNames } from "../names.ts";
@@ -11,6 +12,7 @@ interface OptimizeOptions {
   readonly batch?: number;
   readonly rounds?: number;
   readonly workers?: number;
+  readonly backend?: string;
   readonly store: string;
 }
 
@@ -25,6 +27,7 @@ export const optimizeCommand: CommandDefinition<OptimizeOptions> = {
     .option("--batch <number>", "simulated exposures of one round for each persona", whole(10, 10_000_000))
     .option("--rounds <number>", "rounds at most", whole(1, 10_000))
     .option("--workers <number>", "worker threads; changes no result", whole(1, 256))
+    .option("--backend <name>", `kernel backend, which changes no result: auto, ${BACKEND_NAMES.join(", ")}`, oneOf("auto", ...BACKEND_NAMES))
     .option("--store <folder>", "where runs are committed", ".populace"),
   async run(context, options) {
     const { readModel, readStudy, optimize } = await import("@populace/studies");
@@ -34,18 +37,21 @@ export const optimizeCommand: CommandDefinition<OptimizeOptions> = {
     const stated = readStudy(options.study ?? {}, model);
     const study = { ...stated, seed: context.seed ?? stated.seed };
     const bar = context.progress("optimizing", "rounds");
-    const runner = embeddedRunner({ storeDir: options.store, onNote: (note) => context.say(paint("dim", note)) });
-    const result = await withRunner(runner, bar, () => optimize(model, study, runner, {
-      ...(options.step === undefined ? {} : { step: options.step }), ...(options.batch === undefined ? {} : { batch: options.batch }),
-      ...(options.rounds === undefined ? {} : { roundsMax: options.rounds }),
-      ...(options.workers === undefined ? {} : { execution: { workers: options.workers } }),
-      signal: context.signal, onProgress: ({ round, rounds }) => bar.update(round, rounds),
-    }));
+    const runner = embeddedRunner({ storeDir: options.store, onNote: (note) => context.say(paint("dim", note)), ...(options.workers === undefined ? {} : { workers: options.workers }), ...(options.backend === undefined ? {} : { backend: options.backend }) });
+    const { result, inUse } = await withRunner(runner, bar, async () => {
+      const used = await (await runner.warmUp()).ready;
+      context.say(paint("dim", `backend ${used.backend}: ${used.reason}`));
+      return { inUse: used, result: await optimize(model, study, runner, {
+        ...(options.step === undefined ? {} : { step: options.step }), ...(options.batch === undefined ? {} : { batch: options.batch }),
+        ...(options.rounds === undefined ? {} : { roundsMax: options.rounds }),
+        signal: context.signal, onProgress: ({ round, rounds }) => bar.update(round, rounds),
+      }) };
+    });
     const names = personaNames(model);
     const minor = model.schema.value?.minorUnits ?? 100;
     const currency = model.schema.value?.currency ?? "";
     return {
-      json: { best: result.best, regret: result.regret, baselines: result.baselines, step: result.step, runs: result.runs, evidence: model.evidence },
+      json: { best: result.best, regret: result.regret, baselines: result.baselines, step: result.step, runs: result.runs, backend: inUse.backend, backendReason: inUse.reason, evidence: model.evidence },
       lines: [
         ...table(
           [{ title: "persona" }, { title: "best stimulus" }, { title: "chance best", align: "right" }, { title: `value ${currency}`, align: "right" }, { title: `expected loss ${currency}`, align: "right" }, { title: "exposures", align: "right" }, { title: "settled" }],

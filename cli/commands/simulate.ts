@@ -1,7 +1,11 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { Model, Study } from "@populace/studies";
 import { BACKEND_NAMES } from "@populace/kernels/names";
 import { oneOf, whole } from "../arguments.ts";
 import type { CommandDefinition } from "../command.ts";
+import type { ModelFigures } from "../report/page.ts";
+import type { ModelParts } from "../report/report.ts";
 import { VERSION } from "../version.ts";
 import { compact, count, duration, evidence, paint, plain, rateText, shortened, table } from "../output.ts";
 import { withRunner } from "../with-runner.ts";
@@ -20,6 +24,9 @@ interface SimulateOptions {
   readonly out?: string;
   readonly fresh?: boolean;
 }
+
+/** A run with so long to go is not held up by drawing beside it. */
+const DRAWING_SECONDS = 1;
 
 export const simulateCommand: CommandDefinition<SimulateOptions> = {
   name: "simulate",
@@ -43,70 +50,84 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
     .option("--out <folder>", "where the results go (default: STORE/runs/RUNID)")
     .option("--fresh", "compute again what was already committed"),
   async run(context, options) {
-    const { readModel, readStudy, compileStudy, summarizeRun, writeRun } = await import("@populace/studies");
-    const { embeddedRunner } = await import("../embedded.ts");
-    const { runReport } = await import("../report/from-run.ts");
-    const { writeReport } = await import("../report/write.ts");
-    const model = readModel(options.model);
-    const stated = readStudy(options.study ?? {}, model);
-    const { population } = options;
-    const held = population === "stored" || population === "procedural" ? population : undefined;
-    // Agents that are to be kept are coded ones.
-    const form = population === "stored" ? "coded" : population === undefined || population === "procedural" ? stated.population.form : population;
-    const study = {
-      ...stated,
-      agents: options.agents ?? stated.agents, ticks: options.ticks ?? stated.ticks, seed: context.seed ?? stated.seed, population: { ...stated.population, form },
-    };
     const note = (text: string): void => { if (text !== "") context.say(paint("dim", text)); };
     const bar = context.progress("simulating", "exposures");
+    const { embeddedRunner } = await import("../embedded.ts");
     const runner = embeddedRunner({
       storeDir: options.store, onNote: note, force: options.force === true,
       ...(options.workers === undefined ? {} : { workers: options.workers }), ...(options.backend === undefined ? {} : { backend: options.backend }),
     });
-    const { compiled, outcome, inUse } = await withRunner(runner, bar, async () => {
-      // The workers start and warm up while this thread compiles the study.
-      const warming = runner.warmUp();
-      warming.catch(() => {});
-      const made = compileStudy(model, study);
-      note(made.note);
-      const used = await warming;
-      note(`backend ${used.backend}: ${used.reason}`);
-      const ran = await runner(made.plan, {
-        ...(options.shards === undefined ? {} : { shards: options.shards }), ...(held === undefined ? {} : { population: held }),
+    return withRunner(runner, bar, async () => {
+      // The workers start and warm up while this thread loads and compiles; not for a file that will turn out to be missing.
+      const warming = [options.model, options.study].every((file) => file === undefined || existsSync(file)) ? await runner.warmUp() : null;
+      warming?.ready.catch(() => {});
+      const { readModel, readStudy, compileStudy, summarizeRun, writeRun } = await import("@populace/studies");
+      const model = readModel(options.model);
+      const study = studyOf(readStudy(options.study ?? {}, model), options, context.seed);
+      const compiled = compileStudy(model, study);
+      note(compiled.note);
+      const inUse = await (warming ?? await runner.warmUp()).ready;
+      note(`backend ${inUse.backend}: ${inUse.reason}`);
+      // What the report shows of the model alone is drawn while the workers compute.
+      let drawing: ReturnType<typeof drawnModel> | null = null;
+      const draw = (): ReturnType<typeof drawnModel> => (drawing ??= drawnModel(model));
+      const { population } = options;
+      const outcome = await runner(compiled.plan, {
+        ...(options.shards === undefined ? {} : { shards: options.shards }), ...(population === "stored" || population === "procedural" ? { population } : {}),
       }, {
         signal: context.signal, fresh: options.fresh === true,
-        onProgress: ({ exposures, exposuresTotal }) => bar.update(exposures, exposuresTotal),
+        onProgress({ exposures, exposuresTotal }) {
+          bar.update(exposures, exposuresTotal);
+          if (exposuresTotal - exposures > DRAWING_SECONDS * inUse.exposuresPerSecond) draw().catch(() => {});
+        },
       });
-      return { compiled: made, outcome: ran, inUse: used };
+      const rates = summarizeRun(model, study, compiled.plan, outcome);
+      const outDir = options.out ?? join(options.store, "runs", outcome.runId);
+      const manifest = writeRun(outDir, { model, study, plan: compiled.plan, outcome, rows: rates, backendReason: inUse.reason }, VERSION);
+      const { parts, figures } = await draw();
+      const { runReport } = await import("../report/from-run.ts");
+      const { writeReport } = await import("../report/write.ts");
+      await writeReport(outDir, runReport(model, parts, manifest, rates), figures);
+      const peakBytes = process.resourceUsage().maxRSS * 1024;
+      // From the start of the process: set-up, warm-up, the run, intervals, files.
+      const secondsTotal = performance.now() / 1000;
+      const shown = shortened(rates, 48, "rates");
+      return {
+        json: {
+          runId: outcome.runId, rootHash: outcome.rootHash, exposures: outcome.exposures, seconds: outcome.seconds, rates,
+          exposuresPerSecond: outcome.exposures / Math.max(outcome.seconds, 1e-9), secondsTotal, peakBytes,
+          backend: outcome.backend, backendReason: inUse.reason, calibratedExposuresPerSecond: inUse.exposuresPerSecond, cached: outcome.cached,
+          agents: study.agents, ticks: study.ticks, population: compiled.form, formDifference: compiled.formDifference, outDir,
+        },
+        lines: [
+          ...table(
+            [{ title: "persona" }, { title: "stimulus" }, { title: "step" }, { title: "rate [90 % interval]", align: "right" }, { title: "ess", align: "right" }, { title: "evidence" }],
+            shown.rows.map((rate) => [plain(rate.persona), plain(rate.stimulus), plain(rate.step), rateText(rate), rate.ess === null ? "-" : count(rate.ess), evidence(rate.label)]),
+          ),
+          ...shown.rest, "",
+          `run ${paint("bold", outcome.runId)}${outcome.cached ? " (read back from the store; --fresh computes it again)" : ""}`,
+          `root hash ${outcome.rootHash}`,
+          `${count(outcome.exposures)} exposures in ${duration(outcome.seconds)}, ${compact(outcome.exposures / Math.max(outcome.seconds, 1e-9))}/s, backend ${outcome.backend}`,
+          `${duration(secondsTotal)} in all from the start of the process, warm-up and files included${outcome.cached ? "" : ` (${compact(outcome.exposures / secondsTotal)}/s)`}; peak memory ${compact(peakBytes)}B`,
+          `results in ${paint("bold", outDir)}; report in ${join(outDir, "report.html")}`,
+        ],
+      };
     });
-    const { plan } = compiled;
-    const rates = summarizeRun(model, study, plan, outcome);
-    const outDir = options.out ?? join(options.store, "runs", outcome.runId);
-    const manifest = writeRun(outDir, { model, study, plan, outcome, rows: rates, backendReason: inUse.reason }, VERSION);
-    await writeReport(outDir, await runReport(model, manifest, rates));
-    const peakBytes = process.resourceUsage().maxRSS * 1024;
-    // From the start of the process: set-up, warm-up, the run, intervals, files.
-    const secondsTotal = performance.now() / 1000;
-    const shown = shortened(rates, 48, "rates");
-    return {
-      json: {
-        runId: outcome.runId, rootHash: outcome.rootHash, exposures: outcome.exposures, seconds: outcome.seconds, rates,
-        exposuresPerSecond: outcome.exposures / Math.max(outcome.seconds, 1e-9), secondsTotal, peakBytes,
-        backend: outcome.backend, backendReason: inUse.reason, calibratedExposuresPerSecond: inUse.exposuresPerSecond, cached: outcome.cached,
-        agents: study.agents, ticks: study.ticks, population: compiled.form, formDifference: compiled.formDifference, outDir,
-      },
-      lines: [
-        ...table(
-          [{ title: "persona" }, { title: "stimulus" }, { title: "step" }, { title: "rate [90 % interval]", align: "right" }, { title: "ess", align: "right" }, { title: "evidence" }],
-          shown.rows.map((rate) => [plain(rate.persona), plain(rate.stimulus), plain(rate.step), rateText(rate), rate.ess === null ? "-" : count(rate.ess), evidence(rate.label)]),
-        ),
-        ...shown.rest, "",
-        `run ${paint("bold", outcome.runId)}${outcome.cached ? " (read back from the store; --fresh computes it again)" : ""}`,
-        `root hash ${outcome.rootHash}`,
-        `${count(outcome.exposures)} exposures in ${duration(outcome.seconds)}, ${compact(outcome.exposures / Math.max(outcome.seconds, 1e-9))}/s, backend ${outcome.backend}`,
-        `${duration(secondsTotal)} in all from the start of the process, warm-up and files included${outcome.cached ? "" : ` (${compact(outcome.exposures / secondsTotal)}/s)`}; peak memory ${compact(peakBytes)}B`,
-        `results in ${paint("bold", outDir)}; report in ${join(outDir, "report.html")}`,
-      ],
-    };
   },
 };
+
+/** The study with what the command line says of it. */
+function studyOf(stated: Study, options: SimulateOptions, seed: number | null): Study {
+  const { population = stated.population.form } = options;
+  // Agents that are to be kept are coded ones; drawing anew leaves the form to the study.
+  const form = population === "stored" ? "coded" : population === "procedural" ? stated.population.form : population;
+  return { ...stated, agents: options.agents ?? stated.agents, ticks: options.ticks ?? stated.ticks, seed: seed ?? stated.seed, population: { ...stated.population, form } };
+}
+
+/** What the report shows of the model alone, as data and as figures. */
+async function drawnModel(model: Model): Promise<{ readonly parts: ModelParts; readonly figures: ModelFigures }> {
+  const { modelParts } = await import("../report/model-parts.ts");
+  const { drawModel } = await import("../report/page.ts");
+  const parts = await modelParts(model);
+  return { parts, figures: await drawModel(parts) };
+}

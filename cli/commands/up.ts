@@ -27,19 +27,19 @@ export const upCommand: CommandDefinition<UpOptions> = {
     .option("--require-consent", "decide only for recipients who bring a permission"),
   async run(context, options) {
     const { startGateway } = await import("@populace/gateway");
-    const { readModel, scoreTableOf } = await import("@populace/studies");
+    const { modelText, readModel, scoreTableOf } = await import("@populace/studies");
     const { embeddedRunner } = await import("../embedded.ts");
-    const { commitRelease, committedRelease } = await import("../release.ts");
+    const { commitRelease, committedModel, committedRelease } = await import("../release.ts");
     const { readCampaigns } = await import("../campaign-file.ts");
     const { sampleRequest } = await import("../sample-request.ts");
     const campaigns = options.campaigns === undefined ? [] : readCampaigns(options.campaigns);
-    const table = options.model === undefined ? null : scoreTableOf(readModel(options.model));
+    const model = options.model === undefined ? null : readModel(options.model);
     const runner = embeddedRunner({ storeDir: options.store });
     try {
       const ports = await runner.ports();
-      if (table !== null) await commitRelease(ports, table);
+      if (model !== null) await commitRelease(ports, scoreTableOf(model), modelText(model));
       const gateway = await startGateway({
-        loadTable: () => committedRelease(ports), refreshMs: REFRESH_MS, store: ports.store, campaigns, port: options.port, host: options.host, requireConsent: options.requireConsent === true,
+        loadTable: () => committedRelease(ports), loadModel: (release) => committedModel(ports, release), refreshMs: REFRESH_MS, store: ports.store, campaigns, port: options.port, host: options.host, requireConsent: options.requireConsent === true,
       });
       try {
         const release = await committedRelease(ports);

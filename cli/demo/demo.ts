@@ -9,7 +9,7 @@ import { startGateway } from "@populace/gateway";
 import { writeFileAtomic } from "@populace/io";
 import { NOTHING_SEEN, ingest, shocksFrom } from "@populace/signals";
 import {
-  cellRates, compilePlan, encodeDataset, fitWithNotes, learn, optimize, readDataset, readSchema, readStudy, scoreTableOf, summarizeRun, tickRows, writeModel, writeRun,
+  cellRates, compilePlan, encodeDataset, fitWithNotes, learn, modelText, optimize, readDataset, readSchema, readStudy, scoreTableOf, summarizeRun, tickRows, writeModel, writeRun,
 } from "@populace/studies";
 import type { Model, OptimizeResult, RateRow, RunOutcome, Schema, Study } from "@populace/studies";
 import { readCampaigns } from "../campaign-file.ts";
@@ -19,13 +19,11 @@ import type { EmbeddedRunner } from "../embedded.ts";
 import {
   LOG_WEEKS, REHEARSAL_START_MS, RETAILER_FEED, consumerConfidenceCsv, retailerLog, retailerLogCsv, retailerPeople, retailerRecipientsCsv, retailerStudents,
 } from "../examples/retailer.ts";
-import { commitRelease, committedRelease } from "../release.ts";
+import { commitRelease, committedModel, committedRelease } from "../release.ts";
 import { amount, compact, count, duration, paint, percent } from "../output.ts";
 import { provenanceOf, reportRates, shockOf, warningsOf } from "../report/from-run.ts";
-import { surfaceOf } from "../report/from-surface.ts";
-import { profileOf } from "../report/profile.ts";
+import { modelParts } from "../report/model-parts.ts";
 import type { ReportPosterior, ReportShock } from "../report/report.ts";
-import { tornadoOf } from "../report/tornado.ts";
 import { writeReport } from "../report/write.ts";
 import { howToCall, shellWord } from "../how-to-call.ts";
 import { VERSION } from "../version.ts";
@@ -138,7 +136,7 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
       return { before: decide(tableBefore), after: decide(tableAfter), tableAfter };
     }, ({ before, after }) => `${student.recipient}: ${said(before)} → ${said(after)}`);
 
-    const gateway = await step("asked the gateway over HTTP", () => askGateway(runner, answers.tableAfter, campaigns, request), ({ status, decisions }) =>
+    const gateway = await step("asked the gateway over HTTP", () => askGateway(runner, promoted.model, answers.tableAfter, campaigns, request), ({ status, decisions }) =>
       `POST /v1/prioritize answered ${status}: ${said(decisions[0])}`);
 
     const report = await step("wrote the report, Parquet tables and the manifest", async () => {
@@ -156,12 +154,12 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
           { label: "simulated exposures", value: count(main.outcome.exposures), note: `in ${duration(main.outcome.seconds)} on ${workers} workers` },
           { label: "root hash", value: main.outcome.rootHash.slice(0, 12), note: "the same on any machine" },
         ],
-        personas: profileOf(model.mixture), steps: model.response.steps.map((each) => each.name), rates: reportRates(model, main.rows),
+        ...await modelParts(model, "discount-20"), steps: model.response.steps.map((each) => each.name), rates: reportRates(model, main.rows),
         calibration: {
           against: "generated truth", coverage90: wrong.coverage90,
           cells: wrong.cells.map((cell) => ({ group: names.get(cell.persona) ?? cell.persona, stimulus: cell.stimulus, step: cell.step, observed: cell.truth, predicted: cell.predicted, low: cell.low, high: cell.high })),
         },
-        posteriors: learned.posteriors, regret: regretOf(best, schema), tornado: tornadoOf(model, "discount-20"), surface: await surfaceOf(model), shock: shock.figure,
+        posteriors: learned.posteriors, regret: regretOf(best, schema), shock: shock.figure,
         provenance: provenanceOf(manifest), roots: manifest.roots,
       });
     });
@@ -295,10 +293,10 @@ async function rank(model: Model, schema: Schema, path: string, campaigns: reado
   return { table, decisions: dataset.recipients.map((recipient, row) => deciding.decideCodes(recipient, codes, undefined, row * width)), noConsent: dataset.noConsent };
 }
 
-async function askGateway(runner: EmbeddedRunner, table: ScoreTable, campaigns: readonly Campaign[], request: object): Promise<DemoResult["gateway"]> {
+async function askGateway(runner: EmbeddedRunner, model: Model, table: ScoreTable, campaigns: readonly Campaign[], request: object): Promise<DemoResult["gateway"]> {
   const ports = await runner.ports();
-  await commitRelease(ports, table);
-  const gateway = await startGateway({ loadTable: () => committedRelease(ports), store: ports.store, campaigns, port: 0 });
+  await commitRelease(ports, table, modelText(model));
+  const gateway = await startGateway({ loadTable: () => committedRelease(ports), loadModel: (release) => committedModel(ports, release), store: ports.store, campaigns, port: 0 });
   try {
     const response = await fetch(`${gateway.url}/v1/prioritize`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(request) });
     const body = (await response.json()) as { readonly decisions?: readonly Decision[]; readonly error?: { readonly message: string } };

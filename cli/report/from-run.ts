@@ -1,10 +1,7 @@
 import type { Manifest, Model, RateRow, TickRow } from "@populace/studies";
 import { personaNames, stimulusNames } from "../names.ts";
 import { count, duration } from "../output.ts";
-import { surfaceOf } from "./from-surface.ts";
-import { profileOf } from "./profile.ts";
-import type { ReportData, ReportRate, ReportShock } from "./report.ts";
-import { tornadoOf } from "./tornado.ts";
+import type { ModelParts, ReportData, ReportRate, ReportShock } from "./report.ts";
 import { OBSERVATIONAL, PRIOR_ONLY } from "./wording.ts";
 
 /** Sentences a reader of anything made from this model must not miss. */
@@ -51,8 +48,8 @@ export const provenanceOf = (manifest: Manifest): ReportData["provenance"] => [
   ["versions", `populace ${manifest.versions.populace}, Node ${manifest.versions.node}`],
 ];
 
-/** The report of one run; costs the drawing and a small response surface. */
-export async function runReport(model: Model, manifest: Manifest, rows: readonly RateRow[]): Promise<ReportData> {
+/** The report of one run. */
+export function runReport(model: Model, parts: ModelParts, manifest: Manifest, rows: readonly RateRow[]): ReportData {
   const { execution } = manifest;
   return {
     title: `Rehearsal: ${manifest.study.name}`,
@@ -64,10 +61,10 @@ export async function runReport(model: Model, manifest: Manifest, rows: readonly
       { label: "worlds", value: String(manifest.study.worlds), note: "posterior draws behind each interval" },
       { label: "root hash", value: manifest.rootHash.slice(0, 12), note: "the same on any machine" },
     ],
-    personas: profileOf(model.mixture),
+    ...parts,
     steps: model.response.steps.map((step) => step.name),
     rates: reportRates(model, rows, manifest.study.newStimuli),
-    calibration: null, posteriors: [], regret: [], tornado: tornadoOf(model), surface: await surfaceOf(model), shock: null,
+    calibration: null, posteriors: [], regret: [], shock: null,
     provenance: provenanceOf(manifest), roots: manifest.roots,
   };
 }

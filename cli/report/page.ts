@@ -1,6 +1,6 @@
 import { calibrationPlot, perCent, personaMap, posteriorCurves, rateHeatmap, rateIntervals, regretCurve, shockSeries, tornadoPlot, traitProfile } from "./figures.ts";
 import type { Figure } from "./figures.ts";
-import type { ReportData, ReportSurface } from "./report.ts";
+import type { ModelParts, ReportData, ReportSurface } from "./report.ts";
 import { spread, surfaceFigure } from "./surface-figure.ts";
 
 const escaped = (text: string): string =>
@@ -58,35 +58,55 @@ const provenance = (data: Pick<ReportData, "provenance" | "roots">, said: string
     `<details style="margin:12px 0 0"><summary>Root hash of each of the ${data.roots.length} ticks</summary><table><tbody>${data.roots
       .map((root, tick) => `<tr><th scope="row">tick ${tick}</th><td><code>${escaped(root)}</code></td></tr>`).join("")}</tbody></table></details>`}</figure>`;
 
+/** The figures of the model alone. */
+export interface ModelFigures {
+  /** Map and profile; empty without personas. */
+  readonly personas: readonly Figure[];
+  readonly tornado: Figure | null;
+  readonly surface: Figure | null;
+}
+
+/** Draws what a report shows of the model alone: half of all drawing. Between figures the event loop has its turn, for a run may be under way. */
+export async function drawModel({ personas, tornado, surface }: ModelParts): Promise<ModelFigures> {
+  const inTurn = async (draw: () => Promise<Figure>): Promise<Figure> => {
+    await new Promise((resolve) => { setImmediate(resolve); });
+    return draw();
+  };
+  return {
+    personas: personas.length === 0 ? [] : [await inTurn(() => personaMap(personas)), await inTurn(() => traitProfile(personas))],
+    tornado: tornado === null || tornado.bars.length === 0 ? null : await inTurn(() => tornadoPlot(tornado)),
+    // Reports written before there were surfaces have none.
+    surface: (surface ?? null) === null ? null : await inTurn(() => surfaceFigure(surface!)),
+  };
+}
+
 /**
  * The report as one self-contained HTML document: plots first, no script, no reference to anything outside the file, every
  * foreign text escaped. Costs about half a second, nearly all of it drawing.
  */
-export async function reportPage(data: ReportData): Promise<string> {
+export async function reportPage(data: ReportData, model?: ModelFigures): Promise<string> {
+  const drawn = model ?? await drawModel(data);
   const parts: string[] = [];
   const absent: string[] = [];
-  const add = async (title: string, how: string, exists: boolean, draw: () => Promise<string>): Promise<void> => {
-    if (exists) parts.push(await draw());
-    else absent.push(`${title} (${how})`);
-  };
-  const pair = (drawn: readonly string[]): string => `<div class="pair">${drawn.join("")}</div>`;
-  await add("persona map", "needs a model", data.personas.length > 0, async () => pair([figure(await personaMap(data.personas)), figure(await traitProfile(data.personas))]));
+  const pair = (figures: readonly string[]): string => `<div class="pair">${figures.join("")}</div>`;
+  if (drawn.personas.length > 0) parts.push(pair(drawn.personas.map(figure)));
+  else absent.push("persona map (needs a model)");
   for (const step of data.steps) {
     if (!data.rates.some((rate) => rate.step === step)) continue;
     parts.push(pair([figure(await rateHeatmap(data, step)), figure(await rateIntervals(data, step))]));
   }
   const further: string[] = [];
-  const addFurther = async (title: string, how: string, exists: boolean, draw: () => Promise<Figure>): Promise<void> => {
-    if (exists) further.push(figure(await draw()));
-    else absent.push(`${title} (${how})`);
+  const add = async (title: string, how: string, draw: (() => Promise<Figure>) | Figure | null): Promise<void> => {
+    if (draw === null) absent.push(`${title} (${how})`);
+    else further.push(figure(typeof draw === "function" ? await draw() : draw));
   };
-  await addFurther("calibration", "populace backtest", data.calibration !== null && data.calibration.cells.length > 0, () => calibrationPlot(data.calibration!));
-  await addFurther("posterior before and after", "populace learn", data.posteriors.length > 0, () => posteriorCurves(data.posteriors));
-  await addFurther("shock", "a study with shocks", data.shock !== null && data.shock.series.length > 0, () => shockSeries(data.shock!));
-  await addFurther("tornado of traits", "needs a model", data.tornado !== null && data.tornado.bars.length > 0, () => tornadoPlot(data.tornado!));
-  // Reports written before there were surfaces have none.
-  await addFurther("response surface", "populace surface", (data.surface ?? null) !== null, () => surfaceFigure(data.surface!));
-  await addFurther("regret", "populace optimize", data.regret.some((policy) => policy.points.length > 0), () => regretCurve(data.regret));
+  const { calibration, shock } = data;
+  await add("calibration", "populace backtest", calibration === null || calibration.cells.length === 0 ? null : () => calibrationPlot(calibration));
+  await add("posterior before and after", "populace learn", data.posteriors.length === 0 ? null : () => posteriorCurves(data.posteriors));
+  await add("shock", "a study with shocks", shock === null || shock.series.length === 0 ? null : () => shockSeries(shock));
+  await add("tornado of traits", "needs a model", drawn.tornado);
+  await add("response surface", "populace surface", drawn.surface);
+  await add("regret", "populace optimize", data.regret.some((policy) => policy.points.length > 0) ? () => regretCurve(data.regret) : null);
   if (further.length > 0) parts.push(pair(further));
   return page(data, [
     tiles(data), parts.join("\n"), data.rates.length === 0 ? "" : rateTable(data), provenance(data, "The same specification and seed give the same root hash on any machine."),

@@ -98,6 +98,9 @@ export interface ReportShock {
   readonly series: readonly { readonly tick: number; readonly course: "with the shock" | "without it"; readonly rate: number }[];
 }
 
+/** What a report shows of the model alone: the same for every run of it. */
+export type ModelParts = Pick<ReportData, "personas" | "tornado" | "surface">;
+
 /** All that a report shows, as plain data. A part that is null, or an empty list, is left out and named at the end. */
 export interface ReportData {
   readonly title: string;

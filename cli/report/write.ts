@@ -2,14 +2,14 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { PopulaceError } from "@populace/domain";
 import { writeFileAtomic } from "@populace/io";
-import { reportPage } from "./page.ts";
+import { type ModelFigures, reportPage } from "./page.ts";
 import type { ReportData } from "./report.ts";
 
 /** Writes `report.html` and the data behind it (`report.json`) into the folder, each whole or not at all; returns the path of the page. */
-export async function writeReport(folder: string, data: ReportData): Promise<string> {
+export async function writeReport(folder: string, data: ReportData, model?: ModelFigures): Promise<string> {
   const path = join(folder, "report.html");
   writeFileAtomic(join(folder, "report.json"), `${JSON.stringify(data)}\n`);
-  writeFileAtomic(path, await reportPage(data));
+  writeFileAtomic(path, await reportPage(data, model));
   return path;
 }
 

@@ -101,8 +101,15 @@ export function admit(size: RunSize, machine: Machine, wanted: "stored" | "proce
 }
 
 function tooLarge(size: RunSize, needs: string, allowed: string, alternative: string, bytesNeeded: number, machine: Machine, without: number, agentBytes: number): PopulaceError {
-  const limit = Math.max(0, Math.floor((size.agents * (machine.memoryBytes - without)) / Math.max(1, agentBytes)));
+  // A round number, and a thousandth less: fewer agents may be cut into more blocks.
+  const limit = roundDown((0.999 * size.agents * (machine.memoryBytes - without)) / Math.max(1, agentBytes));
   return new PopulaceError("TOO_LARGE", `${count(size.agents)} agents need ${needs}; ${allowed}${alternative}: ${alternative === "" ? "ask" : "or ask"} for at most ${count(limit)} agents, or for fewer scenarios`, { agents: size.agents, agentsLimit: limit, bytesNeeded, bytesAllowed: machine.memoryBytes });
+}
+
+/** At most three significant digits, not negative. */
+function roundDown(value: number): number {
+  const step = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(1, value))) - 2);
+  return Math.max(0, Math.floor(value / step) * step);
 }
 
 const perAgent = (bytes: number, size: RunSize): string => (bytes / Math.max(1, size.agents)).toFixed(0);

@@ -1,4 +1,3 @@
-import { kmeans } from "ml-kmeans";
 import { PopulaceError } from "../error.ts";
 import type { RandomStream } from "../random/random-stream.ts";
 import { checkPoints, squaredDistance } from "./points.ts";
@@ -46,20 +45,51 @@ export interface KMeansRun {
 /** Far beyond what Lloyd's iterations need; the limit only guards against a cycle through rounding. */
 export const ITERATIONS_MAX = 300;
 
-/** Plain and slow: the iterations of `ml-kmeans`, against which engines are held, and draws over f64 distances. */
+/** The definition as it stands, against which engines are held; draws over f64 distances. */
 export const PLAIN_ENGINE: KMeansEngine = {
-  open(points) {
-    const data = toRows(points);
-    return {
-      seed: (k, random) => seedIndices(points, k, random),
-      lloyd(centers) {
-        const { clusters, centroids } = kmeans(data, centers.length, { initialization: centers.map((center) => [...center]), maxIterations: ITERATIONS_MAX, tolerance: 0 });
-        return { labels: Int32Array.from(clusters), centroids };
-      },
-      close() {},
-    };
-  },
+  open: (points) => ({
+    seed: (k, random) => seedIndices(points, k, random),
+    lloyd: (centers) => lloyd(points, centers),
+    close() {},
+  }),
 };
+
+function lloyd(points: Points, start: readonly (readonly number[])[]): ReturnType<KMeansRun["lloyd"]> {
+  const { rows, dimensions, values } = points;
+  const k = start.length, labels = new Int32Array(rows), counts = new Int32Array(k);
+  let centers = Float64Array.from(start.flat());
+  for (let iteration = 0, isMoving = true; isMoving && iteration < ITERATIONS_MAX; iteration++) {
+    const sums = new Float64Array(k * dimensions);
+    counts.fill(0);
+    for (let row = 0; row < rows; row++) {
+      const label = closest(points, row, centers);
+      labels[row] = label;
+      counts[label]++;
+      for (let column = 0; column < dimensions; column++) sums[label * dimensions + column] += values[row * dimensions + column];
+    }
+    const moved = sums.map((sum, at) => (counts[Math.floor(at / dimensions)] === 0 ? centers[at] : sum / counts[Math.floor(at / dimensions)]));
+    isMoving = moved.some((value, at) => value !== centers[at]);
+    centers = moved;
+  }
+  return { labels, centroids: Array.from({ length: k }, (_, center) => Array.from(centers.subarray(center * dimensions, (center + 1) * dimensions))) };
+}
+
+/** The center of the smallest squared distance, the first of equals. */
+function closest({ dimensions, values }: Points, row: number, centers: Float64Array): number {
+  let best = 0, bestDistance = Infinity;
+  for (let at = 0; at < centers.length; at += dimensions) {
+    let distance = 0;
+    for (let column = 0; column < dimensions; column++) {
+      const difference = values[row * dimensions + column] - centers[at + column];
+      distance += difference * difference;
+    }
+    if (distance < bestDistance) {
+      bestDistance = distance;
+      best = at / dimensions;
+    }
+  }
+  return best;
+}
 
 /**
  * Returns the best of several k-means clusterings (Lloyd's iterations from greedy k-means++ starts of our own stream). Throws
@@ -165,5 +195,3 @@ function renumber(result: KMeans): KMeans {
 }
 
 const rowOf = (points: Points, row: number): number[] => Array.from(points.values.subarray(row * points.dimensions, (row + 1) * points.dimensions));
-
-const toRows = (points: Points): number[][] => Array.from({ length: points.rows }, (_, row) => rowOf(points, row));

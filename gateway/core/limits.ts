@@ -11,6 +11,12 @@ export const GATEWAY_LIMITS = {
   attributesMax: 500,
   /** Characters of an id or a name. */
   nameMax: 256,
+  /** Agents of a what-if question: 400 above. Half a second of one core. */
+  whatIfAgentsMax: 20_000_000,
+  /** What-if questions that wait for the thread: 503 above. */
+  whatIfsWaitingMax: 32,
+  /** Answers to what-if questions kept for a release; the oldest is dropped. */
+  whatIfsKeptMax: 256,
   /** Bound campaign lists kept ready for reuse; the oldest is dropped. */
   prioritizersMax: 16,
   /** Milliseconds until an unfinished request is closed. */

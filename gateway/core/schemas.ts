@@ -52,6 +52,39 @@ const DecisionSchema = Type.Object({
 const Release = { release: Type.String(), model: Type.String(), version: Type.Integer(), evidence: Type.String() };
 export const PrioritizeResponse = Type.Object({ ...Release, mode: Type.String(), currency: Type.String(), minorUnits: Type.Number(), decisions: Type.Array(DecisionSchema) });
 
+const Text = Type.String({ maxLength: 10_000 });
+const NewStimulus = Type.Object(
+  {
+    id: Name,
+    name: Type.Optional(Name),
+    contact: Type.Optional(Type.Boolean()),
+    channel: Type.Optional(Type.String({ maxLength: GATEWAY_LIMITS.nameMax })),
+    offer: Type.Optional(Type.Object({ priceCut: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })), valueMinor: Type.Optional(Type.Integer({ minimum: 0 })), costMinor: Type.Optional(Type.Integer({ minimum: 0 })) }, closed)),
+    copy: Type.Optional(Type.Object({ subject: Type.Optional(Text), body: Type.Optional(Text) }, closed)),
+    tags: Type.Optional(Type.Record(Type.String(), Name, { maxProperties: 100 })),
+    features: Type.Optional(Type.Record(Type.String(), Type.Number(), { maxProperties: 100 })),
+    contactCostMinor: Type.Optional(Type.Number({ minimum: 0 })),
+  },
+  { ...closed, description: "A stimulus the model has never seen, by its features." },
+);
+export const SimulateRequest = Type.Object(
+  {
+    stimulus: Type.Union([Name, NewStimulus], { description: "Id or name of a stimulus of the model, or a new one." }),
+    agents: Type.Optional(Type.Integer({ minimum: 1, maximum: GATEWAY_LIMITS.whatIfAgentsMax, description: "Simulated individuals; default a million. Intervals do not depend on it." })),
+    personas: Type.Optional(Type.Array(Name, { minItems: 1, maxItems: 1000, description: "Personas by id or name; absent = all." })),
+    seed: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+  },
+  closed,
+);
+export type SimulateRequest = Static<typeof SimulateRequest>;
+export const SimulateResponse = Type.Object({
+  ...Release, stimulus: Type.String(), agents: Type.Integer(), exposures: Type.Integer(), backend: Type.String(), milliseconds: Type.Number({ description: "From the request's arrival to its answer." }),
+  rates: Type.Array(Type.Object({
+    persona: Type.String({ description: 'Id of a persona; "*" is everybody.' }), step: Type.String(), mean: Type.Number(), low: Type.Number(), high: Type.Number(),
+    ess: Type.Union([Type.Number(), Type.Null()], { description: "Effective sample size over worlds; null without any uncertainty." }), label: Type.String(), responses: Type.Integer(), exposures: Type.Integer(),
+  })),
+});
+
 export const OutcomeSchema = Type.Object(
   {
     id: Type.String({ minLength: 1, maxLength: GATEWAY_LIMITS.nameMax, description: "Chosen by the sender; the same id counts once." }),

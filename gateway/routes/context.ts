@@ -6,6 +6,7 @@ import { PopulaceError } from "@populace/domain";
 import type { Decider, DecisionPolicy } from "../core/prioritize.ts";
 import type { Releases } from "../core/release.ts";
 import type { GatewayMetrics } from "../shell/metrics.ts";
+import type { WhatIfDesk } from "../shell/what-if.ts";
 
 export type GatewayApp = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
 
@@ -18,6 +19,8 @@ export interface RouteContext {
   readonly policy: DecisionPolicy;
   readonly store: Store | null;
   readonly metrics: GatewayMetrics;
+  /** Null without models. */
+  readonly whatIf: WhatIfDesk | null;
   /** Epoch milliseconds, for consent. */
   readonly nowMs: () => number;
 }

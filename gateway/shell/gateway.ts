@@ -16,11 +16,15 @@ import { modelRoutes } from "../routes/model.ts";
 import { operationRoutes } from "../routes/operation.ts";
 import { outcomesRoute } from "../routes/outcomes.ts";
 import { prioritizeRoute } from "../routes/prioritize.ts";
+import { simulateRoute } from "../routes/simulate.ts";
 import { GatewayMetrics } from "./metrics.ts";
+import { WhatIfDesk, type LoadModel } from "./what-if.ts";
 
 export interface GatewayOptions {
   /** The newest committed score table, or null while there is none. Called at the start and at every refresh. */
   readonly loadTable: () => ScoreTable | null | Promise<ScoreTable | null>;
+  /** The model behind the newest committed table; without it what-if questions are refused. */
+  readonly loadModel?: LoadModel;
   /** Milliseconds between looks for a newer release; 0 (default) = only when `refresh` is called. */
   readonly refreshMs?: number;
   /** Where outcomes are kept; null = they are refused. */
@@ -47,11 +51,12 @@ export interface Gateway {
  * `UNAVAILABLE`. Listening is `startGateway`'s.
  */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
-  const { loadTable, refreshMs = 0, store = null, campaigns = [], purpose = "marketing", requireConsent = false, logger = SILENT, nowMs = Date.now } = options;
+  const { loadTable, loadModel, refreshMs = 0, store = null, campaigns = [], purpose = "marketing", requireConsent = false, logger = SILENT, nowMs = Date.now } = options;
   const policy: DecisionPolicy = { campaigns, purpose, requireConsent };
   const releases = new Releases(policy);
   const metrics = new GatewayMetrics();
-  const context: RouteContext = { releases, policy, store, metrics, nowMs };
+  const whatIf = loadModel === undefined ? null : new WhatIfDesk(loadModel, logger);
+  const context: RouteContext = { releases, policy, store, metrics, whatIf, nowMs };
 
   const app = fastify({
     bodyLimit: GATEWAY_LIMITS.bodyBytesMax,
@@ -92,6 +97,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   await app.register(helmet, { global: false });
   await app.register(swagger, { openapi: { openapi: "3.1.0", info: { title: "Populace gateway", description: "Prioritized campaigns for recipients, from the last committed release.", version: "1" } } });
   prioritizeRoute(app, context);
+  simulateRoute(app, context);
   outcomesRoute(app, context);
   modelRoutes(app, context);
   operationRoutes(app, context);
@@ -102,6 +108,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       if (table === null || !releases.swap(table)) return false;
       metrics.version.set(table.version);
       logger.info({ release: table.release, version: table.version }, "release served");
+      whatIf?.serve(table.release).catch((error: unknown) => logger.warn({ error: (error as Error).message }, "what-if questions cannot be answered"));
       return true;
     } catch (error) {
       metrics.refreshFailures.inc();
@@ -125,6 +132,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     async close() {
       if (timer !== null) clearInterval(timer);
       await app.close();
+      await whatIf?.close();
     },
   };
 }

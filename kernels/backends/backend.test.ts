@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import type { BackendStatus } from "./backend.ts";
-import { adapterName, missingGraphicsDevice } from "./gpu-adapter.ts";
+import { adapterName } from "./gpu-adapter.ts";
+import { missingGraphicsDevice } from "./graphics-device.ts";
 
 const BACKEND = new URL("./backend.ts", import.meta.url).href;
 

@@ -5,12 +5,8 @@ import type { KMeansKernel } from "../k-means/port.ts";
 import type { NearestKernel } from "../nearest/port.ts";
 import type { MeanFieldKernel } from "../mean-field/port.ts";
 import type { ResponseSurfaceKernel } from "../response-surface/port.ts";
-import { openGpuJs } from "./gpu-js.ts";
+import { missingGraphicsDevice } from "./graphics-device.ts";
 import { BACKEND_NAMES, type BackendName } from "./names.ts";
-import { openReference } from "./reference.ts";
-import { missingGraphicsDevice } from "./gpu-adapter.ts";
-import { openWasm } from "./wasm.ts";
-import { openWebgpu } from "./webgpu.ts";
 
 /** The kernels of a backend by name; a backend has those it can do exactly (integers) or within a stated tolerance (floats). */
 export interface Kernels {
@@ -47,12 +43,12 @@ export interface BackendStatus {
   readonly reason: string;
 }
 
-/** How each backend is opened; rejects with the reason when this machine has none. */
+/** How each backend is loaded and opened; rejects with the reason when this machine has none. */
 const OPENERS: { readonly [name in BackendName]: () => Promise<Backend> } = {
-  reference: openReference,
-  wasm: openWasm,
-  webgpu: openWebgpu,
-  "gpu-js": openGpuJs,
+  reference: async () => (await import("./reference.ts")).openReference(),
+  wasm: async () => (await import("./wasm.ts")).openWasm(),
+  webgpu: async () => (await import("./webgpu.ts")).openWebgpu(),
+  "gpu-js": async () => (await import("./gpu-js.ts")).openGpuJs(),
 };
 
 /** What tells at little cost, without opening it, that a backend is not to be had here; "" where only opening it tells. */

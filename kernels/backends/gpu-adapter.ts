@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import type * as Webgpu from "webgpu";
 import { GpuDevice, GpuLost } from "./gpu-device.ts";
@@ -100,16 +100,6 @@ export async function findAdapter(flags: readonly string[]): Promise<FoundAdapte
   const isHardware = !isEmulation(adapter.info);
   const through = isHardware ? (({ darwin: "Metal", win32: "Direct3D" } as Readonly<Record<string, string>>)[process.platform] ?? "Vulkan") : "software";
   return { instance, adapter, globals, name: `${adapterName(adapter.info)} (${through})`, isHardware };
-}
-
-/**
- * Why a GPU is not worth looking for, or "". Looks at device files only: loading Dawn costs 20 ms at every start of the
- * command line and complains on stderr where there is no Vulkan.
- */
-export function missingGraphicsDevice(): string {
-  if (process.platform !== "linux") return "";
-  const isThere = existsSync("/dev/dri") || readdirSync("/dev").some((name) => name.startsWith("nvidia") || name === "dxg");
-  return isThere ? "" : "sees no graphics device (/dev/dri, /dev/nvidia*, /dev/dxg)";
 }
 
 /** A name for people out of what Dawn tells: "nvidia-h100-80gb-hbm3" is NVIDIA H100 80GB HBM3. */

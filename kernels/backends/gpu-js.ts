@@ -1,7 +1,8 @@
 import { distancesGpuJs } from "../distances/gpu-js.ts";
 import { responseSurfaceGpuJs } from "../response-surface/gpu-js.ts";
 import type { Backend } from "./backend.ts";
-import { type FoundAdapter, findAdapter, missingGraphicsDevice } from "./gpu-adapter.ts";
+import { type FoundAdapter, findAdapter } from "./gpu-adapter.ts";
+import { missingGraphicsDevice } from "./graphics-device.ts";
 
 /** How gpu.js runs a map: on a WebGPU adapter, as the WebAssembly it generates, or as the JavaScript it generates. */
 export type GpuJsMode = "webgpu" | "webasm" | "cpu";

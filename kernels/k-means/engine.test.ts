@@ -6,7 +6,7 @@ import { engineOn } from "./engine.ts";
 import { kMeansReference } from "./reference.ts";
 import { kMeansWasm } from "./wasm.ts";
 
-/** Lloyd's iterations by `ml-kmeans`, which engines must give to the bit. */
+/** Lloyd's iterations of an engine from a start; `PLAIN_ENGINE` is the definition, which all must give to the bit. */
 function lloyd(engine: KMeansEngine, points: Points, start: readonly (readonly number[])[]): unknown {
   const run = engine.open(points);
   const { labels, centroids } = run.lloyd(start);
@@ -29,7 +29,7 @@ const SHAPES: Readonly<Record<string, (random: RandomStream, column: number) => 
 describe.each([["reference", kMeansReference], ["wasm", kMeansWasm]] as const)("k-means engine on %s", (_name, kernel) => {
   const engine = engineOn(kernel);
 
-  it.each(Object.keys(SHAPES).filter((shape) => shape !== "beyond the squares of numbers"))("gives ml-kmeans' labels and centers to the bit: %s", (shape) => {
+  it.each(Object.keys(SHAPES).filter((shape) => shape !== "beyond the squares of numbers"))("gives the definition's labels and centers to the bit: %s", (shape) => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 150 }), fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 12 }), fc.integer(), (rows, dimensions, most, seed) => {
         const k = Math.min(most, rows);
@@ -43,7 +43,7 @@ describe.each([["reference", kMeansReference], ["wasm", kMeansWasm]] as const)("
     );
   });
 
-  it("gives ml-kmeans' answer from centers far outside the points", () => {
+  it("gives the definition's answer from centers far outside the points", () => {
     const random = RandomStream.of(3, "outside");
     const points = pointsFrom(Array.from({ length: 200 }, () => [random.normal(), random.normal()]));
     const start = [[1e6, 0], [0, 0], [-1e9, 1e9], [0.5, 0.5]];

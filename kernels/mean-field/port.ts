@@ -36,6 +36,8 @@ export interface People {
   take(persona: number, uniforms: Uint16Array, count: number): void;
   /** Their trait logits in a world (Q14): 256 entries a (stimulus, step), of which the first `count` mean something. Valid until the next call. */
   logits(world: number): Int32Array;
+  /** Their expected rates in a world: stimuli x steps, each the mean of the nested chance to come so far at tick 0, without history. Exact sums. */
+  rates(world: number, stimuli: readonly number[]): Float64Array;
 }
 
 /** Dimensions of a persona's people: its traits, or the factors. */

@@ -53,15 +53,19 @@ export function meanFieldWasmFrom(source: WasmSource): MeanFieldKernel {
 /** People in WebAssembly: see `openPeople`. */
 export function wasmPeople(plan: ExposePlan): People {
   const arena = new Arena<Exports>(MODULE, plan, slotPlaces(plan));
-  const length = plan.stimuli.length * plan.steps.length * CHUNK_AGENTS, out = arena.must(length * 4);
+  const steps = plan.steps.length, length = plan.stimuli.length * steps * CHUNK_AGENTS, out = arena.must(length * 4), sums = arena.must(steps * 8);
+  let taken = 0;
   return {
     take(persona, uniforms, count) {
+      taken = count;
       arena.set(layout.F_PERSONA, persona);
       const dimensions = peopleDimensions(plan, persona), scratch = arena.scratch;
       if (plan.factors > 0) {
-        const bytes = arena.bytes(scratch + layout.S_CODES, CHUNK_AGENTS * plan.factors);
-        for (let k = 0; k < dimensions; k++) {
-          for (let i = 0; i < count; i++) bytes[(k >> 2) * CHUNK_AGENTS * 4 + i * 4 + (k & 3)] = (uniforms[k * count + i] >> 8) - 128;
+        const words = arena.words(scratch + layout.S_CODES, CHUNK_AGENTS * (dimensions / 4));
+        for (let k = 0; k < dimensions; k += 4) {
+          const a = k * count, b = a + count, c = b + count, d = c + count, to = (k / 4) * CHUNK_AGENTS;
+          // The high bytes of four factors; 128 less than a byte is the byte with its top bit flipped.
+          for (let i = 0; i < count; i++) words[to + i] = ((uniforms[a + i] >> 8) | (uniforms[b + i] & 0xff00) | ((uniforms[c + i] & 0xff00) << 8) | ((uniforms[d + i] & 0xff00) << 16)) ^ 0x80808080;
         }
       } else {
         const rows = new Uint16Array(arena.bytes(scratch, 0).buffer, scratch + layout.S_UNIFORMS, dimensions * CHUNK_AGENTS);
@@ -73,6 +77,16 @@ export function wasmPeople(plan: ExposePlan): People {
       arena.exports.enter(world);
       arena.exports.giveLogits(world, out);
       return new Int32Array(arena.bytes(out, 0).buffer, out, length);
+    },
+    rates(world, stimuli) {
+      const rates = new Float64Array(stimuli.length * steps);
+      arena.exports.enter(world);
+      stimuli.forEach((stimulus, s) => {
+        const words = arena.words(sums, 2 * steps).fill(0);
+        arena.exports.addRates(world, stimulus, sums);
+        for (let k = 0; k < steps; k++) rates[s * steps + k] = rateOf(words, k, taken);
+      });
+      return rates;
     },
   };
 }
@@ -93,13 +107,11 @@ function ratesIn(arena: Arena<Exports>, plan: ExposePlan, panelAgents: number): 
         shown.forEach((stimulus, s) => arena.exports.addRates(world, stimulus, sums + (world * shown.length + s) * stepCount * 8));
       }
     }
-    // Sums of at most 2^52: exact in two halves.
     const words = arena.words(sums, length * 2);
     cells.forEach(({ stimulus }, cell) => {
       for (let world = 0; world < worlds; world++) {
         for (let k = 0; k < stepCount; k++) {
-          const at = 2 * ((world * shown.length + shown.indexOf(stimulus)) * stepCount + k);
-          rates[((world * cells.length + cell) * personas.length + persona) * stepCount + k] = (words[at] + words[at + 1] * 0x1_0000_0000) / (panelAgents * 0x1_0000_0000);
+          rates[((world * cells.length + cell) * personas.length + persona) * stepCount + k] = rateOf(words, (world * shown.length + shown.indexOf(stimulus)) * stepCount + k, panelAgents);
         }
       }
     });
@@ -107,6 +119,9 @@ function ratesIn(arena: Arena<Exports>, plan: ExposePlan, panelAgents: number): 
   arena.free(sums, length * 8);
   return rates;
 }
+
+/** The mean of so many Q0.32 whose sum is entry `at` of u64: at most 2^52, exact in two halves. */
+const rateOf = (words: Uint32Array, at: number, count: number): number => (words[2 * at] + words[2 * at + 1] * 0x1_0000_0000) / (count * 0x1_0000_0000);
 
 function histogramIn(arena: Arena<Exports>, { persona, world, stimulus, step, firstAgent, agents }: HistogramOf): Uint32Array {
   const histogram = arena.must(HISTOGRAM_BINS * 4);

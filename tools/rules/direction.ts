@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { cruise } from "dependency-cruiser";
-import { IO_WORDS, PURE_LIBRARIES, ROOMS, isTest, roomOf } from "../rooms.ts";
+import { IO_WORDS, ROOMS, isTest, roomOf } from "../rooms.ts";
 import { type Finding, type Tree, lineOf, sources } from "./rule.ts";
 
 interface Dependency {
@@ -29,20 +29,13 @@ export async function direction(tree: Tree): Promise<Finding> {
 
   let imports = 0;
   let crossings = 0;
-  const libraryFiles = new Map<string, string[]>();
   for (const path of files) {
     for (const dependency of modules.get(path) ?? []) {
       imports++;
       const verdict = forbidden(path, dependency);
       if (verdict !== null) violations.push(`${path}: imports "${dependency.module}": ${verdict}`);
       if (roomOf(path) !== roomOf(target(dependency)) && roomOf(target(dependency)) !== null) crossings++;
-      const library = dependency.module;
-      if (PURE_LIBRARIES.includes(library) && !isTest(path)) libraryFiles.set(library, [...(libraryFiles.get(library) ?? []), path]);
     }
-  }
-  for (const [library, users] of libraryFiles) {
-    const unique = [...new Set(users)].filter((path) => roomOf(path)?.name === "domain");
-    if (unique.length > 1) violations.push(`${unique.join(", ")}: all import "${library}"; it stands behind one file only`);
   }
   violations.push(...ioWords(tree, files));
   violations.push(...cycles(modules, files));
@@ -77,7 +70,10 @@ function forbidden(path: string, dependency: Dependency): string | null {
   const from = roomOf(path);
   const to = target(dependency);
   const room = roomOf(to);
-  if (from === null || room === null) return null;
+  if (from === null) return null;
+  // Every process loads domain, and every command waits for it.
+  if (from.name === "domain" && !isTest(path) && dependency.dependencyTypes.some((type) => type.startsWith("npm"))) return "domain uses no library";
+  if (room === null) return null;
   if (room.name === from.name) return inside(path, dependency);
   // Tests and tools may look behind a door.
   if (dependency.module.startsWith(".") && !["tools", "test"].includes(from.name)) return `another room is imported by its name, "@populace/${room.name}"`;
