@@ -4,8 +4,8 @@
 
 // Kernel `expose` (SPEC.md): a workgroup lives the ticks of a span with a group of 256 agents in one scenario, a thread with four of
 // them, whose pressures and stages are two words in registers. What happens when is the same for a whole persona: the host writes it
-// down as a script of events (script.ts), and time passes from one to the next. Events are taken eight at a time: the threads together
-// make the draws of eight, then each lives through them, then together they count what happened.
+// down as a script of events (script.ts), and time passes from one to the next. Events are taken four at a time: the threads together
+// make the draws of four, then each lives through them, then together they count what happened.
 
 struct Params {
   #include "plan-params.wgsl"
@@ -81,9 +81,9 @@ const LEAVE_SPOT = 12u;
 
 const THREADS = 64u;
 const OWN = 4u; // agents of a thread
-const EVENTS = 8u; // taken together
+const EVENTS = 4u; // taken together
 const LOGIT_PLACES = 4u;
-const CANDIDATES_MAX = 64u; // longer than any table of the binomial distribution
+const CANDIDATES_MAX = 48u; // more than any table of the binomial distribution has entries
 const BITS_MIN = 4u;
 const NO_DRAW = 0xffffffffu;
 const PLANE_WORDS = 64u;
@@ -92,10 +92,10 @@ const EACH = 0x01010101u; // the lowest bit of each of four bytes
 
 // By event: the draw of the funnel (or of becoming aware), the draw of leaving. A byte an agent: the draw's high byte, or in a thinned
 // group the number of the candidate, from 1 on.
-var<workgroup> drawBytes: array<u32, 1024>; // EVENTS * 2 * PLANE_WORDS
-var<workgroup> candidates: array<u32, 1024>; // EVENTS * 2 * CANDIDATES_MAX
+var<workgroup> drawBytes: array<u32, 512>; // EVENTS * 2 * PLANE_WORDS
+var<workgroup> candidates: array<u32, 384>; // EVENTS * 2 * CANDIDATES_MAX
 var<workgroup> logits: array<i32, 1024>; // LOGIT_PLACES * GROUP_AGENTS: each thread has its own
-var<workgroup> happened: array<u32, 520>; // EVENTS * STRIDE: a byte an agent, a bit a column of the counts
+var<workgroup> happened: array<u32, 260>; // EVENTS * STRIDE: a byte an agent, a bit a column of the counts
 
 var<private> key: vec2u;
 // Bytes of the thread's four agents.

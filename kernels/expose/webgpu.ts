@@ -18,8 +18,8 @@ import { type Place, Slabs } from "./webgpu-slabs.ts";
 
 /** Agents x scenarios x ticks of one submission: tens of milliseconds of a real GPU, and longer of an emulated one. */
 const VISITS_MAX = 2 ** 27, VISITS_MAX_EMULATED = 2 ** 20;
-/** Bytes of counts of one submission. */
-const OUT_BYTES_MAX = 2 ** 26;
+/** Bytes of counts of one submission, and of codes that are drawn for it alone. */
+const OUT_BYTES_MAX = 2 ** 26, CODES_BYTES_MAX = 2 ** 28;
 /** Agents that fill any GPU several times over: as many blocks are worth handing over at once, and so many where blocks are small. */
 const BATCH_AGENTS = 2 ** 21, BATCH_BLOCKS_MIN = 32;
 /** `OWN_WORLD` of codes.wgsl. */
@@ -159,7 +159,7 @@ async function openSession(plan: ExposePlan, form: PopulationForm, pause: () => 
   function shareOf(gpu: Gpu, { block }: Pick<Job, "block">, tick: number, span: number): number {
     const { visitsMax = gpu.isHardware ? VISITS_MAX : VISITS_MAX_EMULATED, outBytesMax = OUT_BYTES_MAX } = cut;
     const exposures = exposuresUntil[block.persona][tick + span] - exposuresUntil[block.persona][tick];
-    return Math.max((block.agents * scenarios * span) / visitsMax, (countWords(plan, block, exposures) * 4) / outBytesMax);
+    return Math.max((block.agents * scenarios * span) / visitsMax, (countWords(plan, block, exposures) * 4) / outBytesMax, (groupsOf(block) * codeBytes) / CODES_BYTES_MAX);
   }
 
   /** As many blocks of one slab as fit a submission; a held block that does not fit by itself goes through its span in parts, a tick at least. */
@@ -189,7 +189,7 @@ async function openSession(plan: ExposePlan, form: PopulationForm, pause: () => 
 
   await withRecovery(onDevice);
   return {
-    batchBlocks: Math.max(BATCH_BLOCKS_MIN, Math.ceil(BATCH_AGENTS / Math.max(1, ...plan.personas.map(({ agents }) => agents)))),
+    batchBlocks: Math.max(BATCH_BLOCKS_MIN, Math.ceil(BATCH_AGENTS / plan.personas.reduce((most, { agents }) => Math.max(most, agents), 1))),
     async hold(block, state) {
       checkBlock(plan, block);
       const bytes = 2 * scenarios * block.agents;
