@@ -6,55 +6,100 @@ import { RandomStream } from "@populace/domain/random";
 import { describe, expect, it } from "vitest";
 import { describeOnGpu } from "../backends/gpu.fixture.ts";
 import { drawnCodes, packedCodes, ROUNDED_PLAN } from "./codes.fixture.ts";
-import { differences, PARITY_CASES } from "./parity.fixture.ts";
+import type { WgslSource } from "../lib/wgsl.ts";
+import { differences } from "./parity.fixture.ts";
+import { samplePlan, type SamplePlanOptions } from "./sample-plan.ts";
 import { TIES } from "./tied-plan.fixture.ts";
-import { exposeOnGpu, exposeSources, type ExposeSources } from "./webgpu.ts";
+import { exposeOnGpu, exposeSources } from "./webgpu.ts";
 
-/** What is broken, in which program, the text that says it right (once) and the one that says it wrong, and a case that shows it. */
-const FAULTS: readonly (readonly [what: string, program: keyof ExposeSources, right: string, wrong: string, at: number])[] = [
-  ["a bit of a Philox multiplier", "expose", "mulHigh(0xcd9e8d57u,", "mulHigh(0xcd9e8d56u,", 0],
-  ["the interpolation of the sigmoid", "expose", "* (y & 255u)) >> 8u)", "* (y & 255u)) >> 9u)", 7],
-  ["an index of the sigmoid table", "expose", "sigmoidTable[(y >> 8u) + 1u]", "sigmoidTable[(y >> 8u) + 2u]", 7],
-  ["the place of a candidate", "expose", "var place = spot.y & 255u", "var place = spot.z & 255u", 4],
-  ["a bit of a constant of the state digest", "expose", "0x21f0aaadu", "0x21f0aaacu", 0],
-  ["the rounding of decay", "expose", "+ 0x0f0f0f0fu) >> 4u", "+ 0x0f0f0f0eu) >> 4u", 0],
-  ["the gap between contacts", "expose", ">> 4u) < params.gapTicks", ">> 4u) <= params.gapTicks", 0],
-  ["a bit of a constant of triple32", "codes", "0x31848babu", "0x31848baau", 0],
-  ["the half of a trait word", "codes", "16u * (j & 1u)", "16u - 16u * (j & 1u)", 0],
-  ["a shift of the copula", "codes", "sum >> 13u", "sum >> 12u", 2],
-  ["the interpolation of a grid", "codes", "i32(u & 255u)) >> 8u", "i32(u & 255u)) >> 9u", 2],
+interface Fault {
+  readonly what: string;
+  /** Text of a program (once in it), the expression in it that is right, and the one that is wrong. */
+  readonly text: string;
+  readonly right: string;
+  readonly wrong: string;
+  /** A plan that is to show it. */
+  readonly options: SamplePlanOptions;
+}
+
+const coded: SamplePlanOptions = { agents: [400], ticks: 9, worlds: 3, worldShift: 8, slots: 16, traits: 8, gapTicks: 2, ordinals: 2 };
+const wide: SamplePlanOptions = { agents: [520], ticks: 2, worlds: 2, worldShift: 8, profile: "nest16-2", traits: 12, copula: true, shift: 3 };
+const EXPOSE_FAULTS: readonly Fault[] = [
+  { what: "a bit of a Philox multiplier", text: "mulHigh(0xcd9e8d57u,", right: "0xcd9e8d57u", wrong: "0xcd9e8d56u", options: coded },
+  { what: "a shift of the sigmoid", text: "* (y & 255u)) >> 8u)", right: "8u", wrong: "9u", options: { ...coded, shift: 3 } },
+  { what: "an index of the sigmoid table", text: "sigmoidTable[(y >> 8u) + 1u]", right: "1u", wrong: "2u", options: { ...coded, shift: 3 } },
+  { what: "the place of a candidate", text: "var place = spot.y & 255u", right: "spot.y", wrong: "spot.z", options: { agents: [1500], ticks: 3, worldShift: 8, factors: 4, thinned: true, shift: -4 } },
+  { what: "a bit of a constant of the state digest", text: "(x ^ (x >> 16u)) * 0x21f0aaadu", right: "0x21f0aaadu", wrong: "0x21f0aaacu", options: coded },
+  { what: "the rounding of decay", text: "+ 0x0f0f0f0fu) >> 4u", right: "0x0f0f0f0fu", wrong: "0x0f0f0f0eu", options: coded },
+  { what: "the gap between contacts", text: ">> 4u) < params.gapTicks", right: "params.gapTicks", wrong: "(params.gapTicks + 1u)", options: coded },
+];
+const CODES_FAULTS: readonly Fault[] = [
+  { what: "a bit of a constant of triple32", text: "x *= 0x31848babu", right: "0x31848babu", wrong: "0x31848baau", options: coded },
+  { what: "the half of a trait word", text: "(16u * (j & 1u)))", right: "(j & 1u)", wrong: "(1u - (j & 1u))", options: coded },
+  { what: "a shift of the copula", text: "sum >> 13u", right: "13u", wrong: "12u", options: wide },
+  { what: "an index of a grid", text: "plan[at + 2u] + (u >> 8u)", right: "8u", wrong: "9u", options: wide },
+];
+/** Faults that move one code in 65,536. */
+const ROUNDING_FAULTS: readonly Omit<Fault, "options">[] = [
+  { what: "the rounding of the copula", text: "var sum = 0x1000;", right: "0x1000", wrong: "0x0fff" },
+  { what: "the rounding of a grid", text: "+ 0x8000) >> 16u", right: "0x8000", wrong: "0x7fff" },
 ];
 /** "Below" said as "at most", or the reverse, wherever a draw meets its threshold. */
-const TIE_FAULTS: readonly (readonly [program: keyof ExposeSources, right: string, wrong: string])[] = [
-  ["expose", "low >= (q & 0xffffffu)", "low > (q & 0xffffffu)"],
-  ["expose", "drawn - 1u] >= q", "drawn - 1u] > q"],
-  ["expose", "LEAVE_LOW) >> 8u) < (threshold", "LEAVE_LOW) >> 8u) <= (threshold"],
-  ["expose", "drawn - 1u] < threshold", "drawn - 1u] <= threshold"],
-  ["expose", "RETURN) < returnThreshold", "RETURN) <= returnThreshold"],
-  ["expose", "AWARE_LOW) >> 8u) < (threshold", "AWARE_LOW) >> 8u) <= (threshold"],
-  ["expose", "ordinal, SHARE) < plan", "ordinal, SHARE) <= plan"],
-  ["codes", "u >= plan[cumulative + level]", "u > plan[cumulative + level]"],
+const EXPOSE_TIES: readonly (readonly [right: string, wrong: string])[] = [
+  ["low >= (q & 0xffffffu)", "low > (q & 0xffffffu)"],
+  ["drawn - 1u] >= q", "drawn - 1u] > q"],
+  ["LEAVE_LOW) >> 8u) < (threshold", "LEAVE_LOW) >> 8u) <= (threshold"],
+  ["drawn - 1u] < threshold", "drawn - 1u] <= threshold"],
+  ["RETURN) < returnThreshold", "RETURN) <= returnThreshold"],
+  ["AWARE_LOW) >> 8u) < (threshold", "AWARE_LOW) >> 8u) <= (threshold"],
+  ["ordinal, SHARE) < plan", "ordinal, SHARE) <= plan"],
 ];
+const CODES_TIE = ["u >= plan[cumulative + level]", "u > plan[cumulative + level]"] as const;
+/** Even, so that digests are compared. */
+const SEED = 100;
 
-function withFault(sources: ExposeSources, program: keyof ExposeSources, right: string, wrong: string): ExposeSources {
-  const { code } = sources[program];
-  expect(code.split(right), right).toHaveLength(2);
-  return { ...sources, [program]: { ...sources[program], code: code.replace(right, wrong) } };
+function altered(source: WgslSource, right: string, wrong: string): WgslSource {
+  expect(source.code.split(right), right).toHaveLength(2);
+  return { ...source, code: source.code.replace(right, wrong) };
+}
+
+const changed = (source: WgslSource, { text, right, wrong }: Omit<Fault, "options">): WgslSource => altered(source, text, text.replace(right, wrong));
+
+/**
+ * An emulated GPU takes a second to compile expose.wgsl, so one program holds all its faults: each for the agents of that plan alone that is to show
+ * it, and those of ties, which no other plan meets.
+ */
+function faultyExpose(source: WgslSource): WgslSource {
+  const planted = EXPOSE_FAULTS.reduce((each, { text, right, wrong, options }, n) => {
+    const key = samplePlan(SEED + 2 * n, options).personas[0].key[0];
+    return altered(each, text, text.replace(right, `select(${right}, ${wrong}, key.x == ${key}u)`));
+  }, source);
+  return EXPOSE_TIES.reduce((each, [right, wrong]) => altered(each, right, wrong), planted);
 }
 
 describeOnGpu("a fault planted in WGSL", (gpu) => {
-  it.each(FAULTS)("is found: %s", async (_, program, right, wrong, at) => {
-    expect(await differences(exposeOnGpu({ sources: withFault(exposeSources(), program, right, wrong) }), PARITY_CASES[at])).not.toEqual([]);
+  const { codes, expose } = exposeSources();
+  const faulty = exposeOnGpu({ sources: { expose: faultyExpose(expose), codes: altered(codes, ...CODES_TIE) } });
+
+  it.each(EXPOSE_FAULTS.map((fault, n) => ({ ...fault, seed: SEED + 2 * n })))("is found: $what", async ({ seed, options }) => {
+    expect(await differences(faulty, { seed, options, form: "procedural" })).not.toEqual([]);
   });
 
-  it.each([["the rounding of the copula", "var sum = 0x1000;", "var sum = 0x0fff;"], ["the rounding of a grid", "+ 0x8000) >> 16u", "+ 0x7fff) >> 16u"]])("is found in the codes: %s", async (_, right, wrong) => {
-    expect(await drawnCodes(await gpu(), withFault(exposeSources(), "codes", right, wrong).codes, ROUNDED_PLAN)).not.toEqual(packedCodes(ROUNDED_PLAN));
-  });
-
-  // In each of these plans one tie is met and no other, so one program with all faults will do.
-  const tied = exposeOnGpu({ sources: TIE_FAULTS.reduce((sources, fault) => withFault(sources, ...fault), exposeSources()) });
   it.each(TIES)("is found where a draw equals its threshold: %s", async (tie) => {
-    expect(await differences(tied, { seed: 2, options: { ties: [tie] }, form: "stored" })).not.toEqual([]);
+    expect(await differences(faulty, { seed: 2, options: { ties: [tie] }, form: "stored" })).not.toEqual([]);
+  });
+
+  it("does not show in a plan for which none is planted", async () => {
+    expect(await differences(faulty, { seed: SEED - 2, options: coded, form: "stored" })).toEqual([]);
+  });
+
+  it.each(CODES_FAULTS)("is found: $what", async (fault) => {
+    const kernel = exposeOnGpu({ sources: { expose, codes: changed(codes, fault) } });
+    expect(await differences(kernel, { seed: SEED, options: fault.options, form: "procedural" })).not.toEqual([]);
+  });
+
+  it.each(ROUNDING_FAULTS)("is found in the codes: $what", async (fault) => {
+    expect(await drawnCodes(await gpu(), changed(codes, fault), ROUNDED_PLAN)).not.toEqual(packedCodes(ROUNDED_PLAN));
   });
 });
 
