@@ -13,7 +13,7 @@ struct Params {
   leaveBias: u32, // (world, persona, stimulus)
   drawBits: u32, // (world, persona)
   leaveBits: u32, // (world, persona)
-  binomials: u32, // by class, start 4 bits on: where its table begins, and its length
+  binomials: u32, // by class, from 4 bits on: where its table begins, and its length
   gapTicks: u32,
   pressureGain: i32,
   pressureGainResponse: i32,
@@ -35,7 +35,7 @@ struct Group {
   script: u32, // of the persona in the first scenario
   counts: u32, // where the block's counts begin in `out`: rows of steps + 3, (event, world it meets)
   firstRun: u32, // of agents in one world: the block's first
-  worldsMet: u32, // by the block, start that of its first run on
+  worldsMet: u32, // by the block, from that of its first run on
   digests: u32, // where the block's digests begin in `out`: eight words a hash tick
   digestWord: u32, // index of the group's first word in a plane of the block
 }

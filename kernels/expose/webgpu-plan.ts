@@ -15,6 +15,7 @@ export interface PlanOnGpu {
   readonly exposeParams: Params;
 }
 
+/** Packs a plan. One array, because a program of WGSL may have few buffers: eight on the least of devices. */
 export function planOnGpu(plan: ExposePlan): PlanOnGpu {
   const { worlds, personas, stimuli, steps, influence } = plan;
   const isFactor = plan.factors > 0, isWide = plan.arithmeticProfile === "nest16-2";
@@ -45,6 +46,7 @@ export function planOnGpu(plan: ExposePlan): PlanOnGpu {
       gapTicks: plan.gapTicks, pressureGain: plan.pressureGain, pressureGainResponse: plan.pressureGainResponse, pressureLeaveWeight: plan.pressureLeaveWeight,
       hasInfluence: Number(influence !== null), scenarios: plan.scenarios.length,
     },
+    // Last, when all arrays are among them.
     words: words.joined(),
   };
 }

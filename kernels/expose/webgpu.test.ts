@@ -15,8 +15,8 @@ const blocks: readonly ExposeBlock[] = [{ persona: 2, firstAgent: 0, agents: 513
 
 describeOnGpu("expose in submissions", () => {
   it("of one or a few blocks, or some ticks of one, gives the same bits", async () => {
-    for (const parityCase of [PARITY_CASES[0], PARITY_CASES[4], PARITY_CASES[7]]) {
-      for (const cut of [{ visitsMax: 4000 }, { visitsMax: 1 }, { outBytesMax: 3000 }]) expect(await differences(exposeOnGpu(cut), parityCase)).toEqual([]);
+    for (const [cut, at] of [[{ visitsMax: 4000 }, 0], [{ outBytesMax: 3000 }, 0], [{ visitsMax: 1 }, 4], [{ visitsMax: 3000 }, 7]] as const) {
+      expect(await differences(exposeOnGpu(cut), PARITY_CASES[at])).toEqual([]);
     }
   });
 
