@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { CommanderError } from "commander";
 import type { Command } from "commander";
 import { ERROR_TABLE, PopulaceError } from "@populace/domain";
@@ -25,8 +26,18 @@ export interface CommandContext {
   readonly say: (line: string) => void;
 }
 
+/** An array of the document that may be longer than a text can be: its items with commas between them, in pieces of any cut. */
+export class JsonItems {
+  readonly pieces: () => Iterable<string>;
+
+  constructor(pieces: () => Iterable<string>) {
+    this.pieces = pieces;
+  }
+}
+
 /** What a command hands back: one document for programs, and lines for people. */
 export interface CommandResult {
+  /** Values of the first level may be `JsonItems`. */
   readonly json: Readonly<Record<string, unknown>>;
   readonly lines: readonly string[];
 }
@@ -43,11 +54,15 @@ export interface CommandDefinition<Options> {
 export interface Streams {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
+  /** Waits until the reader of `out` has taken what it was given; absent = it always has. */
+  readonly taken?: () => Promise<unknown>;
 }
 
 export const STANDARD_STREAMS: Streams = {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
+  // A pipe that is handed more than it takes keeps it in memory, and loses all of it beyond 2 GiB.
+  taken: () => (process.stdout.writableNeedDrain ? once(process.stdout, "drain") : Promise.resolve()),
 };
 
 /** Adds the command to its parent, with --json, --seed, the examples and the handing over of its result. */
@@ -66,9 +81,30 @@ export function addCommand<Options>(parent: Command, definition: CommandDefiniti
       blocking,
       say: (line) => { if (!json) streams.out(`${line}\n`); },
     }, options);
-    streams.out(json ? `${JSON.stringify(result.json)}\n` : result.lines.map((line) => `${line}\n`).join(""));
+    if (json) await printDocument(result.json, streams);
+    else streams.out(result.lines.map((line) => `${line}\n`).join(""));
   });
   return command;
+}
+
+async function printDocument(document: CommandResult["json"], { out, taken }: Streams): Promise<void> {
+  if (!Object.values(document).some((value) => value instanceof JsonItems)) return out(`${JSON.stringify(document)}\n`);
+  let before = "{";
+  for (const [key, value] of Object.entries(document)) {
+    if (value === undefined) continue;
+    out(`${before}${JSON.stringify(key)}:`);
+    before = ",";
+    if (!(value instanceof JsonItems)) out(JSON.stringify(value));
+    else {
+      out("[");
+      for (const piece of value.pieces()) {
+        out(piece);
+        await taken?.();
+      }
+      out("]");
+    }
+  }
+  out("}\n");
 }
 
 function blocking<T>(work: () => T): T {

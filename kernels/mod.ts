@@ -15,6 +15,8 @@ export { checkPlan } from "./expose/check-plan.ts";
 export { sigmoidQ32 } from "./expose/tables.ts";
 export type { Centroids, LocalNearestKernel, LocalNearestSession, NearestKernel, NearestOutput, NearestSession } from "./nearest/port.ts";
 export type { Assigned, KMeansKernel, KMeansSession } from "./k-means/port.ts";
+export { rowRatesWasm as rowRatesKernel } from "./row-rates/wasm.ts";
+export { mixtureWasm as mixtureEngine } from "./mixture/wasm.ts";
 export { kMeansEngine } from "./k-means/engine.ts";
 export type { DistancesKernel } from "./distances/port.ts";
 export type { ResponseSurfaceKernel, SurfaceInput } from "./response-surface/port.ts";

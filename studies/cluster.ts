@@ -1,6 +1,6 @@
 import { EMERGENCE_LIMITS, NOISE, PopulaceError, RandomStream, assign, chooseClusterCount, chooseEps, clusterDbscan, clusterKMeans, clusterStability, isEmerging, lineageOf, nextStage, personasOf, pickRows, zScores } from "@populace/domain";
 import type { EmergenceStage, Points, Transition } from "@populace/domain";
-import { kMeansEngine } from "@populace/kernels";
+import { kMeansEngine, mixtureEngine } from "@populace/kernels";
 import { recipientPoints } from "./cluster-features.ts";
 import { encodeDataset } from "./codings.ts";
 import type { Dataset } from "./dataset.ts";
@@ -106,11 +106,11 @@ export function clusterLive(model: Model, dataset: Dataset, options: ClusterOpti
   const { codings, personas } = model.mixture;
   const { codes } = encodeDataset(dataset, codings);
   const points = recipientPoints(codings, codes);
-  const before = new Int32Array(dataset.rows);
-  for (let row = 0; row < dataset.rows; row++) {
-    const { persona, fitsNone } = assign(model.mixture, codes, row * codings.length);
-    before[row] = fitsNone ? NOISE : persona;
-  }
+  const assigned = { persona: new Int32Array(dataset.rows), probability: new Float64Array(dataset.rows), fitsNone: new Uint8Array(dataset.rows) };
+  const run = mixtureEngine.assigning(model.mixture);
+  run.assign(codes, assigned);
+  run.close();
+  const before = assigned.persona.map((persona, row) => (assigned.fitsNone[row] === 1 ? NOISE : persona));
   const initial = options.method === "kmeans" && options.k === undefined ? startingCenters(points, before, personas.length) : undefined;
   const clustering = clusterFrom(points, { ...options, standardize: false }, initial);
   const { labels, k, used } = clustering;

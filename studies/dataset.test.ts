@@ -3,11 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { parquetWriteFile } from "hyparquet-writer";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { PopulaceError } from "@populace/domain";
 import { CsvScanner } from "./csv-scanner.ts";
 import { codingsOf, encodeDataset } from "./codings.ts";
-import { readDataset, selectRows } from "./dataset.ts";
+import { numberOf, readDataset, readRecipients, selectRows } from "./dataset.ts";
+import type { Dataset } from "./dataset.ts";
 import { parseSchema } from "./schema.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "dataset-"));
@@ -43,6 +45,39 @@ describe("reading data files", () => {
     expect(data.value).toEqual(Float64Array.of(1250, NaN));
     expect(data.missing).toEqual({ age: 1, town: 0, member: 0 });
     expect(data.hashes.length).toBe(16);
+  });
+
+  it("reads a number from a text as the language does, to the bit", () => {
+    const cell = fc.oneof(
+      fc.stringMatching(/^-?\d{0,18}\.?\d{0,18}$/), fc.stringMatching(/^[+-]?\d{1,4}(\.\d{0,4})?([eE][+-]?\d{1,3})?$/), fc.double({ noNaN: true }).map(String),
+      fc.constantFrom("", "-", ".", "-.", "-0", "0x10", "Infinity", "1e999", "1_000", "1,5", " 1", "+5", "5.", ".5", "--1", "1.2.3", "9007199254740993", "0.1", "NaN"),
+    );
+    fc.assert(fc.property(cell, (text) => {
+      const expected = text === "" || /[^\d+\-.eE]/.test(text) || !Number.isFinite(Number(text)) ? NaN : Number(text);
+      expect(numberOf(text)).toBe(expected);
+    }), { numRuns: 5000 });
+  });
+
+  it("hands recipients over in pieces that together are the file", async () => {
+    const path = file(header + good(40_000) + "z,,New,,a,0,0,\n");
+    const whole = await readDataset(schema, path, { recipientsOnly: true });
+    expect(whole.hashes.length).toBe(0);
+    const pieces: Dataset[] = [];
+    const report = await readRecipients(schema, path, 5000, (piece) => void pieces.push(piece));
+    expect(pieces.length).toBeGreaterThan(3);
+    expect(report).toMatchObject({ rows: 40_001, rejectedCount: 0, noConsent: 0, missing: { age: 1, town: 0, member: 1 } });
+    expect(pieces.flatMap((piece) => piece.recipients)).toEqual(whole.recipients);
+    expect(pieces.flatMap((piece) => [...piece.rowNumber])).toEqual([...whole.rowNumber]);
+    const { codings } = codingsOf(whole);
+    const codes = (data: Dataset): number[] => [...encodeDataset(data, codings).codes];
+    expect(pieces.flatMap(codes)).toEqual(codes(whole));
+  });
+
+  it("judges a file handed over in pieces by its end, and passes on what their receiver throws", async () => {
+    const bad = file(header + good(30_000) + "x,old,Oslo,1,a,1,1,1\n".repeat(2000));
+    await expect(readRecipients(schema, bad, 1000, () => undefined)).rejects.toMatchObject({ code: "BAD_DATA", message: expect.stringContaining('expected a number, found "old"') });
+    await expect(readRecipients(schema, file(header), 1000, () => undefined)).rejects.toMatchObject({ code: "BAD_DATA" });
+    await expect(readRecipients(schema, file(header + good(30_000)), 1000, () => Promise.reject(new Error("enough")))).rejects.toThrow("enough");
   });
 
   it("reads gzip, Windows line ends and a byte order mark to the same columns", async () => {

@@ -41,7 +41,7 @@ export interface Dataset {
   readonly recipients: readonly string[];
   /** 1-based number of the data row in its file (the header line not counted). */
   readonly rowNumber: Int32Array;
-  /** First 8 bytes of the SHA-256 of each row's raw text. */
+  /** First 8 bytes of the SHA-256 of each row's raw text; empty when only recipients were read. */
   readonly hashes: Uint8Array;
   /** Milliseconds or index; NaN = missing. */
   readonly time: Float64Array | null;
@@ -64,7 +64,7 @@ export interface ReadOptions {
   readonly keep?: readonly string[];
   /** Time against which consent is checked, epoch milliseconds; default now. */
   readonly atMs?: number;
-  /** Recipients have met no stimulus yet: stimulus, funnel, value, weight and propensity are not read. Default false. */
+  /** Recipients have met no stimulus yet: stimulus, funnel, value, weight, propensity and hashes are not read. Default false. */
   readonly recipientsOnly?: boolean;
 }
 
@@ -84,6 +84,23 @@ export async function readDataset(schema: Schema, path: string, options: ReadOpt
   const builder = new DatasetBuilder(schema, path, options);
   await readRows(path, schema.csv, builder, options.onProgress);
   return builder.finish();
+}
+
+/** Reports of a reading that ended well; what `readDataset` says in its dataset. */
+export type ReadingReport = Pick<Dataset, "schema" | "rejected" | "rejectedCount" | "missing" | "noConsent" | "notes"> & { readonly rows: number };
+
+/**
+ * The same, handing over the recipients piece by piece: memory stays within one piece however long the file is. Each piece is a dataset of
+ * `pieceRows` rows and a few thousand more (the last of fewer), its counts those of the file so far. Errors as `readDataset`, at the end or as soon as it is hopeless: until the promise resolves, what
+ * was made of the pieces is not to be published.
+ */
+export async function readRecipients(schema: Schema, path: string, pieceRows: number, onPiece: (piece: Dataset) => void | Promise<void>, options: Omit<ReadOptions, "recipientsOnly"> = {}): Promise<ReadingReport> {
+  const builder = new DatasetBuilder(schema, path, { ...options, recipientsOnly: true });
+  const flush = (): void | Promise<void> => (builder.rows === 0 ? undefined : onPiece(builder.take()));
+  await readRows(path, schema.csv, builder, options.onProgress, () => (builder.rows >= pieceRows ? flush() : undefined));
+  const report = builder.report();
+  await flush();
+  return report;
 }
 
 /** Typed array that doubles as it grows. */
@@ -106,8 +123,11 @@ class Growing<T extends Float64Array | Int32Array | Uint8Array> {
     this.data[this.length++] = value;
   }
 
+  /** The values so far, a copy; starts anew. */
   take(): T {
-    return this.data.slice(0, this.length) as T;
+    const taken = this.data.slice(0, this.length) as T;
+    this.length = 0;
+    return taken;
   }
 }
 
@@ -139,6 +159,9 @@ class DatasetBuilder {
   readonly #options: ReadOptions;
   readonly #atMs: number;
   #position = new Map<string, number>();
+  /** Positions of the attributes' columns, of the recipient's and of the consent's. */
+  #attributeAt: readonly number[] = [];
+  #recipientAt = -1;
   readonly #numbers: (Growing<Float64Array> | null)[];
   readonly #texts: (Dictionary | null)[];
   readonly #stimulus = growingIntegers();
@@ -149,7 +172,7 @@ class DatasetBuilder {
   readonly #weight = growingNumbers();
   readonly #propensity = growingNumbers();
   readonly #time = growingNumbers();
-  readonly #recipients: string[] = [];
+  #recipients: string[] = [];
   readonly #rowNumber = growingIntegers();
   readonly #hashes = new Growing((length) => new Uint8Array(length));
   readonly #kept: Map<string, Dictionary>;
@@ -158,8 +181,12 @@ class DatasetBuilder {
   #noConsent = 0;
   #outOfOrder = 0;
   #seenRows = 0;
+  /** Rows handed over in pieces before. */
+  #takenRows = 0;
   readonly #missing: Record<string, number> = {};
   readonly #missingTexts: readonly Set<string>[];
+  /** Whether a text that means "missing" reads as a number, so that it must be looked for first. */
+  readonly #isNumberMissing: readonly boolean[];
   readonly #missingEverywhere: Set<string>;
 
   constructor(schema: Schema, path: string, options: ReadOptions) {
@@ -172,7 +199,9 @@ class DatasetBuilder {
     this.#texts = schema.attributes.map((attribute) => (isNumber(attribute) ? null : new Dictionary()));
     this.#missingEverywhere = new Set(schema.csv.missing);
     this.#missingTexts = schema.attributes.map((attribute) => new Set([...schema.csv.missing, ...attribute.missing]));
+    this.#isNumberMissing = this.#missingTexts.map((texts) => [...texts].some((text) => !Number.isNaN(numberOf(text))));
     for (const attribute of schema.attributes) this.#missing[attribute.name] = 0;
+    this.#domains = schema.attributes.map(domainOf);
     this.#outcomeTexts = schema.funnel.map(() => new Set());
     this.#kept = new Map((options.keep ?? []).map((column) => [column, new Dictionary()]));
     schema.stimulus.stimuli.forEach((stimulus, index) => this.#stimulusIndex.set(stimulus.value, index));
@@ -212,6 +241,8 @@ class DatasetBuilder {
       }
     }
     this.#position = position;
+    this.#attributeAt = this.#schema.attributes.map((attribute) => position.get(attribute.column) as number);
+    if (this.#schema.recipient !== null) this.#recipientAt = position.get(this.#schema.recipient) as number;
   }
 
   malformed(line: number, column: number, reason: string, expectedRows: number): void {
@@ -233,7 +264,7 @@ class DatasetBuilder {
         return;
       }
     }
-    if (this.#rowNumber.length >= ROWS_MAX) {
+    if (this.#takenRows + this.#rowNumber.length >= ROWS_MAX) {
       throw new PopulaceError("TOO_LARGE", `${this.#path}: more than ${ROWS_MAX.toLocaleString("en-US")} rows; fit on a random part of the file`, { file: this.#path, limit: ROWS_MAX });
     }
     const fault = this.#take(fields);
@@ -243,16 +274,17 @@ class DatasetBuilder {
       this.#reject({ file: this.#path, line, column: fault.column, expected: fault.expected, found, reason: `expected ${fault.expected}, found "${found}"` }, expectedRows);
       return;
     }
-    const recipient = this.#schema.recipient;
-    this.#recipients.push(recipient === null ? String(rowNumber) : this.#cell(fields, recipient));
+    this.#recipients.push(this.#recipientAt < 0 ? String(rowNumber) : trimmed(fields[this.#recipientAt]));
     this.#rowNumber.push(rowNumber);
-    const digest = createHash("sha256").update(raw).digest();
-    for (let i = 0; i < 8; i++) this.#hashes.push(digest[i]);
+    if (this.#options.recipientsOnly !== true) {
+      const digest = createHash("sha256").update(raw).digest();
+      for (let i = 0; i < 8; i++) this.#hashes.push(digest[i]);
+    }
     for (const [column, dictionary] of this.#kept) dictionary.codes.push(dictionary.index(this.#cell(fields, column)));
   }
 
   #cell(fields: readonly string[], column: string): string {
-    return fields[this.#position.get(column) as number].trim();
+    return trimmed(fields[this.#position.get(column) as number]);
   }
 
   #reject(row: RejectedRow, expectedRows: number): void {
@@ -279,9 +311,12 @@ class DatasetBuilder {
     const parsed = this.#parsed;
     for (let a = 0; a < attributes.length; a++) {
       const attribute = attributes[a];
-      const text = this.#cell(fields, attribute.column);
-      if (this.#missingTexts[a].has(text)) { parsed[a] = NaN; continue; }
-      if (this.#numbers[a] === null) {
+      const text = trimmed(fields[this.#attributeAt[a]]);
+      const isText = this.#numbers[a] === null;
+      const number = isText ? NaN : numberOf(text);
+      // Looking a text up costs more than reading a number, and a number is seldom missing.
+      if ((isText || Number.isNaN(number) || this.#isNumberMissing[a]) && this.#missingTexts[a].has(text)) { parsed[a] = NaN; continue; }
+      if (isText) {
         if (attribute.kind === "binary" && attribute.levels.length === 2 && !attribute.levels.includes(text)) {
           return { column: attribute.column, expected: `"${attribute.levels[0]}" or "${attribute.levels[1]}"`, found: text };
         }
@@ -291,9 +326,8 @@ class DatasetBuilder {
         }
         continue;
       }
-      const number = numberOf(text);
       if (Number.isNaN(number)) return { column: attribute.column, expected: "a number", found: text };
-      const limit = domainOf(attribute);
+      const limit = this.#domains[a];
       if (!(number >= limit.low && number <= limit.high)) return { column: attribute.column, expected: limit.expected, found: text };
       parsed[a] = number;
     }
@@ -363,6 +397,7 @@ class DatasetBuilder {
     return null;
   }
 
+  readonly #domains: readonly ReturnType<typeof domainOf>[];
   readonly #parsed: number[] = [];
   readonly #reached: number[] = [];
 
@@ -375,20 +410,45 @@ class DatasetBuilder {
     }
   }
 
+  /** Rows that have not been handed over. */
+  get rows(): number {
+    return this.#rowNumber.length;
+  }
+
+  /** The whole file as one dataset. Errors as `report`. */
   finish(): Dataset {
-    const rows = this.#rowNumber.length;
+    this.report();
+    return this.take();
+  }
+
+  /** Judges the file: BAD_DATA when too many rows were rejected or there are none. */
+  report(): ReadingReport {
+    const rows = this.#takenRows + this.rows;
     const share = this.#schema.rejectShareMax;
     if (this.#rejectedCount > share * (this.#seenRows + this.#rejectedCount)) this.#refuse(false);
     if (rows === 0) {
       const why = this.#noConsent > 0 ? `none of ${this.#noConsent} rows has consent for "${this.#schema.consent?.purpose}"` : "it has no data rows";
       throw new PopulaceError("BAD_DATA", `${this.#path}: nothing to read: ${why}`, { file: this.#path, noConsent: this.#noConsent });
     }
+    return { schema: this.#schema, rows, rejected: this.#rejected, rejectedCount: this.#rejectedCount, missing: this.#missing, noConsent: this.#noConsent, notes: this.#notes() };
+  }
+
+  #notes(): readonly string[] {
     const notes: string[] = [];
     if (this.#outOfOrder > 0) notes.push(`${this.#outOfOrder} outcomes of a later step without the step before it were taken as not reached`);
     this.#outcomeTexts.forEach((texts, step) => {
       const { column, positive } = this.#schema.funnel[step];
       if (texts.size > 2) notes.push(`column "${column}" has more than two values (${[...texts].slice(0, 5).join(", ")}); only "${positive}" counts as reached`);
     });
+    return notes;
+  }
+
+  /** The rows so far as a dataset, and none from then on; dictionaries stay, so that codes mean the same in all pieces. */
+  take(): Dataset {
+    const { rows } = this;
+    const recipients = this.#recipients;
+    this.#recipients = [];
+    this.#takenRows += rows;
     const { schema, stimulus } = this.#withStimuli();
     return {
       schema,
@@ -400,7 +460,7 @@ class DatasetBuilder {
       value: schema.value === null || this.#value.length === 0 ? null : this.#value.take(),
       weight: schema.sampling.kind === "weight" && this.#weight.length > 0 ? this.#weight.take() : null,
       propensity: schema.assignment.kind === "logged" && this.#propensity.length > 0 ? this.#propensity.take() : null,
-      recipients: this.#recipients,
+      recipients,
       rowNumber: this.#rowNumber.take(),
       hashes: this.#hashes.take(),
       time: schema.time === null || this.#time.length === 0 ? null : this.#time.take(),
@@ -409,7 +469,7 @@ class DatasetBuilder {
       rejectedCount: this.#rejectedCount,
       missing: this.#missing,
       noConsent: this.#noConsent,
-      notes,
+      notes: this.#notes(),
     };
   }
 
@@ -432,8 +492,34 @@ class DatasetBuilder {
   }
 }
 
+/** The text without blanks around it; most have none, and looking is cheaper than trimming. */
+function trimmed(text: string): string {
+  const first = text.charCodeAt(0), last = text.charCodeAt(text.length - 1);
+  return first > 32 && first < 128 && last > 32 && last < 128 ? text : text.trim();
+}
+
+/** Powers of ten that a double holds exactly and that a quotient of two exact doubles needs. */
+const TENS = Array.from({ length: 16 }, (_, power) => 10 ** power);
+
 /** The number a cell states, NaN when it states none; hexadecimal, infinite and empty texts are none. */
 export function numberOf(text: string): number {
+  // Up to 15 digits with a point are two exact integers and one division, which rounds as reading the text does.
+  let digits = 0, value = 0, point = -1;
+  const isNegative = text.charCodeAt(0) === 45;
+  for (let at = isNegative ? 1 : 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit === 46 && point < 0) point = digits;
+    else if (unit >= 48 && unit <= 57 && digits < 15) {
+      value = value * 10 + unit - 48;
+      digits++;
+    } else return numberOfAny(text);
+  }
+  if (digits === 0) return NaN;
+  if (point >= 0) value /= TENS[digits - point];
+  return isNegative ? -value : value;
+}
+
+function numberOfAny(text: string): number {
   if (text === "" || /[^\d+\-.eE]/.test(text)) return NaN;
   const number = Number(text);
   return Number.isFinite(number) ? number : NaN;

@@ -1,5 +1,6 @@
 import { PopulaceError, RandomStream, fitLogNormalValue, fitMixture, matchesOf, missingFill, stimulusFeatures, termPriors, termsOf } from "@populace/domain";
 import type { PersonaMixture, ResponseLayout, ResponseModel, TermPriors, TraitCoding, ValueModel } from "@populace/domain";
+import { mixtureEngine } from "@populace/kernels";
 import type { Dataset } from "./dataset.ts";
 import type { Model } from "./model.ts";
 import type { Schema } from "./schema.ts";
@@ -100,7 +101,7 @@ export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptio
   const encoded = encodeDataset(dataset, codings);
   const { mixture, assignment, candidates } = fitMixture(
     { codings, codes: encoded.codes, weight: populationWeights(dataset) },
-    { personas, random: RandomStream.of(seed, "personas"), onProgress: (share) => report("personas", share) },
+    { personas, random: RandomStream.of(seed, "personas"), engine: mixtureEngine, onProgress: (share) => report("personas", share) },
   );
   const persona = codings.length === 0 ? new Int32Array(dataset.rows) : assignment;
   const filled = { ...schema, stimulus: dataset.schema.stimulus };

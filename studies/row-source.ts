@@ -18,18 +18,22 @@ export interface RowSink {
 const PIECE_BYTES = 1 << 18;
 const PARQUET_ROWS = 20_000;
 
-/** Feeds every row of a CSV, gzipped CSV or Parquet file to the sink; the format is told by the file's first bytes. */
+/**
+ * Feeds every row of a CSV, gzipped CSV or Parquet file to the sink; the format is told by the file's first bytes. `between` is called, and waited for,
+ * after each piece of the file.
+ */
 export async function readRows(
   path: string,
   csv: { readonly delimiter: string; readonly header: boolean },
   sink: RowSink,
   onProgress?: (progress: RowProgress) => void,
+  between: () => void | Promise<void> = () => undefined,
 ): Promise<void> {
   const { size, magic } = firstBytes(path);
   if (size === 0) throw new PopulaceError("BAD_DATA", `${path}: the file is empty; expected a CSV or Parquet file`, { file: path });
-  if (magic === "PAR1") return readParquet(path, sink, size, onProgress);
+  if (magic === "PAR1") return readParquet(path, sink, size, between, onProgress);
   if (magic.startsWith("PK\u0003\u0004")) throw new PopulaceError("BAD_DATA", `${path}: a zip archive (or a spreadsheet); unpack it or save it as CSV`, { file: path });
-  return readCsv(path, csv, sink, size, magic.startsWith("\u001f\u008b"), onProgress);
+  return readCsv(path, csv, sink, size, magic.startsWith("\u001f\u008b"), between, onProgress);
 }
 
 function firstBytes(path: string): { size: number; magic: string } {
@@ -56,6 +60,7 @@ async function readCsv(
   sink: RowSink,
   size: number,
   isGzip: boolean,
+  between: () => void | Promise<void>,
   onProgress?: (progress: RowProgress) => void,
 ): Promise<void> {
   let columnCount = -1, rowNumber = 0, bytesRead = 0, shown = 0;
@@ -83,13 +88,17 @@ async function readCsv(
   // A failed read must reach the loop below, which only listens to the end of the pipe.
   if (isGzip) file.on("error", (error) => source.destroy(error));
   const decoder = new TextDecoder("utf-8");
-  let isFirst = true;
+  let isFirst = true, isBetween = false;
   try {
     for await (const piece of source) {
       const text = decoder.decode(piece as Buffer, { stream: true });
       if (isFirst && text.slice(0, 4096).includes("\u0000")) throw new PopulaceError("BAD_DATA", `${path}: binary bytes (NUL) where text was expected; save it as CSV in UTF-8, or give a Parquet file`, { file: path });
       isFirst = false;
       scanner.push(text);
+      isBetween = true;
+      const pause = between();
+      if (pause !== undefined) await pause;
+      isBetween = false;
       if (onProgress !== undefined && bytesRead >= shown + size / 100) {
         shown = bytesRead;
         onProgress({ bytes: bytesRead, bytesTotal: size, rows: rowNumber });
@@ -98,7 +107,8 @@ async function readCsv(
     scanner.push(decoder.decode());
     scanner.end();
   } catch (cause) {
-    if (cause instanceof PopulaceError) throw cause;
+    // What the caller does between the pieces fails in its own words.
+    if (isBetween || cause instanceof PopulaceError) throw cause;
     const code = (cause as NodeJS.ErrnoException).code ?? "";
     const why = code.startsWith("Z_") ? (code === "Z_BUF_ERROR" ? "the gzip file is cut short" : "the gzip file is damaged") : (cause as Error).message;
     throw new PopulaceError("BAD_DATA", `${path}: ${why}, after ${rowNumber} rows; fetch or write the file again`, { file: path, rows: rowNumber }, cause);
@@ -109,7 +119,7 @@ async function readCsv(
   onProgress?.({ bytes: size, bytesTotal: size, rows: rowNumber });
 }
 
-async function readParquet(path: string, sink: RowSink, size: number, onProgress?: (progress: RowProgress) => void): Promise<void> {
+async function readParquet(path: string, sink: RowSink, size: number, between: () => void | Promise<void>, onProgress?: (progress: RowProgress) => void): Promise<void> {
   const refuse = (cause: unknown): never => {
     throw new PopulaceError("BAD_DATA", `${path}: the Parquet file cannot be read: ${(cause as Error).message}`, { file: path }, cause);
   };
@@ -127,6 +137,7 @@ async function readParquet(path: string, sink: RowSink, size: number, onProgress
       const number = start + index + 1;
       sink.row(fields, names.length, number, number, fields.join("\u001f"), rows);
     });
+    await between();
     onProgress?.({ bytes: Math.round((end / rows) * size), bytesTotal: size, rows: end });
   }
 }

@@ -1,8 +1,9 @@
-import { PopulaceError, RandomStream, prioritizer } from "@populace/domain";
-import type { Decision } from "@populace/domain";
+import { PopulaceError, RandomStream } from "@populace/domain";
+import type { RankSummary } from "@populace/studies";
 import { oneOf, whole } from "../arguments.ts";
+import { JsonItems } from "../command.ts";
 import type { CommandDefinition } from "../command.ts";
-import { amount, count, duration, percent, plain, shortened, table } from "../output.ts";
+import { amount, count, duration, paint, percent, plain, table } from "../output.ts";
 import { personaNames } from "../names.ts";
 
 interface PrioritizeOptions {
@@ -16,6 +17,9 @@ interface PrioritizeOptions {
   readonly suppressFitsNone?: boolean;
   readonly out?: string;
 }
+
+/** Decisions that people see on a terminal. */
+const SHOWN = 20;
 
 const share = (text: string): number => {
   const value = Number(text);
@@ -38,44 +42,42 @@ export const prioritizeCommand: CommandDefinition<PrioritizeOptions> = {
     .option("--suppress-fits-none", "send nothing to recipients no persona describes")
     .option("--out <file>", "also write the decisions as JSON lines"),
   async run(context, options) {
-    const { encodeDataset, readDataset, readModel, scoreTableOf } = await import("@populace/studies");
+    const { rankRecipients, readModel, scoreTableOf } = await import("@populace/studies");
+    const { Spool, writePiecesAtomic } = await import("../spool.ts");
     const { readCampaigns } = await import("../campaign-file.ts");
     const model = readModel(options.model);
     const campaigns = readCampaigns(options.campaigns);
     const startedMs = performance.now();
     const scores = scoreTableOf(model);
-    const deciding = prioritizer(scores, campaigns, {
-      mode: options.mode, topN: options.top, random: RandomStream.of(context.seed ?? 1, "prioritize"), suppressFitsNone: options.suppressFitsNone === true,
-      ...(options.rateMin === undefined ? {} : { rateMin: options.rateMin }), ...(options.scoreMin === undefined ? {} : { scoreMinMinor: options.scoreMin }),
-    });
-    const reading = context.progress("reading", "B");
-    const dataset = await readDataset(model.schema, options.recipients, { recipientsOnly: true, onProgress: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal) }).finally(() => reading.stop());
-    context.signal.throwIfAborted();
-    const { codes } = encodeDataset(dataset, model.mixture.codings);
-    const width = model.mixture.codings.length;
-    const decisions = dataset.recipients.map((recipient, row): Decision => deciding.decideCodes(recipient, codes, undefined, row * width));
-    if (options.out !== undefined) {
-      const { writeFileAtomic } = await import("@populace/io");
-      writeFileAtomic(options.out, decisions.map((decision) => `${JSON.stringify(decision)}\n`).join(""));
-    }
+    const spool = context.json ? new Spool() : null;
+    const rank = async (write?: (piece: Uint8Array) => void): Promise<RankSummary> => {
+      const reading = context.progress("ranking", "B");
+      return rankRecipients(model.schema, scores, campaigns, options.recipients, {
+        mode: options.mode, topN: options.top, random: RandomStream.of(context.seed ?? 1, "prioritize"), suppressFitsNone: options.suppressFitsNone === true, shown: SHOWN, signal: context.signal,
+        ...(options.rateMin === undefined ? {} : { rateMin: options.rateMin }), ...(options.scoreMin === undefined ? {} : { scoreMinMinor: options.scoreMin }),
+        onProgress: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal),
+        ...(write === undefined && spool === null ? {} : { onLines: (piece) => { spool?.add(piece); write?.(piece); } }),
+      }).finally(() => reading.stop());
+    };
+    let ranked!: RankSummary;
+    if (options.out === undefined) ranked = await rank();
+    else await writePiecesAtomic(options.out, async (add) => { ranked = await rank(add); });
     const seconds = (performance.now() - startedMs) / 1000;
     const names = personaNames(model);
-    const shown = shortened(decisions, 20, "recipients");
-    const suppressed = new Map<string, number>();
-    for (const decision of decisions) for (const row of decision.suppressed) suppressed.set(row.reason, (suppressed.get(row.reason) ?? 0) + 1);
+    const hidden = ranked.recipients - ranked.first.length;
     return {
-      json: { decisions, mode: options.mode, release: scores.release, evidence: model.evidence, noConsent: dataset.noConsent, rejected: dataset.rejectedCount },
+      json: { decisions: new JsonItems(() => spool!.items()), mode: options.mode, release: scores.release, evidence: model.evidence, noConsent: ranked.noConsent, rejected: ranked.rejected },
       lines: [
         ...table(
           [{ title: "recipient" }, { title: "persona" }, { title: "campaign" }, { title: "stimulus" }, { title: `score ${scores.currency}`, align: "right" }, { title: "90 % interval", align: "right" }, { title: "rate", align: "right" }, { title: "evidence" }],
-          shown.rows.flatMap((decision) => decision.ranked.map((row, index) => [
+          ranked.first.flatMap((decision) => decision.ranked.map((row, index) => [
             index === 0 ? plain(decision.recipient) : "", index === 0 ? `${plain(names.get(decision.persona) ?? decision.persona)}${decision.fitsNone ? " (fits none)" : ""}` : "",
             plain(row.campaign), plain(row.stimulus), amount(row.score, scores.minorUnits), `${amount(row.low, scores.minorUnits)} to ${amount(row.high, scores.minorUnits)}`, percent(row.rate), row.label,
           ])),
         ),
-        ...shown.rest, "",
-        `${count(decisions.length)} recipients in ${duration(seconds)}; ${count(dataset.noConsent)} left out without consent, ${count(dataset.rejectedCount)} rows rejected; evidence: ${model.evidence}`,
-        ...[...suppressed].map(([reason, times]) => `suppressed, ${reason}: ${count(times)}`),
+        ...(hidden === 0 ? [] : [paint("dim", `… and ${count(hidden)} more recipients (--json shows all)`)]), "",
+        `${count(ranked.recipients)} recipients in ${duration(seconds)}; ${count(ranked.noConsent)} left out without consent, ${count(ranked.rejected)} rows rejected; evidence: ${model.evidence}`,
+        ...[...ranked.suppressed].map(([reason, times]) => `suppressed, ${reason}: ${count(times)}`),
       ],
     };
   },

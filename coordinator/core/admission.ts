@@ -10,7 +10,7 @@ export interface RunSize {
   readonly exposures: number;
   /** Two bytes an agent and scenario, for the whole run when agents are held. */
   readonly stateBytes: number;
-  /** One byte (two in profile nest16-2) a slot and agent when the population is stored; 0 in the factor form. */
+  /** When the population is stored: one byte (two in profile nest16-2) a slot and agent, and 8 for the trait logits of each of up to 4 stimuli; 0 in the factor form. */
   readonly codeBytes: number;
   /** The plan, as the process and every worker have it. */
   readonly planBytes: number;
@@ -44,7 +44,7 @@ export function runSize(plan: Plan, shards: number, workers: number): RunSize {
     agents, ticks: plan.ticks,
     exposures: exposuresPlanned(plan).reduce((sum, count) => sum + count, 0),
     stateBytes: 2 * agents * plan.scenarios.length,
-    codeBytes: plan.factors > 0 ? 0 : agents * plan.slots * (plan.arithmeticProfile === "nest16-2" ? 2 : 1),
+    codeBytes: plan.factors > 0 ? 0 : agents * (plan.slots * (plan.arithmeticProfile === "nest16-2" ? 2 : 1) + 8 * Math.min(4, new Set(plan.cells.map((cell) => cell.stimulus)).size)),
     planBytes: 2 * numbers * (1 + 2 * workers),
     // A worker's part, the joined output, its encoding and what the coordinator reads of it; hashes likewise.
     tickBytes: 4 * entries * (plan.personas.length + shards) * 4 + blocks * 64 * 3,
@@ -88,7 +88,7 @@ export function admit(size: RunSize, machine: Machine, wanted: "stored" | "proce
   if (wanted === "stored") {
     if (fits("stored")) return admitted("stored");
     const alternative = fits("whole") ? "; with --population procedural nothing is held, for agents are drawn anew" : fits("procedural") ? `; with --population procedural codes are drawn anew each span, and ${bytesText(bytes.procedural)} do` : "";
-    throw tooLarge(size, `${bytesText(size.codeBytes)} of codes and ${bytesText(size.stateBytes)} of state, ${perAgent(size.codeBytes + size.stateBytes, size)} bytes an agent, ${bytesText(bytes.stored)} in all`, allowed, alternative, bytes.stored, machine, fixed + 2 * size.tickBytes, size.codeBytes + size.stateBytes);
+    throw tooLarge(size, `${bytesText(size.codeBytes)} of codes and logits and ${bytesText(size.stateBytes)} of state, ${perAgent(size.codeBytes + size.stateBytes, size)} bytes an agent, ${bytesText(bytes.stored)} in all`, allowed, alternative, bytes.stored, machine, fixed + 2 * size.tickBytes, size.codeBytes + size.stateBytes);
   }
   const isQuick = secondsEstimated <= WHOLE_SECONDS_MAX;
   if (fits("whole") && (isQuick || !fits("procedural"))) {

@@ -170,11 +170,11 @@ describe("admission", () => {
 
   test("a stored billion is refused with bytes an agent, what there is, and the procedural alternative; what it names as the limit is admitted", () => {
     const size = runSize(huge(1e9), 8, 2);
-    expect([size.stateBytes, size.codeBytes]).toEqual([2e9, 16e9]);
+    expect([size.stateBytes, size.codeBytes]).toEqual([2e9, 32e9]);
     const refusal = refusalOf(() => admit(size, machine, "stored", true));
-    expect(refusal).toMatchObject({ code: "TOO_LARGE", message: expect.stringMatching(/1,000,000,000 agents need 14\.9 GiB of codes and 1\.9 GiB of state, 18 bytes an agent.*this machine allows 1\.0 GiB.*with --population procedural nothing is held/) });
+    expect(refusal).toMatchObject({ code: "TOO_LARGE", message: expect.stringMatching(/1,000,000,000 agents need 29\.8 GiB of codes and logits and 1\.9 GiB of state, 34 bytes an agent.*this machine allows 1\.0 GiB.*with --population procedural nothing is held/) });
     const limit = refusal.details["agentsLimit"] as number;
-    expect(limit).toBeGreaterThan(4e7);
+    expect(limit).toBeGreaterThan(2e7);
     expect(admit(runSize(huge(limit), 8, 2), machine, "stored", true)).toMatchObject({ population: "stored", isWhole: false });
   });
 
@@ -202,7 +202,7 @@ describe("admission", () => {
     expect(admit(size, tight, undefined, false)).toMatchObject({ population: "procedural", note: expect.stringContaining("procedural") });
     expect(admit(size, tight, "procedural", false).note).toBe("");
     expect(runSize({ ...coupled, factors: 4 }, 8, 2).codeBytes).toBe(0);
-    expect(runSize({ ...coupled, arithmeticProfile: "nest16-2" }, 8, 2).codeBytes).toBe(2 * size.codeBytes);
+    expect(runSize({ ...coupled, arithmeticProfile: "nest16-2" }, 8, 2).codeBytes).toBe(size.codeBytes + 16 * size.agents);
   });
 
   test("a run beyond the time bound is begun only when forced; beyond the agent counter never", () => {

@@ -30,7 +30,7 @@ const GRID_CELLS_MAX = 2 ** 50;
  * nothing but data and options.
  *
  * Up to three dimensions a uniform grid of cells with diagonal `eps`: points of one cell are all neighbors, so a cell holding
- * `minPoints` needs no counting and cells, not points, are joined (Gunawan 2013). Beyond: a kd-tree. Throws `BAD_REQUEST`, and `BAD_DATA` for
+ * `minPoints` needs no counting and cells, not points, are joined (Gunawan 2013). Beyond: the leaves of a kd-tree. Throws `BAD_REQUEST`, and `BAD_DATA` for
  * values that are not finite.
  */
 export function clusterDbscan(points: Points, options: DbscanOptions): Dbscan {
@@ -214,30 +214,135 @@ function anyWithin(order: Int32Array, firstA: number, countA: number, firstB: nu
   return false;
 }
 
+/**
+ * Leaves of a kd-tree take the part of the grid's cells: each leaf is held against the leaves its box comes near, and leaves whose core points are joined
+ * already are not looked at again. Points are copied into the order of the leaves, where neighbors lie side by side.
+ */
 function byTree(points: Points, eps: number, minPoints: number): Dbscan {
-  const { rows } = points;
+  const { rows, dimensions, values } = points;
+  const squaredEps = eps * eps;
   const tree = new KdTree(points);
-  const core = new Uint8Array(rows);
-  for (let row = 0; row < rows; row++) core[row] = tree.countWithin(row, eps, minPoints) >= minPoints ? 1 : 0;
-  const labels = new Int32Array(rows).fill(NOISE);
-  const stack: number[] = [];
-  let k = 0;
-  // In data order, so that a border point falls to the first cluster that reaches it.
-  for (let row = 0; row < rows; row++) {
-    if (core[row] === 0 || labels[row] !== NOISE) continue;
-    labels[row] = k;
-    stack.push(row);
-    while (stack.length > 0) {
-      tree.eachWithin(stack.pop()!, eps, (other) => {
-        if (labels[other] !== NOISE) return;
-        labels[other] = k;
-        if (core[other] === 1) stack.push(other);
-      });
+  const { order, leafStart, boxes } = tree;
+  const leaves = leafStart.length - 1;
+  const near = new Int32Array(leaves);
+  const sorted = new Float64Array(rows * dimensions);
+  for (let place = 0; place < rows; place++) for (let column = 0; column < dimensions; column++) sorted[place * dimensions + column] = values[order[place] * dimensions + column];
+
+  const within = (a: number, b: number): boolean => {
+    let sum = 0;
+    // Sums only grow, so what is beyond after some columns stays there.
+    for (let column = 0, left = a * dimensions, right = b * dimensions; column < dimensions; column++, left++, right++) {
+      const difference = sorted[left] - sorted[right];
+      sum += difference * difference;
+      if (sum > squaredEps) return false;
     }
-    k++;
+    return true;
+  };
+  /** Whether no point of the leaf is within eps of the place. */
+  const isBeyond = (place: number, leaf: number): boolean => {
+    const box = tree.boxOf(leaf);
+    let nearest = 0;
+    for (let column = 0, at = place * dimensions; column < dimensions; column++, at++) {
+      const value = sorted[at], low = boxes[box + column], high = boxes[box + dimensions + column];
+      const outside = value < low ? low - value : value > high ? value - high : 0;
+      nearest += outside * outside;
+      if (nearest > squaredEps) return true;
+    }
+    return false;
+  };
+  /** Whether all points of the leaf are within eps of the place. */
+  const isWithin = (place: number, leaf: number): boolean => {
+    const box = tree.boxOf(leaf);
+    let farthest = 0;
+    for (let column = 0, at = place * dimensions; column < dimensions; column++, at++) {
+      const across = Math.max(Math.abs(sorted[at] - boxes[box + column]), Math.abs(boxes[box + dimensions + column] - sorted[at]));
+      farthest += across * across;
+      if (farthest > squaredEps) return false;
+    }
+    return true;
+  };
+
+  const core = new Uint8Array(rows);
+  // Core places of a leaf, first in its run.
+  const coreCount = new Int32Array(leaves);
+  const coreOrder = new Int32Array(rows);
+  for (let leaf = 0; leaf < leaves; leaf++) {
+    const count = tree.leavesNear(leaf, squaredEps, near);
+    for (let place = leafStart[leaf]; place < leafStart[leaf + 1]; place++) {
+      // Counting for both of a pair at once would save half where points are few, and costs twice as much where they are many.
+      let found = 0;
+      for (let n = 0; n < count && found < minPoints; n++) {
+        const first = leafStart[near[n]], end = leafStart[near[n] + 1];
+        if (isBeyond(place, near[n])) continue;
+        if (isWithin(place, near[n])) found += end - first;
+        else for (let other = first; other < end && found < minPoints; other++) if (within(place, other)) found++;
+      }
+      if (found < minPoints) continue;
+      core[order[place]] = 1;
+      coreOrder[leafStart[leaf] + coreCount[leaf]++] = place;
+    }
+  }
+
+  const sets = new DisjointSets(rows);
+  const joinAll = (firstA: number, countA: number, firstB: number, countB: number): void => {
+    for (let i = firstA; i < firstA + countA; i++) {
+      for (let j = firstB; j < firstB + countB; j++) {
+        const a = coreOrder[i], b = coreOrder[j];
+        if (sets.find(a) !== sets.find(b) && within(a, b)) sets.join(a, b);
+      }
+    }
+  };
+  /** The set of a leaf's core points when they share one, else -1. Sets only grow: what shares one goes on doing so. */
+  const isOne = new Uint8Array(leaves);
+  const setOf = (leaf: number): number => {
+    const set = sets.find(coreOrder[leafStart[leaf]]);
+    if (isOne[leaf] === 1) return set;
+    for (let i = 1; i < coreCount[leaf]; i++) if (sets.find(coreOrder[leafStart[leaf] + i]) !== set) return -1;
+    isOne[leaf] = 1;
+    return set;
+  };
+  for (let leaf = 0; leaf < leaves; leaf++) joinAll(leafStart[leaf], coreCount[leaf], leafStart[leaf], coreCount[leaf]);
+  for (let leaf = 0; leaf < leaves; leaf++) {
+    if (coreCount[leaf] === 0) continue;
+    const count = tree.leavesNear(leaf, squaredEps, near);
+    for (let n = 1; n < count; n++) {
+      const other = near[n];
+      if (other < leaf || coreCount[other] === 0) continue;
+      const set = setOf(leaf);
+      if (set < 0 || set !== setOf(other)) joinAll(leafStart[leaf], coreCount[leaf], leafStart[other], coreCount[other]);
+    }
+  }
+
+  const placeOf = new Int32Array(rows);
+  for (let place = 0; place < rows; place++) placeOf[order[place]] = place;
+  const labels = new Int32Array(rows).fill(NOISE);
+  const labelOfSet = new Int32Array(rows).fill(NOISE);
+  let k = 0;
+  for (let row = 0; row < rows; row++) {
+    if (core[row] === 0) continue;
+    const set = sets.find(placeOf[row]);
+    if (labelOfSet[set] === NOISE) labelOfSet[set] = k++;
+    labels[row] = labelOfSet[set];
   }
   let noise = 0;
-  for (const label of labels) if (label === NOISE) noise++;
+  for (let leaf = 0; leaf < leaves; leaf++) {
+    if (coreCount[leaf] === leafStart[leaf + 1] - leafStart[leaf]) continue;
+    const count = tree.leavesNear(leaf, squaredEps, near);
+    for (let place = leafStart[leaf]; place < leafStart[leaf + 1]; place++) {
+      if (core[order[place]] === 1) continue;
+      let best = k;
+      for (let n = 0; n < count && best > 0; n++) {
+        const first = leafStart[near[n]], end = first + coreCount[near[n]];
+        if (first === end || isBeyond(place, near[n])) continue;
+        for (let i = first; i < end; i++) {
+          const label = labels[order[coreOrder[i]]];
+          if (label < best && within(place, coreOrder[i])) best = label;
+        }
+      }
+      if (best < k) labels[order[place]] = best;
+      else noise++;
+    }
+  }
   return { labels, k, noise, core };
 }
 

@@ -3,7 +3,7 @@ import { MISSING, BINARY_CODE } from "./trait.ts";
 import type { TraitCoding } from "./trait.ts";
 import type { PersonaMixture } from "./persona.ts";
 import { codeRange, isGrid } from "./coding.ts";
-import { SD_CODES_MIN, assignRows, fillNormal } from "./density.ts";
+import { SD_CODES_MIN, assign, assignRows, fillNormal } from "./density.ts";
 import { personasOf } from "./pooling.ts";
 
 export interface MixtureData {
@@ -18,6 +18,8 @@ export interface MixtureOptions {
   /** Number of personas, or "auto" by BIC among the stable ones. */
   readonly personas: number | "auto";
   readonly random: RandomStream;
+  /** Who runs through the rows; default `PLAIN_MIXTURE`. The result does not depend on it. */
+  readonly engine?: MixtureEngine;
   readonly personasMax?: number;
   readonly onProgress?: (share: number) => void;
 }
@@ -30,6 +32,57 @@ export interface FittedMixture {
   readonly assignment: Int32Array;
   readonly candidates: readonly MixtureCandidate[];
 }
+
+/**
+ * Parameters of EM: per persona the log share and, per trait, log densities by code, in one flat array of `SPAN` cells for each (persona, trait): two
+ * lookups fewer a value than an array of arrays.
+ */
+export interface MixtureParameters { readonly logShare: Float64Array; readonly table: Float64Array }
+
+/** What one pass over the rows finds under given parameters. */
+export interface Expectation {
+  readonly logLikelihood: number;
+  /** Expected members of each persona. */
+  readonly members: Float64Array;
+  /** Expected members by persona, trait and code, laid out as the parameters' table. */
+  readonly histograms: Float64Array;
+}
+
+/**
+ * The passes over many rows. Rooms that have fast kernels hand in an engine made of them (`mixtureEngine` of room kernels); every engine gives the bits
+ * of `PLAIN_MIXTURE`.
+ */
+export interface MixtureEngine {
+  /** Takes rows for any number of passes. */
+  expecting(data: MixtureData): ExpectationRun;
+  /** Takes a mixture for assigning any number of rows. */
+  assigning(mixture: PersonaMixture): AssignmentRun;
+}
+
+/** The rows of one fit in the hands of an engine. */
+export interface ExpectationRun {
+  /** The result is valid until the next call. */
+  expect(parameters: MixtureParameters): Expectation;
+  close(): void;
+}
+
+/** A mixture in the hands of an engine. */
+export interface AssignmentRun {
+  /** What `assign` says of each row (rows x traits codes) into the first places of the columns. */
+  assign(codes: Int16Array, columns: AssignmentColumns): void;
+  close(): void;
+}
+
+/** Assignments of many rows, column by column. */
+export interface AssignmentColumns {
+  readonly persona: Int32Array;
+  readonly probability: Float64Array;
+  /** 1 where none fits. */
+  readonly fitsNone: Uint8Array;
+}
+
+/** Cells of a trait in the parameters' table: a code lies at `code + codeRange(coding).offset`. */
+export const SPAN = 256;
 
 /** Rows on which the restarts compete; the winner is then fitted on all. */
 export const CHOICE_ROWS_MAX = 10_000;
@@ -48,7 +101,7 @@ const TRIAL_ROWS_MAX = 5_000;
  * describe exactly the recipients whom `assign` sends there. Deterministic given the stream.
  */
 export function fitMixture(whole: MixtureData, options: MixtureOptions): FittedMixture {
-  const { random } = options;
+  const { random, engine = PLAIN_MIXTURE } = options;
   const data = describing(whole);
   const traits = data.codings.length;
   const rows = whole.codings.length === 0 ? 0 : whole.codes.length / whole.codings.length;
@@ -57,12 +110,12 @@ export function fitMixture(whole: MixtureData, options: MixtureOptions): FittedM
   let personas: number;
   if (traits === 0 || options.personas === 1) personas = 1;
   else if (options.personas === "auto") {
-    personas = chooseCount(subsample(data, TRIAL_ROWS_MAX, random.child("choice")), options.personasMax ?? 12, random, candidates, (share) => report(share * 0.6));
+    personas = chooseCount(subsample(data, TRIAL_ROWS_MAX, random.child("choice")), options.personasMax ?? 12, random, engine, candidates, (share) => report(share * 0.6));
   } else personas = Math.min(options.personas, rows);
   const sample = subsample(data, CHOICE_ROWS_MAX, random.child("sample"));
-  let parameters = fitBest(sample, personas, RESTARTS, random.child("final"), 40);
+  let parameters = fitBest(engine, sample, personas, RESTARTS, random.child("final"), 40);
   report(0.75);
-  if (rows > sampleRows(sample)) parameters = maximizeExpectation(data, parameters, 15).parameters;
+  if (rows > sampleRows(sample)) parameters = withRows(engine, data, (run) => maximizeExpectation(data, run, parameters, 15).parameters);
   report(0.9);
   let assignment = traits === 0 ? new Int32Array(rows) : hardAssign(data, parameters);
   // Classification passes: personas from their members, members from the personas, until nearly nobody moves.
@@ -102,7 +155,7 @@ function compact(assignment: Int32Array, drop: boolean): Int32Array {
   return assignment.map((persona) => place.get(persona) ?? 0);
 }
 
-function chooseCount(data: MixtureData, most: number, random: RandomStream, candidates: MixtureCandidate[], report: (share: number) => void): number {
+function chooseCount(data: MixtureData, most: number, random: RandomStream, engine: MixtureEngine, candidates: MixtureCandidate[], report: (share: number) => void): number {
   const rows = sampleRows(data);
   const order = Int32Array.from({ length: rows }, (_, i) => i);
   random.child("halves").shuffle(order);
@@ -110,9 +163,9 @@ function chooseCount(data: MixtureData, most: number, random: RandomStream, cand
   const limit = Math.max(1, Math.min(most, Math.floor(rows / 50)));
   let withoutGain = 0, bestBic = Infinity;
   for (let k = 1; k <= limit; k++) {
-    const full = fitRestarts(data, k, 2, random.child(`k${k}`), 40);
+    const full = fitRestarts(engine, data, k, 2, random.child(`k${k}`), 40);
     const bic = -2 * full.logLikelihood + parameterCount(data.codings, k) * Math.log(rows);
-    const [a, b] = k === 1 ? [null, null] : halves.map((half, h) => fitBest(half, k, 2, random.child(`k${k} half${h}`), 30));
+    const [a, b] = k === 1 ? [null, null] : halves.map((half, h) => fitBest(engine, half, k, 2, random.child(`k${k} half${h}`), 30));
     const stability = a === null || b === null ? 1 : adjustedRand(hardAssign(data, a), hardAssign(data, b));
     const sizes = new Float64Array(k);
     for (const persona of hardAssign(data, full.parameters)) sizes[persona]++;
@@ -147,29 +200,32 @@ function subsample(data: MixtureData, most: number, random: RandomStream): Mixtu
   return take(data, order.subarray(0, most).toSorted());
 }
 
-/**
- * Parameters of EM: per persona the log share and, per trait, log densities by code, in one flat array of SPAN cells for each
- * (persona, trait): two lookups fewer a value than an array of arrays, which halves the time of a fit.
- */
-interface Parameters { readonly logShare: Float64Array; readonly table: Float64Array }
+interface EmResult { readonly parameters: MixtureParameters; readonly logLikelihood: number }
 
-const SPAN = 256;
+const fitBest = (engine: MixtureEngine, data: MixtureData, k: number, restarts: number, random: RandomStream, iterations: number): MixtureParameters => fitRestarts(engine, data, k, restarts, random, iterations).parameters;
 
-interface EmResult { readonly parameters: Parameters; readonly logLikelihood: number }
-
-const fitBest = (data: MixtureData, k: number, restarts: number, random: RandomStream, iterations: number): Parameters => fitRestarts(data, k, restarts, random, iterations).parameters;
-
-function fitRestarts(data: MixtureData, k: number, restarts: number, random: RandomStream, iterations: number): EmResult {
-  let best: EmResult | null = null;
-  for (let restart = 0; restart < (k === 1 ? 1 : restarts); restart++) {
-    const start = startParameters(data, k, random.child(`restart${restart}`));
-    const result = maximizeExpectation(data, start, iterations);
-    if (best === null || result.logLikelihood > best.logLikelihood) best = result;
-  }
-  return best as EmResult;
+function fitRestarts(engine: MixtureEngine, data: MixtureData, k: number, restarts: number, random: RandomStream, iterations: number): EmResult {
+  return withRows(engine, data, (run) => {
+    let best: EmResult | null = null;
+    for (let restart = 0; restart < (k === 1 ? 1 : restarts); restart++) {
+      const start = startParameters(data, k, random.child(`restart${restart}`));
+      const result = maximizeExpectation(data, run, start, iterations);
+      if (best === null || result.logLikelihood > best.logLikelihood) best = result;
+    }
+    return best as EmResult;
+  });
 }
 
-function hardAssign(data: MixtureData, { logShare, table }: Parameters): Int32Array {
+function withRows<T>(engine: MixtureEngine, data: MixtureData, work: (run: ExpectationRun) => T): T {
+  const run = engine.expecting(data);
+  try {
+    return work(run);
+  } finally {
+    run.close();
+  }
+}
+
+function hardAssign(data: MixtureData, { logShare, table }: MixtureParameters): Int32Array {
   const traits = data.codings.length, rows = sampleRows(data), k = logShare.length;
   const offsets = data.codings.map((coding) => codeRange(coding).offset);
   const result = new Int32Array(rows);
@@ -191,7 +247,7 @@ function hardAssign(data: MixtureData, { logShare, table }: Parameters): Int32Ar
 const EM_PRIOR = 5;
 
 /** k-means++: centers are rows, each drawn with probability proportional to the squared distance to the nearest so far. */
-function startParameters(data: MixtureData, k: number, random: RandomStream): Parameters {
+function startParameters(data: MixtureData, k: number, random: RandomStream): MixtureParameters {
   const traits = data.codings.length, rows = sampleRows(data);
   const assignment = new Int32Array(rows);
   if (k > 1) {
@@ -218,9 +274,18 @@ function startParameters(data: MixtureData, k: number, random: RandomStream): Pa
       }
     }
   }
-  const responsibility = new Float64Array(rows * k);
-  for (let row = 0; row < rows; row++) responsibility[row * k + assignment[row]] = 1;
-  return maximize(data, responsibility, k);
+  const offsets = data.codings.map((coding) => codeRange(coding).offset);
+  const histograms = new Float64Array(k * traits * SPAN), members = new Float64Array(k);
+  for (let row = 0; row < rows; row++) {
+    const own = assignment[row], w = data.weight === null ? 1 : data.weight[row];
+    if (w < SHARE_IGNORED) continue;
+    members[own] += w;
+    for (let t = 0; t < traits; t++) {
+      const code = data.codes[row * traits + t];
+      if (code !== MISSING) histograms[(own * traits + t) * SPAN + code + offsets[t]] += w;
+    }
+  }
+  return maximize(data.codings, members, histograms);
 }
 
 /** Cost of differing in a level such that every trait has a mean squared distance of 2, as a standardized number has; 0 = grid. */
@@ -239,50 +304,62 @@ function mismatchCosts(data: MixtureData): Float64Array {
   });
 }
 
-function maximizeExpectation(data: MixtureData, start: Parameters, iterations: number): EmResult {
-  const traits = data.codings.length, rows = sampleRows(data), k = start.logShare.length;
-  const offsets = Int32Array.from(data.codings, (coding) => codeRange(coding).offset);
-  const responsibility = new Float64Array(rows * k);
+function maximizeExpectation(data: MixtureData, run: ExpectationRun, start: MixtureParameters, iterations: number): EmResult {
+  const rows = sampleRows(data), k = start.logShare.length;
   let parameters = start, logLikelihood = -Infinity;
   for (let iteration = 0; ; iteration++) {
-    const { logShare, table } = parameters;
-    let total = 0;
-    for (let row = 0; row < rows; row++) {
-      const base = row * k;
-      let largest = -Infinity;
-      for (let p = 0; p < k; p++) {
-        let score = logShare[p];
-        for (let t = 0; t < traits; t++) {
-          const code = data.codes[row * traits + t];
-          if (code !== MISSING) score += table[(p * traits + t) * SPAN + code + offsets[t]];
-        }
-        responsibility[base + p] = score;
-        if (score > largest) largest = score;
-      }
-      let sum = 0;
-      for (let p = 0; p < k; p++) sum += responsibility[base + p] = Math.exp(responsibility[base + p] - largest);
-      for (let p = 0; p < k; p++) responsibility[base + p] /= sum;
-      total += (data.weight === null ? 1 : data.weight[row]) * (largest + Math.log(sum));
-    }
-    const gain = total - logLikelihood;
-    logLikelihood = total;
+    const found = run.expect(parameters);
+    const gain = found.logLikelihood - logLikelihood;
+    logLikelihood = found.logLikelihood;
     if (iteration >= iterations || k === 1 || (iteration > 0 && gain < 1e-4 * rows)) return { parameters, logLikelihood };
-    parameters = maximize(data, responsibility, k);
+    parameters = maximize(data.codings, found.members, found.histograms);
   }
 }
 
-function maximize(data: MixtureData, responsibility: Float64Array, k: number): Parameters {
-  const { codings, codes, weight } = data;
-  const traits = codings.length, rows = sampleRows(data);
-  const offsets = codings.map((coding) => codeRange(coding).offset);
-  const histograms = new Float64Array(k * traits * SPAN);
-  const members = new Float64Array(k);
+/** Shares of a row this small cannot move a mean and are left out. */
+export const SHARE_IGNORED = 1e-5;
+
+/** Plain and slow: what engines are held against. */
+export const PLAIN_MIXTURE: MixtureEngine = {
+  expecting: (data) => ({ expect: (parameters) => expectPlainly(data, parameters), close() {} }),
+  assigning: (mixture) => ({
+    assign(codes, columns) {
+      const traits = mixture.codings.length, rows = traits === 0 ? 0 : codes.length / traits;
+      for (let row = 0; row < rows; row++) {
+        const { persona, probability, fitsNone } = assign(mixture, codes, row * traits);
+        columns.persona[row] = persona;
+        columns.probability[row] = probability;
+        columns.fitsNone[row] = fitsNone ? 1 : 0;
+      }
+    },
+    close() {},
+  }),
+};
+
+function expectPlainly(data: MixtureData, { logShare, table }: MixtureParameters): Expectation {
+  const { codes, weight } = data;
+  const traits = data.codings.length, rows = sampleRows(data), k = logShare.length;
+  const offsets = Int32Array.from(data.codings, (coding) => codeRange(coding).offset);
+  const histograms = new Float64Array(k * traits * SPAN), members = new Float64Array(k), shares = new Float64Array(k);
+  let total = 0;
   for (let row = 0; row < rows; row++) {
-    const w = weight === null ? 1 : weight[row];
+    let largest = -Infinity;
     for (let p = 0; p < k; p++) {
-      const share = responsibility[row * k + p] * w;
-      // Shares this small cannot move a mean; skipping them is a third of the time.
-      if (share < 1e-5) continue;
+      let score = logShare[p];
+      for (let t = 0; t < traits; t++) {
+        const code = codes[row * traits + t];
+        if (code !== MISSING) score += table[(p * traits + t) * SPAN + code + offsets[t]];
+      }
+      shares[p] = score;
+      if (score > largest) largest = score;
+    }
+    let sum = 0;
+    for (let p = 0; p < k; p++) sum += shares[p] = Math.exp(shares[p] - largest);
+    const w = weight === null ? 1 : weight[row];
+    total += w * (largest + Math.log(sum));
+    for (let p = 0; p < k; p++) {
+      const share = (shares[p] / sum) * w;
+      if (share < SHARE_IGNORED) continue;
       members[p] += share;
       for (let t = 0; t < traits; t++) {
         const code = codes[row * traits + t];
@@ -290,6 +367,12 @@ function maximize(data: MixtureData, responsibility: Float64Array, k: number): P
       }
     }
   }
+  return { logLikelihood: total, members, histograms };
+}
+
+/** The parameters of which these would be the members, each persona with `EM_PRIOR` members of the whole. */
+function maximize(codings: readonly TraitCoding[], members: Float64Array, histograms: Float64Array): MixtureParameters {
+  const traits = codings.length, k = members.length;
   const all = members.reduce((sum, m) => sum + m, 0);
   const table = new Float64Array(k * traits * SPAN);
   const cell = (source: Float64Array, p: number, t: number): Float64Array => source.subarray((p * traits + t) * SPAN, (p * traits + t + 1) * SPAN);

@@ -2,6 +2,7 @@ import { consentRefusal } from "../consent/consent.ts";
 import { PopulaceError } from "../error.ts";
 import { encode, encodeNumber, isGrid } from "../persona/coding.ts";
 import { assign } from "../persona/density.ts";
+import type { AssignmentColumns, AssignmentRun } from "../persona/mixture.ts";
 import type { Assignment, PersonaMixture } from "../persona/persona.ts";
 import { MISSING } from "../persona/trait.ts";
 import type { TraitCoding } from "../persona/trait.ts";
@@ -64,6 +65,20 @@ export interface Prioritizer {
   decide(recipient: Recipient): Decision;
   /** The same for a recipient whose codes are known (slot order of the mixture's codings, `MISSING` allowed). */
   decideCodes(recipient: string, codes: ArrayLike<number>, consent?: unknown, start?: number): Decision;
+  /**
+   * The same for many recipients whose codes are known (rows x traits, row-major) and who bring no consent, column by column; the assignments by
+   * `run`, an engine's hold of the table's mixture. Recipients of one persona share one ranking object except in Thompson mode.
+   */
+  decideRows(recipients: readonly string[], codes: Int16Array, run: AssignmentRun): DecidedRows;
+}
+
+/** Decisions of many recipients, column by column. */
+export interface DecidedRows extends AssignmentColumns {
+  readonly recipients: readonly string[];
+  /** The campaigns of one row; in Thompson mode each call draws the same anew. */
+  ranking(row: number): PersonaRanking;
+  /** One row as `decide` gives it. */
+  decision(row: number): Decision;
 }
 
 /**
@@ -76,17 +91,32 @@ export function prioritizer(table: ScoreTable, campaigns: readonly Campaign[], o
   if (options.mode === "thompson" && random === undefined) throw new PopulaceError("BAD_REQUEST", "mode thompson needs a seed; expected a random stream", { mode: "thompson" });
   const ranking = compileRanking(table, campaigns, options);
 
-  const rankingOf = (recipient: string, assignment: Assignment, consent: unknown): PersonaRanking => {
+  const rankingOf = (recipient: string, persona: number, fitsNone: boolean, consent: unknown): PersonaRanking => {
     if (asked !== null && !anyAllows(consent, asked.purpose, asked.atMs)) return ranking.suppressAll(SUPPRESSION_REASON.noConsent);
-    if (suppressFitsNone && assignment.fitsNone) return ranking.suppressAll(SUPPRESSION_REASON.noPersonaFits);
-    return options.mode === "thompson" ? ranking.draw(assignment.persona, random!.child(recipient)) : ranking.forPersona(assignment.persona);
+    if (suppressFitsNone && fitsNone) return ranking.suppressAll(SUPPRESSION_REASON.noPersonaFits);
+    return options.mode === "thompson" ? ranking.draw(persona, random!.child(recipient)) : ranking.forPersona(persona);
   };
   const decideCodes = (recipient: string, codes: ArrayLike<number>, consent?: unknown, start = 0): Decision => {
     const assignment = assign(mixture, codes, start);
-    const { ranked, suppressed } = rankingOf(recipient, assignment, consent);
+    const { ranked, suppressed } = rankingOf(recipient, assignment.persona, assignment.fitsNone, consent);
     return { recipient, persona: mixture.personas[assignment.persona].id, probability: assignment.probability, fitsNone: assignment.fitsNone, ranked, suppressed };
   };
-  return { ranking, decideCodes, decide: (recipient) => decideCodes(recipient.id, encodeAttributes(mixture, recipient.attributes, recipient.id), recipient.consent) };
+  const decideRows = (recipients: readonly string[], codes: Int16Array, run: AssignmentRun): DecidedRows => {
+    const rows = recipients.length, traits = mixture.codings.length;
+    if (codes.length !== rows * traits) throw new PopulaceError("BAD_REQUEST", `${codes.length} codes for ${rows} recipients of ${traits} traits; expected ${rows * traits}`, { codes: codes.length, rows, traits });
+    const persona = new Int32Array(rows), probability = new Float64Array(rows), fitsNone = new Uint8Array(rows);
+    run.assign(codes, { persona, probability, fitsNone });
+    const rankingAt = (row: number): PersonaRanking => rankingOf(recipients[row], persona[row], fitsNone[row] === 1, undefined);
+    return {
+      recipients, persona, probability, fitsNone,
+      ranking: rankingAt,
+      decision(row) {
+        const { ranked, suppressed } = rankingAt(row);
+        return { recipient: recipients[row], persona: mixture.personas[persona[row]].id, probability: probability[row], fitsNone: fitsNone[row] === 1, ranked, suppressed };
+      },
+    };
+  };
+  return { ranking, decideCodes, decideRows, decide: (recipient) => decideCodes(recipient.id, encodeAttributes(mixture, recipient.attributes, recipient.id), recipient.consent) };
 }
 
 /** Most permissions of one recipient that are looked at. */

@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
 import { id } from "../ids.ts";
+import { PLAIN_MIXTURE } from "../persona/mixture.ts";
 import type { Persona, PersonaMixture } from "../persona/persona.ts";
 import { RandomStream } from "../random/random-stream.ts";
 import type { RateEstimate } from "../stimulus/response-model.ts";
 import { closestName } from "./closest-name.ts";
-import { findClosestPersona, prioritizeCampaigns, prioritizer } from "./decision.ts";
+import { encodeAttributes, findClosestPersona, prioritizeCampaigns, prioritizer } from "./decision.ts";
 import type { DecisionOptions, Recipient } from "./decision.ts";
 import { expectedValue, statedValue } from "./expected-value.ts";
 import type { Campaign } from "./ranking.ts";
@@ -241,6 +242,18 @@ describe("many recipients", () => {
     const decisions = Array.from({ length: 200 }, (_, index) => prioritize.decide({ id: `r${index}`, attributes: { age: index % 90, urban: index % 3 === 0 } }));
     decisions.forEach((decision, index) => expect(decision).toEqual(prioritizeCampaigns(table, { id: `r${index}`, attributes: { age: index % 90, urban: index % 3 === 0 } }, campaigns, { topN: 1 })));
     expect(new Set(decisions.map((decision) => decision.ranked)).size).toBe(2);
+  });
+
+  it.each(["plain", "value", "thompson"] as const)("get them column by column too, in %s mode", (mode) => {
+    const table = tableOf([[0.1, 0.02], [0.01, 0.2]]);
+    const campaigns = [campaign("a", ["s0"], 1000), campaign("b", ["s1"], 700), campaign("c", ["s0", "s1"], 1)];
+    const prioritize = prioritizer(table, campaigns, { mode, rateMin: 0.02, suppressFitsNone: true, random: RandomStream.of(3, "columns") });
+    const ids = Array.from({ length: 200 }, (_, index) => `r${index}`);
+    const codes = Int16Array.from(ids.flatMap((_, index) => [...encodeAttributes(table.mixture, { age: index % 7 === 0 ? null : 3 * index - 200, urban: index % 3 === 0 })]));
+    const decided = prioritize.decideRows(ids, codes, PLAIN_MIXTURE.assigning(table.mixture));
+    ids.forEach((recipient, row) => expect(decided.decision(row)).toEqual(prioritize.decideCodes(recipient, codes, undefined, row * 2)));
+    expect(decided.fitsNone.some((one) => one === 1) && decided.fitsNone.some((one) => one === 0)).toBe(true);
+    expect(() => prioritize.decideRows(ids, codes.subarray(2), PLAIN_MIXTURE.assigning(table.mixture))).toThrow("398 codes for 200 recipients of 2 traits; expected 400");
   });
 });
 

@@ -1,7 +1,9 @@
+import type { MixtureEngine } from "@populace/domain";
 import { PopulaceError } from "@populace/domain/error";
 import type { DistancesKernel } from "../distances/port.ts";
 import type { ExposeKernel } from "../expose/port.ts";
 import type { KMeansKernel } from "../k-means/port.ts";
+import type { RowRatesKernel } from "../row-rates/port.ts";
 import type { NearestKernel } from "../nearest/port.ts";
 import type { MeanFieldKernel } from "../mean-field/port.ts";
 import type { ResponseSurfaceKernel } from "../response-surface/port.ts";
@@ -13,6 +15,8 @@ export interface Kernels {
   readonly expose?: ExposeKernel;
   readonly nearest?: NearestKernel;
   readonly kMeans?: KMeansKernel;
+  readonly mixture?: MixtureEngine;
+  readonly rowRates?: RowRatesKernel;
   readonly meanField?: MeanFieldKernel;
   readonly responseSurface?: ResponseSurfaceKernel;
   readonly distances?: DistancesKernel;
@@ -111,6 +115,8 @@ const PREFERENCE: { readonly [kernel in KernelName]: readonly BackendName[] } = 
   expose: ["webgpu", "wasm", "reference"],
   nearest: ["wasm", "webgpu", "reference"],
   kMeans: ["wasm", "webgpu", "reference"],
+  mixture: ["wasm", "reference"],
+  rowRates: ["wasm", "reference"],
   meanField: ["wasm", "webgpu", "reference"],
   responseSurface: ["wasm", "gpu-js", "reference"],
   distances: ["wasm", "gpu-js", "reference"],

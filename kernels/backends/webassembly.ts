@@ -57,8 +57,8 @@ export function instantiate<Exports>(source: WasmSource, bytes: number): WasmIns
   return { memory, exports, heapBase: (exports.heapBase() + 63) & ~63 };
 }
 
-/** Makes sure that `bytes` from the instance's heap base are there; every view of the memory made before is dead when it had to grow. */
-export function reserve(instance: WasmInstance<unknown>, bytes: number): void {
+/** Makes sure that `bytes` from the instance's heap base are there. */
+function reserve(instance: WasmInstance<unknown>, bytes: number): void {
   const { memory, heapBase } = instance;
   const missing = heapBase + bytes - memory.buffer.byteLength;
   if (missing <= 0) return;
@@ -66,5 +66,71 @@ export function reserve(instance: WasmInstance<unknown>, bytes: number): void {
     memory.grow(Math.ceil(missing / 65_536));
   } catch (cause) {
     throw new PopulaceError("TOO_LARGE", `${bytes} bytes for a kernel; its memory ends at 4 GiB, and this machine may have less: hand over fewer rows at once`, { bytes }, cause);
+  }
+}
+
+/** Addresses are rounded up to this, so that vectors do not straddle cache lines. */
+const ALIGNMENT = 16;
+
+/** Memory above this is given back to the system rather than kept for the next session. */
+const KEPT_BYTES_MAX = 64 << 20;
+const KEPT_INSTANCES_MAX = 4;
+
+/**
+ * Instances of one module for sessions that come and go. A memory reserves gigabytes of addresses, so a small one is used again rather than left to the
+ * collector.
+ */
+export class InstancePool<Exports> {
+  readonly #url: URL;
+  readonly #idle: WasmInstance<Exports>[] = [];
+
+  constructor(url: URL) {
+    this.#url = url;
+  }
+
+  take(): WasmArena<Exports> {
+    return new WasmArena(this.#idle.pop() ?? instantiate<Exports>(this.#url, 0), (instance) => {
+      if (instance.memory.buffer.byteLength <= KEPT_BYTES_MAX && this.#idle.length < KEPT_INSTANCES_MAX) this.#idle.push(instance);
+    });
+  }
+}
+
+/** The memory of one session, handed out from its start. Views are made when they are needed: `reserve` kills those made before. */
+export class WasmArena<Exports> {
+  /** Where the next piece begins; setting it back gives up what was taken since. */
+  end: number;
+  readonly exports: Exports;
+  readonly #instance: WasmInstance<Exports>;
+  readonly #giveBack: (instance: WasmInstance<Exports>) => void;
+
+  constructor(instance: WasmInstance<Exports>, giveBack: (instance: WasmInstance<Exports>) => void) {
+    this.#instance = instance;
+    this.#giveBack = giveBack;
+    this.exports = instance.exports;
+    this.end = instance.heapBase;
+  }
+
+  /** The address of the next so many bytes. They are there after `reserve`. */
+  take(bytes: number): number {
+    const at = this.end;
+    // No bit operations: addresses go beyond 2^31.
+    this.end = ALIGNMENT * Math.ceil((this.end + bytes) / ALIGNMENT);
+    return at;
+  }
+
+  reserve(): void {
+    reserve(this.#instance, this.end - this.#instance.heapBase);
+  }
+
+  int16 = (at: number, length: number): Int16Array => new Int16Array(this.#instance.memory.buffer, at, length);
+  uint32 = (at: number, length: number): Uint32Array => new Uint32Array(this.#instance.memory.buffer, at, length);
+  int32 = (at: number, length: number): Int32Array => new Int32Array(this.#instance.memory.buffer, at, length);
+  float32 = (at: number, length: number): Float32Array => new Float32Array(this.#instance.memory.buffer, at, length);
+  float64 = (at: number, length: number): Float64Array => new Float64Array(this.#instance.memory.buffer, at, length);
+  bytes = (at: number, length: number): Uint8Array => new Uint8Array(this.#instance.memory.buffer, at, length);
+
+  /** The session is over; its memory goes to another. */
+  close(): void {
+    this.#giveBack(this.#instance);
   }
 }

@@ -11,9 +11,9 @@ import { CHUNK, drawCodes, drawFactors, field, personaAt, placeLogits, procedura
 import {
   F_AWARE, F_AWARE_WEIGHT, F_BIAS, F_BINOMIAL, F_CELL_OF, F_COARSE, F_CODES, F_COMPRESS, F_COMPRESS_WORDS, F_CONTACT, F_COUNTS, F_COUNTS_LENGTH,
   F_DIGEST, F_DRAW_BITS, F_FACTORS, F_FACTOR_WEIGHTS, F_FIRST, F_FRESH, F_GAIN, F_GAIN_RESPONSE, F_GAP, F_GROUP_BYTES, F_HAS_INFLUENCE,
-  F_HAS_PRESSURE, F_LAST_EXPOSURE, F_LEAVE_BIAS, F_LEAVE_BITS, F_OFFSET, F_ORDINALS, F_PERSONA, F_PERSONAS, F_PRESSURE_LEAVE_WEIGHT,
+  F_HAS_PRESSURE, F_KEPT, F_KEPT_PLACE, F_LAST_EXPOSURE, F_LEAVE_BIAS, F_LEAVE_BITS, F_OFFSET, F_ORDINALS, F_PERSONA, F_PERSONAS, F_PRESSURE_LEAVE_WEIGHT,
   F_PRESSURE_WEIGHT, F_ROW_BYTES, F_SCENARIOS, F_SCHEDULE, F_SHARE_THRESHOLD, F_SIGMOID, F_SPAN, F_STATE, F_STATE_STRIDE, F_STEPS, F_STIMULI,
-  F_TABLES, F_TABLE_LENGTH, F_TICK, F_TICKS, F_TICK_WORDS, F_WARMTH, F_WEIGHTS, F_WORLDS, LIST_BYTES, LOGIT_PLACES, S_AWARE, S_DRAW, S_FRESH, S_HIGH,
+  F_TABLES, F_TABLE_LENGTH, F_TICK, F_TICKS, F_TICK_WORDS, F_WARMTH, F_WEIGHTS, F_WORLDS, KEPT_PLACES, LIST_BYTES, LOGIT_PLACES, S_AWARE, S_DRAW, S_FRESH, S_HIGH,
   S_LEAVE, S_LEFT, S_LISTS, S_LIST_LOGITS, S_LOGITS, S_LOGIT_TAGS, S_NESTED, S_PENDING, S_REACHED, S_STATE, S_THIN_DRAW, S_THIN_LEAVE, S_THIN_MAP,
   S_WORDS, THIN_DRAWS,
 } from "./wasm-layout";
@@ -41,6 +41,7 @@ const LEAVE_SPOT: u32 = 12;
 
 // The chunk, tick and exposure at hand: what would otherwise be passed through every call.
 let chunkFirst: u32 = 0;
+let chunkAt: u32 = 0;
 let key0: u32 = 0;
 let key1: u32 = 0;
 let now: u32 = 0;
@@ -84,6 +85,7 @@ function runChunk(at: u32, count: u32, persona: usize): void {
   memory.fill(pending, 0, scenarios << 2);
   memory.fill(scratch + S_LOGIT_TAGS, 0, LOGIT_PLACES << 2);
   chunkFirst = field(F_FIRST) + at;
+  chunkAt = at;
   isSparse = false;
   codesAt = field(F_CODES) === 0 ? 0 : field(F_CODES) + (at >> 4) * field(F_GROUP_BYTES);
 
@@ -334,12 +336,13 @@ function exposeRun(
 
   marks = isRead || field(F_HAS_INFLUENCE) !== 0;
   let converted: u32 = 0;
-  let exposed: u32 = to - from, found: u32 = 0, list = scratch + S_LISTS, logits: usize = 0;
+  let exposed: u32 = to - from, found: u32 = 0, list = scratch + S_LISTS, logits: usize = 0, laterLogits: usize = 0;
   const base0 = load<i32>(bias) + load<i32>(offset) + warmth;
   if (isThinned) {
     if (!isFresh) exposed = countEligible(from, to, gap);
     found = thinnedCandidates(list, gap, to);
   } else {
+    laterLogits = secondLogits(world, stimulus, count);
     logits = traitLogits(world, stimulus, from, to, count);
     if (isFresh) found = screenFresh(list, logits, from, to, base0);
     else {
@@ -353,7 +356,7 @@ function exposeRun(
   for (let k: u32 = 0; k < steps && found > 0; k++) {
     const next = list + LIST_BYTES;
     const base = k === 0 ? base0 : load<i32>(bias + (k << 2)) + load<i32>(offset + (k << 2)) + warmth;
-    found = confirm(k, list, found, next, k === 0 ? logits : 0, base, weights + k * rowBytes, tables + ((k * field(F_TABLE_LENGTH)) << 2));
+    found = confirm(k, list, found, next, k === 0 ? logits : k === 1 ? laterLogits : 0, base, weights + k * rowBytes, tables + ((k * field(F_TABLE_LENGTH)) << 2));
     store<u32>(counts + ((1 + k) << 2), load<u32>(counts + ((1 + k) << 2)) + found);
     if (marks) for (let n: u32 = 0; n < found; n++) store<u8>(scratch + S_REACHED + load<u8>(next + n), <u8>(k + 1));
     list = next;
@@ -522,10 +525,10 @@ function confirm(k: u32, list: usize, count: u32, out: usize, logits: usize, bas
     }
     if (usesPressure || usesAware) adjust(k, logits, list, count);
     thresholds(k, nested, count, logits, base);
-  } else if (usesPressure || usesAware) {
+  } else if (k > 0 || usesPressure || usesAware) {
     const own = scratch + S_LIST_LOGITS;
     for (let n: u32 = 0; n < count; n += 4) v128.store(own + (n << 2), words4(logits, load<u8>(list + n), load<u8>(list + n, 1), load<u8>(list + n, 2), load<u8>(list + n, 3)));
-    adjust(k, own, list, count);
+    if (usesPressure || usesAware) adjust(k, own, list, count);
     thresholds(k, nested, count, own, base);
   } else firstThresholds(nested, list, count, logits, base);
   return isThinned ? survivorsThinned(nested, list, count, out) : survivors(nested, list, count, out);
@@ -605,15 +608,43 @@ function survivorsThinned(nested: usize, list: usize, count: u32, out: usize): u
 }
 
 /**
- * Trait logits of step 0 by place, for the agents from .. to - 1 at least: kept for the stimulus as long as the chunk lives. The first call of a
- * chunk computes it for all worlds of the chunk.
+ * Trait logits of step 0 by place, for the agents from .. to - 1 at least: kept for the stimulus as long as the chunk lives, those of a held block with
+ * stored codes for good. The first call of a chunk computes it for all worlds of the chunk.
  */
 function traitLogits(world: u32, stimulus: u32, from: u32, to: u32, count: u32): usize {
+  const kept: usize = field(F_KEPT);
+  if (kept !== 0) {
+    const keptPlace = <u32>load<u8>(field(F_KEPT_PLACE) + stimulus);
+    if (keptPlace < <u32>KEPT_PLACES) return keptPlane(kept, keptPlace, 0, world, stimulus, count);
+  }
   const place = stimulus & (LOGIT_PLACES - 1), tag = scratch + S_LOGIT_TAGS + (place << 2), out = scratch + S_LOGITS + (place << 10);
   if (load<u32>(tag) === stimulus + 1) return out;
   rowLogits(codesAt, out, from & ~15, to, field(F_PERSONA), world, stimulus, 0);
   // Where several worlds share the chunk, each computes its own part, and groups cut by a border are written by both: nothing can be kept.
   if (from === 0 && to === count) store<u32>(tag, stimulus + 1);
+  return out;
+}
+
+/**
+ * Trait logits of step 1 by place where a held block keeps them, else 0. They are added up when the chunk meets the stimulus a second time: for a
+ * single meeting it is cheaper to do so for those alone who reach step 1.
+ */
+function secondLogits(world: u32, stimulus: u32, count: u32): usize {
+  const kept: usize = field(F_KEPT);
+  if (kept === 0 || field(F_STEPS) < 2) return 0;
+  const place = <u32>load<u8>(field(F_KEPT_PLACE) + stimulus);
+  if (place >= <u32>KEPT_PLACES || ((load<u8>(kept + (chunkAt >> 8)) >> <u8>place) & 1) === 0) return 0;
+  return keptPlane(kept, place, 1, world, stimulus, count);
+}
+
+/** The chunk's part of a kept plane, filled when it is not yet. */
+function keptPlane(kept: usize, place: u32, k: u32, world: u32, stimulus: u32, count: u32): usize {
+  const stride = field(F_STATE_STRIDE), ready = kept + (chunkAt >> 8), mask = <u32>load<u8>(ready), plane = 2 * place + k;
+  const out = kept + (((stride >> 8) + 63) & ~63) + ((plane * stride + chunkAt) << 2), bit: u32 = 1 << (place + KEPT_PLACES * k);
+  if ((mask & bit) === 0) {
+    rowLogits(codesAt, out, 0, count, field(F_PERSONA), world, stimulus, k);
+    store<u8>(ready, <u8>(mask | bit));
+  }
   return out;
 }
 

@@ -91,6 +91,13 @@ export const F_FRESH = 59;
 export const F_LAST_EXPOSURE = 60;
 /** 16 x 16 bytes: a swizzle for each mask of four words. */
 export const F_COMPRESS_WORDS = 61;
+/**
+ * Trait logits of steps 0 and 1 that a held block keeps, or 0: a byte a chunk (padded to 64 bytes) with a bit for each place that is filled, KEPT_PLACES
+ * of step 0 and as many of step 1; then two planes of STATE_STRIDE i32 a place. A byte a stimulus: its place, or KEPT_PLACES and more for one that is computed anew.
+ */
+export const F_KEPT = 62;
+export const F_KEPT_PLACE = 63;
+export const KEPT_PLACES = 4;
 export const CONTEXT_WORDS = 64;
 
 /** Words of a persona: key (2), worldShift, returnThreshold, traits, pointer to TRAIT_WORDS each, pointer to the copula or 0, pointer to trait keys (2 words a trait word). */

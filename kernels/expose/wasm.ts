@@ -17,9 +17,8 @@ interface Exports extends AgentExports {
 /** Agents x ticks x scenarios between two calls of `pause`: a few milliseconds. */
 const PIECE_VISITS = 2_000_000;
 const CHUNK_AGENTS = 256;
-
-/** Bytes a stored agent's codes take. */
-export const storedBytesPerAgent = (plan: ExposePlan): number => (plan.factors > 0 ? 0 : slotPlaces(plan).groupBytes / 16);
+/** Kept trait logits of an agent and stimulus: those of steps 0 and 1, i32. */
+const KEPT_BYTES = 8;
 
 interface HeldPlanes extends HeldBlock {
   readonly arena: Arena<Exports>;
@@ -28,6 +27,8 @@ interface HeldPlanes extends HeldBlock {
   readonly stride: number;
   /** Stored codes, or 0. */
   readonly codes: number;
+  /** Trait logits that are kept, or 0. */
+  readonly kept: number;
 }
 
 /** The kernel on the calling thread, with a memory of its own for each session. */
@@ -45,7 +46,17 @@ async function open(source: WasmSource, ...[plan, form, pause = () => {}]: Param
   const scenarioCount = plan.scenarios.length, isStored = form === "stored" && plan.factors === 0;
   const tickWords = countsLength(plan) + 2 * scenarioCount;
   const exposed = plan.personas.map((_, persona) => exposureSpans(plan, persona));
-  const buffers = new Map<Arena<Exports>, { readonly span: number; readonly counts: number; readonly digest: number; readonly climate: number; readonly fresh: number; readonly last: number }>();
+  const buffers = new Map<Arena<Exports>, { readonly span: number; readonly counts: number; readonly digest: number; readonly climate: number; readonly fresh: number; readonly last: number; readonly places: number }>();
+
+  const keptPlaces = plan.personas.map((_, persona) => placesOf(plan, persona));
+  const keptReadyBytes = (stride: number): number => (stride / CHUNK_AGENTS + 63) & ~63;
+  const keptBytes = (persona: number, stride: number): number => (isStored ? keptReadyBytes(stride) + KEPT_BYTES * stride * keptPlaces[persona].count : 0);
+
+  function placesIn(arena: Arena<Exports>): number {
+    const at = arena.must(plan.personas.length * plan.stimuli.length);
+    keptPlaces.forEach(({ places }, persona) => arena.bytes(at + persona * plan.stimuli.length, places.length).set(places));
+    return at;
+  }
 
   /** Output buffers for spans of so many ticks, kept until a longer one comes. */
   function outputOf(arena: Arena<Exports>, span: number) {
@@ -57,7 +68,7 @@ async function open(source: WasmSource, ...[plan, form, pause = () => {}]: Param
     }
     const fresh = {
       span, counts: arena.must(span * tickWords * 4), digest: arena.must(span * 32),
-      climate: known?.climate ?? arena.must(8 * scenarioCount), fresh: known?.fresh ?? arena.must(scenarioCount), last: known?.last ?? arena.must(4 * scenarioCount),
+      climate: known?.climate ?? arena.must(8 * scenarioCount), fresh: known?.fresh ?? arena.must(scenarioCount), last: known?.last ?? arena.must(4 * scenarioCount), places: known?.places ?? placesIn(arena),
     };
     buffers.set(arena, fresh);
     return fresh;
@@ -75,6 +86,8 @@ async function open(source: WasmSource, ...[plan, form, pause = () => {}]: Param
     arena.set(layout.F_CODES, held?.codes ?? 0);
     arena.set(layout.F_STATE, held?.state ?? 0);
     arena.set(layout.F_STATE_STRIDE, held?.stride ?? 0);
+    arena.set(layout.F_KEPT, held?.kept ?? 0);
+    arena.set(layout.F_KEPT_PLACE, output.places + persona * plan.stimuli.length);
     arena.set(layout.F_COUNTS, output.counts);
     arena.set(layout.F_DIGEST, output.digest);
     arena.set(layout.F_WARMTH, output.climate);
@@ -105,11 +118,12 @@ async function open(source: WasmSource, ...[plan, form, pause = () => {}]: Param
 
   function place(block: ExposeBlock): HeldPlanes {
     const stride = Math.ceil(block.agents / CHUNK_AGENTS) * CHUNK_AGENTS;
-    const stateBytes = 2 * scenarioCount * stride, codeBytes = isStored ? (stride / 16) * places.groupBytes : 0;
+    const stateBytes = 2 * scenarioCount * stride, codeBytes = isStored ? (stride / 16) * places.groupBytes : 0, kept = keptBytes(block.persona, stride);
     for (let index = arenas.length - 1; ; index = arenas.length - 1) {
       const arena = arenas[index], state = arena.allocate(stateBytes);
-      const codes = state === null || codeBytes === 0 ? 0 : arena.allocate(codeBytes);
-      if (state !== null && codes !== null) return { block, arena, state, stride, codes };
+      // Codes and the logits made of them lie side by side.
+      const codes = state === null || codeBytes === 0 ? 0 : arena.allocate(codeBytes + kept);
+      if (state !== null && codes !== null) return { block, arena, state, stride, codes, kept: kept === 0 ? 0 : codes + codeBytes };
       if (state !== null) arena.free(state, stateBytes);
       arenas.push(new Arena<Exports>(source, plan, places));
     }
@@ -128,6 +142,7 @@ async function open(source: WasmSource, ...[plan, form, pause = () => {}]: Param
         const target = arena.bytes(held.state + plane * stride, stride).fill(plane % 2 === 0 ? 0 : STAGE.initial);
         if (state !== undefined) target.set(state.subarray(plane * agents, (plane + 1) * agents));
       }
+      if (held.kept !== 0) arena.bytes(held.kept, keptReadyBytes(stride)).fill(0);
       if (held.codes !== 0) {
         arena.set(layout.F_PERSONA, block.persona);
         arena.set(layout.F_FIRST, block.firstAgent);
@@ -153,15 +168,32 @@ async function open(source: WasmSource, ...[plan, form, pause = () => {}]: Param
       return out;
     },
     release(each) {
-      const { arena, state, stride, codes } = each as HeldPlanes;
+      const { arena, block, state, stride, codes } = each as HeldPlanes;
       arena.free(state, 2 * scenarioCount * stride);
-      if (codes !== 0) arena.free(codes, (stride / 16) * places.groupBytes);
+      if (codes !== 0) arena.free(codes, (stride / 16) * places.groupBytes + keptBytes(block.persona, stride));
     },
     close() {
       arenas.length = 0;
       buffers.clear();
     },
   };
+}
+
+/**
+ * Places of the stimuli whose trait logits held blocks of a persona keep: the first few it is shown, where each chunk lives in one world. They do not
+ * change from tick to tick, and adding them up anew took a quarter of an exposure.
+ */
+function placesOf(plan: ExposePlan, persona: number): { readonly places: Uint8Array; readonly count: number } {
+  const places = new Uint8Array(plan.stimuli.length).fill(layout.KEPT_PLACES);
+  let count = 0;
+  if (plan.personas[persona].worldShift >= 8) {
+    for (const { schedule } of plan.scenarios) {
+      for (let at = persona; at < schedule.length && count < layout.KEPT_PLACES; at += plan.personas.length) {
+        if (schedule[at] >= 0 && places[schedule[at]] === layout.KEPT_PLACES) places[schedule[at]] = count++;
+      }
+    }
+  }
+  return { places, count };
 }
 
 /** By scenario: the tick of the persona's first exposure (ticks = none), and tick x ordinals + ordinal of its last (-1 = none). */

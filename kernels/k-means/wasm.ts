@@ -1,6 +1,5 @@
 import { PopulaceError } from "@populace/domain/error";
-import { instantiate, reserve } from "../backends/webassembly.ts";
-import type { WasmInstance } from "../backends/webassembly.ts";
+import { InstancePool } from "../backends/webassembly.ts";
 import { NORM_MAX, squaredNormOf } from "../nearest/limits.ts";
 import { packCentroids, packedSize } from "../nearest/packing.ts";
 import { checkCandidates, checkRow, checkSlack, countOf, normsOf, shiftsOf, tooLong } from "./limits.ts";
@@ -23,10 +22,7 @@ interface Exports {
   draw(target: number): number;
 }
 
-const MODULE = new URL("./k-means.wasm", import.meta.url);
-
-/** Instances whose sessions are closed. A memory reserves gigabytes of addresses, so it is used again rather than left to the collector. */
-const idle: WasmInstance<Exports>[] = [];
+const instances = new InstancePool<Exports>(new URL("./k-means.wasm", import.meta.url));
 
 /** Added to a shift before it is taken off a bound: more than the rounding of single floats below 2^18. */
 const SHIFT_OUTWARD = 0.04;
@@ -52,22 +48,16 @@ interface Placed {
 export const kMeansWasm: LocalKMeansKernel = {
   open(points: Int16Array, dimensions: number): LocalKMeansSession {
     const rows = countOf(points, dimensions, "row"), pairs = (dimensions + 1) >> 1, stride = 4 * pairs;
-    const instance = idle.pop() ?? instantiate<Exports>(MODULE, 0);
-    const { memory, exports } = instance;
-    let end = instance.heapBase;
-    const take = (bytes: number): number => {
-      const at = end;
-      end = (end + bytes + 15) & ~15;
-      return at;
-    };
+    const memory = instances.take(), { exports } = memory;
+    const take = (bytes: number): number => memory.take(bytes);
     const at = {
       points: take(rows * stride), norms: take(4 * rows), labels: take(4 * rows), upper: take(4 * rows), moved: take(4 * rows), doubtful: take(4 * rows), weights: take(4 * rows), nearby: take(4 * rows),
       candidateRows: take(4 * CANDIDATES_MAX), candidateNorms: take(4 * CANDIDATES_MAX), candidateSums: take(8 * CANDIDATES_MAX), candidates: take(packedSize(CANDIDATES_MAX, pairs).packedBytes), biases: take(4 * CANDIDATES_MAX),
     };
     /** What belongs to centers comes last, because their number may grow; the rows chosen as seeds are not there at the same time. */
-    const centersFrom = end;
-    reserve(instance, end - instance.heapBase);
-    const own = new Int16Array(memory.buffer, at.points, rows * 2 * pairs);
+    const centersFrom = memory.end;
+    memory.reserve();
+    const own = memory.int16(at.points, rows * 2 * pairs);
     if (dimensions === 2 * pairs) own.set(points);
     else {
       own.fill(0);
@@ -75,7 +65,7 @@ export const kMeansWasm: LocalKMeansKernel = {
     }
     const beyond = exports.layOut(at.points, rows, pairs, at.norms, at.labels, at.upper, at.moved, at.doubtful, at.weights, at.nearby, NORM_MAX ** 2);
     if (beyond >= 0) {
-      idle.push(instance);
+      memory.close();
       throw tooLong("row", beyond, squaredNormOf(points, beyond, dimensions));
     }
     exports.forget();
@@ -85,30 +75,30 @@ export const kMeansWasm: LocalKMeansKernel = {
     const place = (centers: Int16Array, slack: number, centerNorms: Int32Array): void => {
       const count = centerNorms.length, size = packedSize(count, pairs);
       const spanBits = Math.max(0, Math.ceil(Math.log2(size.groups / BOUNDS_MAX))), bounds = Math.ceil(size.groups / 2 ** spanBits), wide = (bounds + 3) & ~3;
-      end = centersFrom;
+      memory.end = centersFrom;
       const unpackedAt = take(count * stride), packedAt = take(size.packedBytes), biasesAt = take(size.biasBytes), normsAt = take(4 * count), shiftsAt = take(8 * count);
       const boundShiftsAt = take(4 * wide), listAt = take(4 * count), scratchAt = take(exports.scratchBytes(bounds)), lowerAt = take(4 * wide * rows);
-      reserve(instance, end - instance.heapBase);
+      memory.reserve();
       // Scores beyond the last bound stay the largest.
-      new Int32Array(memory.buffer, scratchAt, (lowerAt - scratchAt) >> 2).fill(2 ** 31 - 1);
+      memory.int32(scratchAt, (lowerAt - scratchAt) >> 2).fill(2 ** 31 - 1);
       const isSame = placed !== null && placed.count === count;
       if (!isSame) {
         exports.forget();
         // What lies there may be no numbers at all.
-        new Float32Array(memory.buffer, lowerAt, wide * rows).fill(0);
+        memory.float32(lowerAt, wide * rows).fill(0);
       }
       const shifts = shiftsOf(isSame ? placed!.values : centers, centers, dimensions);
-      const boundShifts = new Float32Array(memory.buffer, boundShiftsAt, wide).fill(0);
+      const boundShifts = memory.float32(boundShiftsAt, wide).fill(0);
       shifts.forEach((shift, center) => {
         const bound = center >> 3 >> spanBits;
         if (shift > 0) boundShifts[bound] = Math.max(boundShifts[bound], shift + SHIFT_OUTWARD);
       });
       placed = { values: centers.slice(), count, slack, unpackedAt, normsAt, listAt };
-      packCentroids({ count, dimensions, values: centers, biases: centerNorms.map((norm) => norm >> 1) }, new Int16Array(memory.buffer, packedAt, size.packedBytes / 2), new Int32Array(memory.buffer, biasesAt, size.biasBytes / 4));
-      const unpacked = new Int16Array(memory.buffer, unpackedAt, count * 2 * pairs).fill(0);
+      packCentroids({ count, dimensions, values: centers, biases: centerNorms.map((norm) => norm >> 1) }, memory.int16(packedAt, size.packedBytes / 2), memory.int32(biasesAt, size.biasBytes / 4));
+      const unpacked = memory.int16(unpackedAt, count * 2 * pairs).fill(0);
       for (let center = 0; center < count; center++) unpacked.set(centers.subarray(center * dimensions, (center + 1) * dimensions), center * 2 * pairs);
-      new Int32Array(memory.buffer, normsAt, count).set(centerNorms);
-      new Float64Array(memory.buffer, shiftsAt, count).set(shifts);
+      memory.int32(normsAt, count).set(centerNorms);
+      memory.float64(shiftsAt, count).set(shifts);
       exports.begin();
       for (let first = 0; first < rows; first += CHUNK_ROWS) {
         exports.assign(first, Math.min(rows, first + CHUNK_ROWS), unpackedAt, count, packedAt, biasesAt, size.groups, normsAt, shiftsAt, lowerAt, boundShiftsAt, bounds, spanBits, scratchAt, slack);
@@ -116,12 +106,12 @@ export const kMeansWasm: LocalKMeansKernel = {
     };
     /** Where limits of the draws go: one for each row chosen so far. */
     const limitsFor = (candidates: readonly number[]): number => {
-      end = centersFrom;
+      memory.end = centersFrom;
       const chosenAt = take(4 * chosen.length), limitsAt = take(4 * Math.max(1, chosen.length));
-      reserve(instance, end - instance.heapBase);
-      new Int32Array(memory.buffer, chosenAt, chosen.length).set(chosen);
-      new Int32Array(memory.buffer, at.candidateRows, CANDIDATES_MAX).set(candidates);
-      new Uint32Array(memory.buffer, limitsAt, 1).fill(0);
+      memory.reserve();
+      memory.int32(chosenAt, chosen.length).set(chosen);
+      memory.int32(at.candidateRows, CANDIDATES_MAX).set(candidates);
+      memory.uint32(limitsAt, 1).fill(0);
       exports.reaches(chosenAt, chosen.length, at.candidateRows, candidates.length, limitsAt);
       placed = null;
       return limitsAt;
@@ -132,13 +122,13 @@ export const kMeansWasm: LocalKMeansKernel = {
       assign(centers, slack) {
         checkSlack(slack);
         place(centers, slack, normsOf(centers, dimensions, "center"));
-        return { labels: new Int32Array(memory.buffer, at.labels, rows), moved: new Int32Array(memory.buffer, at.moved, exports.movedRows()), doubtful: new Int32Array(memory.buffer, at.doubtful, exports.doubtfulRows()) };
+        return { labels: memory.int32(at.labels, rows), moved: memory.int32(at.moved, exports.movedRows()), doubtful: memory.int32(at.doubtful, exports.doubtfulRows()) };
       },
       rivals(row) {
         checkRow(row, rows);
         if (placed === null) throw new PopulaceError("BAD_REQUEST", "rivals were asked for before centers were given; call assign first");
         const { count, slack, unpackedAt, normsAt, listAt } = placed;
-        return new Int32Array(memory.buffer, listAt, exports.rivals(row, unpackedAt, count, normsAt, slack, listAt));
+        return memory.int32(listAt, exports.rivals(row, unpackedAt, count, normsAt, slack, listAt));
       },
       forget() {
         exports.forget();
@@ -158,15 +148,13 @@ export const kMeansWasm: LocalKMeansKernel = {
         const limitsAt = limitsFor(candidates);
         const values = new Int16Array(candidates.length * dimensions);
         candidates.forEach((row, lane) => values.set(points.subarray(row * dimensions, (row + 1) * dimensions), lane * dimensions));
-        packCentroids({ count: candidates.length, dimensions, values, biases: new Int32Array(candidates.length) }, new Int16Array(memory.buffer, at.candidates, pairs * 2 * CANDIDATES_MAX), new Int32Array(memory.buffer, at.biases, CANDIDATES_MAX));
-        new Int32Array(memory.buffer, at.candidateNorms, CANDIDATES_MAX).set(candidates.map((row) => squaredNormOf(points, row, dimensions)));
+        packCentroids({ count: candidates.length, dimensions, values, biases: new Int32Array(candidates.length) }, memory.int16(at.candidates, pairs * 2 * CANDIDATES_MAX), memory.int32(at.biases, CANDIDATES_MAX));
+        memory.int32(at.candidateNorms, CANDIDATES_MAX).set(candidates.map((row) => squaredNormOf(points, row, dimensions)));
         exports.potentials(at.candidates, at.candidateNorms, limitsAt, at.candidateSums);
-        return Array.from(new Float64Array(memory.buffer, at.candidateSums, candidates.length));
+        return Array.from(memory.float64(at.candidateSums, candidates.length));
       },
       draw: (target) => exports.draw(target),
-      close() {
-        idle.push(instance);
-      },
+      close: () => memory.close(),
     };
   },
 };

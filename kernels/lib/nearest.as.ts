@@ -1,4 +1,4 @@
-// The inner loop of nearest centroids, shared by the kernels `nearest` and `k-means`: four rows against eight centroids at a time.
+// The inner loop of kernel `nearest`, four rows against eight centroids at a time, and what it shares with `k-means`.
 //
 // Packed centroids: for each group of 8, for each pair of dimensions, 8 lanes of 2 int16, NEGATED, so that the score
 // bias - x.c is one chain of multiply-adds that starts at the bias. Lanes beyond the last centroid hold bias 2^31 - 1 and zeros:
@@ -7,25 +7,22 @@
 // Measured on one core at 1,000 centroids x 64 dimensions: 4 rows x 8 lanes 2.08 us a row; 6 x 8 2.6, 3 x 16 2.7, 4 x 12 2.6 (the
 // registers spill), 5 x 8 and 3 x 12 2.1 to 2.2; rows interleaved beforehand 2.0 to 2.1. Unrolling further gains nothing.
 
-/** Rows of one pass of the loop. */
-export const ROWS_AT_ONCE: i32 = 4;
-
 // @ts-ignore: decorator
 @inline const WORST: i32 = 0x7fffffff;
 
 /**
- * For `count` rows (row i is `order[i]`, or i itself where `order` is 0) the smallest score, its index (the smallest of equal ones)
- * and the runner-up's score. `stride` is the bytes of a row, `pairs` its dimensions / 2 rounded up.
+ * For `count` rows the smallest score, its index (the smallest of equal ones) and the runner-up's score. `stride` is the bytes of a
+ * row, `pairs` its dimensions / 2 rounded up.
  */
-export function nearestRows(rows: usize, stride: usize, order: usize, count: i32, pairs: i32, packed: usize, biases: usize, groups: i32, indexes: usize, scores: usize, seconds: usize): void {
+export function nearestRows(rows: usize, stride: usize, count: i32, pairs: i32, packed: usize, biases: usize, groups: i32, indexes: usize, scores: usize, seconds: usize): void {
   const end: usize = <usize>pairs << 2;
   const even: usize = end & ~7;
-  for (let row = 0; row < count; row += ROWS_AT_ONCE) {
+  for (let row = 0; row < count; row += 4) {
     const last = count - 1;
-    const r0 = rows + rowAt(order, row) * stride;
-    const r1 = rows + rowAt(order, min(row + 1, last)) * stride;
-    const r2 = rows + rowAt(order, min(row + 2, last)) * stride;
-    const r3 = rows + rowAt(order, min(row + 3, last)) * stride;
+    const r0 = rows + <usize>row * stride;
+    const r1 = rows + <usize>min(row + 1, last) * stride;
+    const r2 = rows + <usize>min(row + 2, last) * stride;
+    const r3 = rows + <usize>min(row + 3, last) * stride;
     let best0 = i32x4.splat(WORST), best1 = best0, best2 = best0, best3 = best0;
     let second0 = best0, second1 = best0, second2 = best0, second3 = best0;
     let index0 = i32x4.splat(0), index1 = index0, index2 = index0, index3 = index0;
@@ -123,11 +120,6 @@ export function nearestRows(rows: usize, stride: usize, order: usize, count: i32
     if (row + 1 < last) settle(best2, second2, index2, indexes + at + 8, scores + at + 8, seconds + at + 8);
     if (row + 2 < last) settle(best3, second3, index3, indexes + at + 12, scores + at + 12, seconds + at + 12);
   }
-}
-
-// @ts-ignore: decorator
-@inline function rowAt(order: usize, place: i32): usize {
-  return order === 0 ? <usize>place : <usize>load<u32>(order + (<usize>place << 2));
 }
 
 /** The winner of four lanes: the smallest score, of equal ones the smallest index; the runner-up is the smallest of the rest. */

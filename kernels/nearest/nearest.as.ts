@@ -2,7 +2,7 @@
 import { nearestRows, squaredNorm } from "../lib/nearest.as";
 
 export function nearest(rows: usize, stride: usize, count: i32, pairs: i32, packed: usize, biases: usize, groups: i32, indexes: usize, scores: usize, seconds: usize): void {
-  nearestRows(rows, stride, 0, count, pairs, packed, biases, groups, indexes, scores, seconds);
+  nearestRows(rows, stride, count, pairs, packed, biases, groups, indexes, scores, seconds);
 }
 
 /** The first row whose squared norm exceeds the limit, or -1. */

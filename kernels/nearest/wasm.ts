@@ -1,5 +1,4 @@
-import { instantiate, reserve } from "../backends/webassembly.ts";
-import type { WasmInstance } from "../backends/webassembly.ts";
+import { InstancePool } from "../backends/webassembly.ts";
 import { rowCount, squaredNormMax, squaredNormOf, tooLong } from "./limits.ts";
 import { packCentroids, packedSize } from "./packing.ts";
 import type { Centroids, LocalNearestKernel, NearestOutput } from "./port.ts";
@@ -9,13 +8,10 @@ interface Exports {
   firstBeyond(rows: number, stride: number, count: number, pairs: number, limit: number): number;
 }
 
-const MODULE = new URL("./nearest.wasm", import.meta.url);
+const instances = new InstancePool<Exports>(new URL("./nearest.wasm", import.meta.url));
 
 /** Bytes of rows that are copied in at once: they and their answers stay in the second-level cache. */
 const STAGING_BYTES = 1 << 17;
-
-/** Instances whose sessions are closed. A memory reserves gigabytes of addresses, so it is used again rather than left to the collector. */
-const idle: WasmInstance<Exports>[] = [];
 
 /** The kernel `nearest` in SIMD WebAssembly on the calling thread. Rows are copied in by pieces; nothing of the caller's is kept. */
 export const nearestWasm: LocalNearestKernel = {
@@ -25,14 +21,13 @@ export const nearestWasm: LocalNearestKernel = {
     const pairs = (dimensions + 1) >> 1, stride = 4 * pairs;
     const batchRows = Math.max(64, Math.min(4096, Math.floor(STAGING_BYTES / stride)));
     const size = packedSize(centroids.count, pairs);
-    const instance = idle.pop() ?? instantiate<Exports>(MODULE, 0);
-    const { memory, exports, heapBase } = instance;
-    const biasesAt = heapBase, packedAt = biasesAt + size.biasBytes, rowsAt = packedAt + size.packedBytes;
-    const indexAt = rowsAt + batchRows * stride, scoreAt = indexAt + 4 * batchRows, runnerUpAt = scoreAt + 4 * batchRows;
-    reserve(instance, runnerUpAt + 4 * batchRows - heapBase);
-    packCentroids(centroids, new Int16Array(memory.buffer, packedAt, size.packedBytes / 2), new Int32Array(memory.buffer, biasesAt, size.biasBytes / 4));
-    const staged = new Int16Array(memory.buffer, rowsAt, batchRows * 2 * pairs).fill(0);
-    const index = new Int32Array(memory.buffer, indexAt, batchRows), score = new Int32Array(memory.buffer, scoreAt, batchRows), runnerUp = new Int32Array(memory.buffer, runnerUpAt, batchRows);
+    const memory = instances.take(), { exports } = memory;
+    const biasesAt = memory.take(size.biasBytes), packedAt = memory.take(size.packedBytes), rowsAt = memory.take(batchRows * stride);
+    const indexAt = memory.take(4 * batchRows), scoreAt = memory.take(4 * batchRows), runnerUpAt = memory.take(4 * batchRows);
+    memory.reserve();
+    packCentroids(centroids, memory.int16(packedAt, size.packedBytes / 2), memory.int32(biasesAt, size.biasBytes / 4));
+    const staged = memory.int16(rowsAt, batchRows * 2 * pairs).fill(0);
+    const index = memory.int32(indexAt, batchRows), score = memory.int32(scoreAt, batchRows), runnerUp = memory.int32(runnerUpAt, batchRows);
 
     const stage = (rows: Int16Array, first: number, count: number): void => {
       if (dimensions === 2 * pairs) staged.set(rows.subarray(first * dimensions, (first + count) * dimensions));
@@ -58,9 +53,7 @@ export const nearestWasm: LocalNearestKernel = {
           output.runnerUp.set(runnerUp.subarray(0, count), first);
         }
       },
-      close() {
-        idle.push(instance);
-      },
+      close: () => memory.close(),
     };
   },
 };

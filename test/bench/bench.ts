@@ -42,6 +42,60 @@ export async function seconds(rounds: number, work: () => unknown): Promise<numb
     await work();
     taken.push((performance.now() - started) / 1000);
   }
-  taken.sort((a, b) => a - b);
-  return taken[taken.length >> 1]!;
+  return median(taken);
+}
+
+/** Does one side's work once and returns the figure that is compared. */
+export type Side = () => Promise<number>;
+
+/** Ours beside a peer. What the row says, and how its figures are made. */
+export interface Comparison extends Pick<BenchRow, "what" | "unit" | "peerName" | "floor" | "target"> {
+  readonly ours: Side;
+  /** Null where the peer is not to be had; `peerName` then says why. */
+  readonly peer: Side | null;
+  /** Whether a larger figure is the better one (a rate) or a smaller one (a time). */
+  readonly better: "larger" | "smaller";
+  readonly rounds: number;
+  /** Leaves out the untimed round of each side. */
+  readonly isWarm?: boolean;
+  /** Asked for after the last round. */
+  readonly hash: () => string;
+}
+
+/**
+ * The row of a comparison: after an untimed round of each, both sides turn by turn, and who begins changes every round. Other work on
+ * the machine slows neighbors in time alike, so the ratio is the median of the rounds' own ratios, not that of the two medians.
+ */
+export async function compared({ ours, peer, better, rounds, isWarm, hash, ...words }: Comparison): Promise<BenchRow> {
+  const mine: number[] = [], theirs: number[] = [];
+  if (isWarm !== true) await ours();
+  if (isWarm !== true) await peer?.();
+  for (let round = 0; round < rounds; round++) {
+    if (round % 2 === 0) mine.push(await ours());
+    if (peer !== null) theirs.push(await peer());
+    if (round % 2 === 1) mine.push(await ours());
+  }
+  const ratios = theirs.map((figure, round) => (better === "larger" ? mine[round]! / figure : figure / mine[round]!));
+  return { ...words, ours: median(mine), peer: peer === null ? null : median(theirs), ratio: peer === null ? null : median(ratios), hash: hash() };
+}
+
+/** The middle one of an odd number of figures, the upper middle one of an even number. */
+export function median(figures: readonly number[]): number {
+  return figures.toSorted((a, b) => a - b)[figures.length >> 1]!;
+}
+
+/**
+ * Seconds that each of several works takes, measured in alternation so that a neighbor's load falls on all alike: medians of `rounds` timings after an
+ * untimed round. Ratios of these are steadier than ratios of separate medians.
+ */
+export async function alternating(rounds: number, works: readonly (() => unknown)[]): Promise<readonly number[]> {
+  const taken = works.map((): number[] => []);
+  for (let round = -1; round < rounds; round++) {
+    for (const [index, work] of works.entries()) {
+      const started = performance.now();
+      await work();
+      if (round >= 0) taken[index]!.push((performance.now() - started) / 1000);
+    }
+  }
+  return taken.map((times) => times.toSorted((a, b) => a - b)[times.length >> 1]!);
 }

@@ -3,6 +3,7 @@
 //   npm run bench -- --only expose     those whose name holds the word; the files keep the rows of the others
 //   npm run bench -- --json            one JSON document on stdout
 //   npm run bench -- --tiny            tiny inputs, as in the test run; no files are written
+// README.md says how to read the table, and who the peers are.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { join } from "node:path";
