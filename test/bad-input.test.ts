@@ -107,11 +107,12 @@ describe("bad input", () => {
     await refused("FILE_MISSING", ["simulate", "--model", at("none.json"), "--study", at("study.yaml")]);
   });
 
-  test("a study with an unknown key, an unknown stimulus, or a billion agents", async () => {
+  test("a study with an unknown key, an unknown stimulus, or more agents than can be counted or waited for", async () => {
     const simulate = (study: string): readonly string[] => ["simulate", "--model", at("model.json"), "--study", study];
     expect(await refused("BAD_STUDY", simulate(write("typo-study.yaml", "agentss: 5\n")))).toContain("agents");
     expect(await refused("BAD_STUDY", simulate(write("unknown-study.yaml", "stimuli: [male]\n")))).toContain("mail");
-    expect(await refused("TOO_LARGE", [...simulate(at("study.yaml")), "--agents", "1000000000"])).toMatch(/100.?000.?000/);
+    expect(await refused("TOO_LARGE", [...simulate(at("study.yaml")), "--agents", "5e9"])).toMatch(/4294901760/);
+    expect(await refused("TOO_LARGE", [...simulate(at("study.yaml")), "--agents", "4e9", "--ticks", "3650"])).toMatch(/hours at .* exposures a second on this machine|must be held/);
   });
 
   test("rows the model has seen, offered as held-out rows", async () => {

@@ -54,7 +54,7 @@ async function open(source: WasmSource, ...[plan, form, pause = () => {}]: Param
 
   function placesIn(arena: Arena<Exports>): number {
     const at = arena.must(plan.personas.length * plan.stimuli.length);
-    keptPlaces.forEach(({ places }, persona) => arena.bytes(at + persona * plan.stimuli.length, places.length).set(places));
+    keptPlaces.forEach((kept, persona) => arena.bytes(at + persona * plan.stimuli.length, kept.places.length).set(kept.places));
     return at;
   }
 

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { modelText, readStudy, scoreTableOf, compilePlan, summarizeRun } from "@populace/studies";
 import { coding, contact, handModel } from "../studies/hand-model.fixture.ts";
 import { runHere } from "../studies/local-run.fixture.ts";
-import { createGateway } from "./mod.ts";
-import type { Gateway } from "./mod.ts";
+import { createGateway } from "@populace/gateway";
+import type { Gateway } from "@populace/gateway";
 
 /** A discount acts through its price cut, which the model knows as a feature, so that it can say something of a new one. */
 const MODEL = handModel({
