@@ -7,6 +7,7 @@ import { describe, expect, it } from "vitest";
 import { describeOnGpu } from "../backends/gpu.fixture.ts";
 import { drawnCodes, packedCodes, ROUNDED_PLAN } from "./codes.fixture.ts";
 import type { WgslSource } from "../lib/wgsl.ts";
+import type { Flipped } from "./flip.fixture.ts";
 import { differences } from "./parity.fixture.ts";
 import { samplePlan, type SamplePlanOptions } from "./sample-plan.ts";
 import { TIES } from "./tied-plan.fixture.ts";
@@ -103,22 +104,22 @@ describeOnGpu("a fault planted in WGSL", (gpu) => {
   });
 });
 
-describe("a bit flipped in the code of expose.wasm", () => {
-  // Of 500 flips 292 were invalid, 16 trapped, 2 never ended and 151 differed; 10 of the others show in random plans, 29 nowhere: in lanes and bits that nobody
-  // reads, in shift counts modulo 32, in bounds that only let more agents be looked at (SPEC.md, "Whether a fault would show").
+// Of 500 flips in expose.wasm 292 were invalid, 16 trapped, 2 never ended and 151 differed; 10 of the others show in random plans, 29 nowhere: in lanes and
+// bits that nobody reads, in shift counts modulo 32, in bounds that only let more agents be looked at (SPEC.md, "Whether a fault would show").
+describe.each(["expose", "mean-field"] as const)("a bit flipped in the code of %s.wasm", (kernel) => {
   const FLIPS = 48, UNFOUND_MAX = 9, ENDLESS_MAX = 3;
   /** Far beyond what an intact module takes. */
   const HANG_MS = 10_000;
 
   it(`is found but for ${UNFOUND_MAX} in ${FLIPS} at most, and seldom because the module never ends`, async () => {
-    const intact = readFileSync(new URL("./expose.wasm", import.meta.url)), { first, end } = codeSection(intact);
+    const intact = readFileSync(new URL(`../${kernel}/${kernel}.wasm`, import.meta.url)), { first, end } = codeSection(intact);
     const random = RandomStream.of(2026, "flipped bits"), unfound: string[] = [];
     let comparison = startComparison(), endless = 0;
-    expect(await comparison.found(intact, HANG_MS)).toBe("");
+    expect(await comparison.found({ kernel, bytes: intact }, HANG_MS)).toBe("");
     for (let flip = 0; flip < FLIPS; flip++) {
-      const at = first + random.integer(end - first), bit = random.integer(8), flipped = Uint8Array.from(intact);
-      flipped[at] ^= 1 << bit;
-      const how = await comparison.found(flipped, HANG_MS);
+      const at = first + random.integer(end - first), bit = random.integer(8), bytes = Uint8Array.from(intact);
+      bytes[at] ^= 1 << bit;
+      const how = await comparison.found({ kernel, bytes }, HANG_MS);
       if (how === "") unfound.push(`bit ${bit} of byte ${at}`);
       if (how !== null) continue;
       endless++;
@@ -150,8 +151,8 @@ function codeSection(bytes: Uint8Array): { readonly first: number; readonly end:
 function startComparison() {
   const worker = new Worker(new URL("./flip.fixture.ts", import.meta.url), { execArgv: [] });
   return {
-    async found(bytes: Uint8Array, msMax: number): Promise<string | null> {
-      worker.postMessage(bytes);
+    async found(flipped: Flipped, msMax: number): Promise<string | null> {
+      worker.postMessage(flipped);
       const answered = once(worker, "message", { signal: AbortSignal.timeout(msMax) }) as Promise<[string]>;
       return answered.then(([how]) => how, () => null);
     },
