@@ -31,6 +31,9 @@ export const PARITY_CASES: readonly (ParityCase & { readonly name: string })[] =
   { name: "influence on thinned factors", seed: 12, form: "procedural", options: { agents: [2000, 300], ticks: 9, worlds: 2, worldShift: 8, influence: true, factors: 8, thinned: true, shift: -2, idle: 0.3 } },
   { name: "more worlds than a block meets", seed: 13, form: "procedural", options: { agents: [1000, 450], ticks: 4, worlds: 211, worldShift: 3, traits: 6, scenarios: 3 } },
   { name: "more stimuli than a workgroup keeps logits of", seed: 14, form: "stored", options: { agents: [260], ticks: 9, worlds: 2, worldShift: 8, scenarios: 1, stimuli: 7, ordinals: 2, traits: 7 } },
+  { name: "four factors, dense draws, eight neighbors a world", seed: 20, form: "procedural", options: { agents: [470, 60], ticks: 5, worlds: 4, worldShift: 3, scenarios: 3, factors: 4, shift: 3, leaveShift: 8, gapTicks: 3 } },
+  { name: "twelve factors, dense draws", seed: 24, form: "procedural", options: { agents: [700], ticks: 4, worlds: 2, worldShift: 5, factors: 12, idle: 0.3, leaveShift: 4 } },
+  { name: "one world, few levels, a copula, a long gap", seed: 22, form: "stored", options: { agents: [700, 148], ticks: 10, worlds: 1, worldShift: 2, traits: 7, copula: true, gapTicks: 5 } },
   { name: "draws that equal their thresholds", seed: 18, form: "stored", options: { ties: TIES } },
   { name: "no traits, hardly anything shown", seed: 16, form: "procedural", options: { agents: [30, 600], ticks: 19, worlds: 2, traits: 0, idle: 0.9, stimuli: 1 } },
 ];
