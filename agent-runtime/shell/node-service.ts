@@ -7,8 +7,9 @@ import {
   type Plan, RUN_RECORD, RUN_STOP, runKey, type Shard, SHARD_OUT, type ShardOut, SLOT_REFERENCE, schemaOf, stopSubject, TICK_OPEN, type TickOpen,
 } from "@populace/protocol";
 import { freshNode, type NodeEffect, type NodeEvent, type NodeState, stepNode } from "../core/node.ts";
+import { outOfUse } from "../core/out-of-use.ts";
 import { assembleShardOut, type BlockHashes, type ShardPart, spreadBlocks } from "../core/shard.ts";
-import { startWorkers } from "./worker-pool.ts";
+import { KernelFailed, startWorkers } from "./worker-pool.ts";
 
 /** What a node is started with. */
 export interface NodeOptions {
@@ -46,6 +47,8 @@ interface RunShell {
   readonly control: Int32Array;
   readonly population: "stored" | "procedural";
   readonly backend: string;
+  /** Whether the run or the node asked for a backend by name, not necessarily this one. */
+  readonly isAskedFor: boolean;
   readonly workerOf: Map<number, number>;
   commitSequence: number;
   outputs: readonly { readonly shard: number; readonly bytes: Uint8Array }[];
@@ -67,14 +70,16 @@ export function startNode(options: NodeOptions): RunningNode {
   const mailboxes = new Map<string, Mailbox>();
   const inFlight = new Set<Promise<void>>();
   let backends: readonly string[] = [], backendReason = "", calibrated = 0;
+  // Backends that failed and why: for every run, and for the one that did not fit.
+  const lost = new Map<string, string>(), tooSmall = new Map<string, ReadonlyMap<string, string>>();
   let state: NodeState = freshNode(incarnation);
   let stopped = false;
 
   // The speed of the time spent computing, not of the time waiting for the coordinator.
-  let busyMs = 0, busyRuns = 0, busySince = 0;
+  let busyMs = 0, busyRuns = 0, busySince = 0, exposuresBefore = 0;
   const exposuresPerSecond = (): number => {
     const spent = busyMs + (busyRuns > 0 ? ports.clock.monotonicMs() - busySince : 0);
-    return spent > MEASURED_MS_MIN ? (pool.exposures() / spent) * 1000 : calibrated;
+    return spent > MEASURED_MS_MIN ? ((pool.exposures() - exposuresBefore) / spent) * 1000 : calibrated;
   };
 
   const beat = (said: "up" | "leaving"): void => ports.bus.publish(heartbeatSubject(tenant, incarnation), HEARTBEAT.encode({
@@ -103,13 +108,42 @@ export function startNode(options: NodeOptions): RunningNode {
       try {
         await handle(event);
       } catch (error) {
+        const isPassedOn = await passOn(run, error);
         await handle({ kind: "failed", run }).catch(() => {});
-        if (open !== null && !stopped) report(open, -1, error);
+        if (isPassedOn) mailbox.next ??= event;
+        else if (open !== null && !stopped) report(open, -1, error);
       }
     }
     mailbox.busy = false;
     if (mailbox.next === null && mailbox.stop === null) mailboxes.delete(run);
   }
+
+  /**
+   * Whether a run whose kernel failed can go on with another backend, which its repeated TickOpen then opens: from the last checkpoint or from tick
+   * 0, as after the loss of a node. Says so on stderr as well, for the run is slower now than anybody expects.
+   */
+  async function passOn(run: string, error: unknown): Promise<boolean> {
+    const shell = runs.get(run);
+    if (shell === undefined || stopped || !(error instanceof KernelFailed)) return false;
+    const { backend, isAskedFor } = shell, whose = outOfUse(backend, error.code, isAskedFor);
+    if (whose === "nobody") return false;
+    if (whose === "run") tooSmall.set(run, new Map([...(tooSmall.get(run) ?? []), [backend, error.message]]));
+    else await lose(backend, error.message);
+    const next = (await chooseBackend("auto", "expose", unusable(run))).backend.name;
+    const message = `run ${run.slice(0, 12)}: ${backend} failed (${error.message}); the run goes on with ${next} from its last checkpoint, or from its beginning, with the same result`;
+    logger.warn({ run, code: error.code, backend, next }, message);
+    process.emitWarning(message, "BackendFailed");
+    return true;
+  }
+
+  /** Does without a backend from now on and measures the next one. */
+  async function lose(backend: string, why: string): Promise<void> {
+    if (lost.has(backend)) return;
+    lost.set(backend, why);
+    await calibrate().catch((error: unknown) => { logger.warn({ error: String(error) }, "node not calibrated"); });
+  }
+
+  const unusable = (run: string): ReadonlyMap<string, string> => new Map([...lost, ...(tooSmall.get(run) ?? [])]);
 
   /** Steps the core, performs what it asks and feeds back what came of it, until nothing is asked any more. */
   async function handle(first: NodeEvent): Promise<void> {
@@ -148,14 +182,15 @@ export function startNode(options: NodeOptions): RunningNode {
       const bytes = await ports.blobs.get(record.spec.planHash);
       if (bytes === null) throw new PopulaceError("NOT_FOUND", `run ${open.run}: its plan ${record.spec.planHash} is not in the blob store`, { run: open.run });
       // "auto" leaves the choice to each node, and it was made when it started.
-      const { backend, reason } = await chooseBackend(record.execution.backend === "auto" ? (options.backend ?? "auto") : record.execution.backend, "expose");
+      const wanted = record.execution.backend === "auto" ? (options.backend ?? "auto") : record.execution.backend;
+      const { backend, reason } = await chooseBackend(wanted, "expose", unusable(open.run));
       logger.info({ run: open.run, backend: backend.name, device: backend.device, reason }, "backend chosen");
       if (shell !== undefined) drop(open.run);
       const plan = decodePlan(bytes);
       const control = new SharedArrayBuffer(4);
       shell = {
         key: `${open.run}/${record.attempt}`, attempt: record.attempt, plan, blocks: blocksOf(plan), control: new Int32Array(control),
-        population: record.execution.population, backend: backend.name, workerOf: new Map(), commitSequence: 0, outputs: [],
+        population: record.execution.population, backend: backend.name, isAskedFor: wanted !== "auto", workerOf: new Map(), commitSequence: 0, outputs: [],
       };
       runs.set(open.run, shell);
       for (let worker = 0; worker < pool.size; worker++) {
@@ -347,16 +382,29 @@ export function startNode(options: NodeOptions): RunningNode {
       const shell = runs.get(stop.run);
       // At once, past the mailbox: the kernel is in the middle of a span.
       if (shell !== undefined && shell.attempt <= stop.attempt) Atomics.store(shell.control, 0, 1);
+      tooSmall.delete(stop.run);
       deliver(stop.run, { kind: "stop", stop });
     }),
   ];
   /** Takes the fastest backend and measures it on all workers at once, as a run will use them. */
   async function calibrate(): Promise<void> {
-    const { backend, reason } = await chooseBackend(options.backend ?? "auto", "expose");
+    const { backend, reason } = await chooseBackend(options.backend ?? "auto", "expose", lost);
     backends = [backend.name, ...(backend.name === "reference" ? [] : ["reference"])];
     backendReason = `${backend.device}: ${reason}`;
     beat("up");
-    const answers = await Promise.all(Array.from({ length: pool.size }, (_, worker) => pool.ask(worker, { kind: "calibrate", backend: backend.name })));
+    // What was measured before says nothing about this one.
+    busyMs = 0;
+    busySince = ports.clock.monotonicMs();
+    exposuresBefore = pool.exposures();
+    let answers: readonly Awaited<ReturnType<typeof pool.ask>>[];
+    try {
+      answers = await Promise.all(Array.from({ length: pool.size }, (_, worker) => pool.ask(worker, { kind: "calibrate", backend: backend.name })));
+    } catch (error) {
+      if (!(error instanceof KernelFailed) || outOfUse(backend.name, error.code, options.backend !== undefined) !== "node") throw error;
+      process.emitWarning(`${backend.name} failed (${error.message}); this node goes on without it`, "BackendFailed");
+      lost.set(backend.name, error.message);
+      return calibrate();
+    }
     calibrated = answers.reduce((sum, answer) => sum + (answer.kind === "calibrated" ? answer.exposuresPerSecond : 0), 0);
     logger.info({ backend: backend.name, device: backend.device, reason, exposuresPerSecond: Math.round(calibrated) }, "node calibrated");
     if (!stopped) beat("up");

@@ -6,6 +6,9 @@ type Answer = Extract<FromWorker, { kind: "held" | "computed" | "calibrated" }>;
 /** A message that is answered; the pool numbers it. */
 type Request = Omit<HoldBlocks, "ticket"> | Omit<ComputeSpan, "ticket"> | Omit<Calibrate, "ticket">;
 
+/** What a kernel failed with on a worker; ports and the node itself fail with other errors. */
+export class KernelFailed extends PopulaceError {}
+
 interface Waiting {
   readonly worker: number;
   readonly resolve: (answer: Answer) => void;
@@ -19,7 +22,7 @@ export interface WorkerPool {
   /** Exposures computed so far by all workers, also inside unfinished spans. */
   exposures(): number;
   tell(worker: number, message: ToWorker): void;
-  /** Rejects with what the worker failed with, or INTERNAL when it died; `onState` gets the states of a checkpoint as they come. */
+  /** Rejects with KernelFailed, the worker's code and message, or INTERNAL when it died; `onState` gets the states of a checkpoint as they come. */
   ask(worker: number, request: Request, onState?: (block: number, state: Uint8Array) => void): Promise<Answer>;
   close(): Promise<void>;
 }
@@ -40,7 +43,7 @@ export function startWorkers(size: number): WorkerPool {
       if (asked === undefined) return;
       if (message.kind === "state") return asked.onState(message.block, message.state);
       waiting.delete(message.ticket);
-      if (message.kind === "failed") asked.reject(new PopulaceError(message.code in ERROR_TABLE ? (message.code as ErrorCode) : "INTERNAL", message.message, {}));
+      if (message.kind === "failed") asked.reject(new KernelFailed(message.code in ERROR_TABLE ? (message.code as ErrorCode) : "INTERNAL", message.message, {}));
       else asked.resolve(message);
     });
     const lost = (why: string): void => {

@@ -129,12 +129,18 @@ const LACKS: { readonly [name in BackendName]?: string } = {
 
 /**
  * The backend that was asked for, or with "auto" the fastest that has the kernel here, with the reason. BACKEND_MISSING when one is
- * asked for by name that this machine has not.
+ * asked for by name that this machine has not. `unusable` names backends that failed, with the reason: they are passed over, and for one
+ * of them that was asked for stands the fastest of the others.
  */
-export async function chooseBackend<K extends KernelName>(wanted: string, kernel: K): Promise<ChosenBackend & { readonly backend: Awaited<ReturnType<typeof openBackend<K>>> }> {
-  if (wanted !== "auto") return { backend: await openBackend(wanted, kernel), reason: "asked for" };
+export async function chooseBackend<K extends KernelName>(wanted: string, kernel: K, unusable: ReadonlyMap<string, string> = new Map()): Promise<ChosenBackend & { readonly backend: Awaited<ReturnType<typeof openBackend<K>>> }> {
+  if (wanted !== "auto" && !unusable.has(wanted)) return { backend: await openBackend(wanted, kernel), reason: "asked for" };
   const passed: string[] = [];
   for (const name of PREFERENCE[kernel]) {
+    const failure = unusable.get(name);
+    if (failure !== undefined) {
+      passed.push(`${name} failed: ${failure}`);
+      continue;
+    }
     const { backend, reason } = await statusUnasked(name);
     if (backend?.kernels[kernel] !== undefined && backend.isFast) return { backend: backend as never, reason: passed.length === 0 ? `the fastest there is for ${kernel}` : passed.join("; ") };
     if (backend === null) passed.push(`${name} ${reason}`);

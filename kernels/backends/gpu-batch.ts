@@ -73,7 +73,7 @@ export class GpuBatch {
   /** After all steps, copies bytes of the buffer into `target`; they are there when `run` resolves. */
   read(buffer: GpuBuffer, target: ArrayBufferView, offsetBytes = 0): this {
     this.#within(buffer, offsetBytes, wholeWords(target.byteLength));
-    this.#reads.push({ buffer: buffer as GpuMemory, offset: offsetBytes, target: new Uint8Array(target.buffer, target.byteOffset, target.byteLength) });
+    if (target.byteLength > 0) this.#reads.push({ buffer: buffer as GpuMemory, offset: offsetBytes, target: new Uint8Array(target.buffer, target.byteOffset, target.byteLength) });
     return this;
   }
 

@@ -139,7 +139,8 @@ describeOnGpu("a batch", (gpu) => {
     shared.set([1, 2, 3, 4, 5, 6, 7]);
     device.upload(out, shared);
     const whole = new Uint8Array(8), odd = new Uint8Array(new SharedArrayBuffer(8), 1, 5);
-    await device.batch("bytes").read(out, whole).read(out, odd).run();
+    await device.batch("bytes").read(out, whole).read(out, odd).read(out, new Uint8Array(0)).run();
+    await device.batch("nothing").read(out, new Uint8Array(0)).run();
     expect([...whole]).toEqual([1, 2, 3, 4, 5, 6, 7, 0]);
     expect([...odd]).toEqual([1, 2, 3, 4, 5]);
     device.release(out);

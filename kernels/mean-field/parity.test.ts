@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { backendsWith, openBackend } from "../backends/backend.ts";
-import type { BackendName } from "../backends/names.ts";
+import { backendStatus, openBackend } from "../backends/backend.ts";
+import { BACKEND_NAMES, type BackendName } from "../backends/names.ts";
 import { codesOf } from "../expose/population.ts";
 import { traitLogit } from "../expose/reference.ts";
 import { samplePlan, type SamplePlanOptions } from "../expose/sample-plan.ts";
@@ -10,7 +10,8 @@ import { HISTOGRAM_BINS } from "./port.ts";
 import { rateAt } from "./rate-at.ts";
 import { referenceHistogram, referenceRates } from "./reference.ts";
 
-const others = (await backendsWith("meanField")).filter((name) => name !== "reference");
+const others: BackendName[] = [];
+for (const name of BACKEND_NAMES) if (name !== "reference" && (await backendStatus(name)).backend?.kernels.meanField !== undefined) others.push(name);
 
 const options: fc.Arbitrary<SamplePlanOptions> = fc.record({
   agents: fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 3 }),
