@@ -46,7 +46,7 @@ describe("a crowd", () => {
     const exact = expectedRates(plan, { panelAgents: 2 ** 18 });
     crowdRates(plan, 64).forEach((rate, at) => expect(Math.abs(rate / exact[at] - 1), `entry ${at}`).toBeLessThan(0.01));
     const one = crowdRates(plan, 1);
-    one.forEach((rate, at) => expect(Math.abs(rate / exact[at] - 1), `entry ${at}`).toBeLessThan(0.05));
+    one.forEach((rate, at) => expect(Math.abs(rate / exact[at] - 1), `entry ${at}`).toBeLessThan(0.1));
   });
 
   it("finds the moves that bring its nested rates onto given ones", () => {

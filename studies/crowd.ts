@@ -14,21 +14,26 @@ const NEWTON = { most: 20, longest: 1, last: 1e-3 } as const;
  */
 export function takeCrowd(people: People, plan: Plan, persona: number, turn: number): void {
   const dimensions = peopleDimensions(plan, persona), uniforms = new Uint16Array(dimensions * CROWD);
-  for (let d = 0, at = 0; d < dimensions; d += 1) {
-    const key = mixed(turn * 64 + d), other = mixed(~key);
-    for (let i = 0; i < CROWD; i += 1, at += 1) uniforms[at] = (shuffled(i, key) << 8) | shuffled(i, other);
-  }
+  for (let d = 0; d < dimensions; d += 1) uniforms.set(shuffledStrata(turn * DIMENSIONS_MOST + d), d * CROWD);
   people.take(persona, uniforms, CROWD);
 }
 
-/** A permutation of 0 .. 255 for each key: affine maps and folded shifts, each of which can be undone. */
-function shuffled(index: number, key: number): number {
-  let x = ((index ^ key) * 0xb5 + (key >>> 8)) & 255;
-  x ^= x >> 3;
-  x = (x * (((key >>> 16) & 255) | 1)) & 255;
-  x ^= x >> 4;
-  x = (x * (((key >>> 24) & 255) | 1) + key) & 255;
-  return x ^ (x >> 3);
+/** Most traits of a persona. */
+const DIMENSIONS_MOST = 64;
+const STRATA = new Map<number, Uint16Array>();
+
+/** One dimension of a turn, the same for every persona: a value of each stratum. */
+function shuffledStrata(place: number): Uint16Array {
+  let strata = STRATA.get(place);
+  if (strata === undefined) {
+    const key = mixed(place), a = key & 255, b = (key >>> 8) & 255, c = (key >>> 16) & 255, e = key >>> 24;
+    strata = Uint16Array.from({ length: CROWD }, (_, i) => {
+      const once = SHUFFLED[(i + a) & 255], twice = SHUFFLED[once ^ b];
+      return (SHUFFLED[(twice + c) & 255] << 8) | SHUFFLED[(once + e) & 255];
+    });
+    STRATA.set(place, strata);
+  }
+  return strata;
 }
 
 /** A bijection of 32 bits that leaves no pattern of small numbers (Wellons' lowbias32). */
@@ -38,6 +43,9 @@ function mixed(value: number): number {
   x = Math.imul(x ^ (x >>> 15), 0xd35a2d97);
   return x ^ (x >>> 15);
 }
+
+/** One permutation of 0 .. 255, of which every other is made: there and back between two keys. */
+const SHUFFLED = Uint8Array.from(Array.from({ length: CROWD }, (_, i) => i).toSorted((x, y) => (mixed(x + 1) >>> 0) - (mixed(y + 1) >>> 0)));
 
 /** The rows of one stimulus: its logits begin at column `first` (CROWD a column), its biases at `bias[at + first]`. */
 export interface StimulusRows {

@@ -102,7 +102,7 @@ function poissonTrait(coding: TraitCoding, slot: number, rates: readonly number[
 
 /** A continuous trait (or a count with an empirical shape): one standardized shape, moved and stretched world by world. */
 function gridTrait(trait: Trait, coding: TraitCoding, slot: number, parameters: readonly WorldParameters[]): PlanTrait {
-  const shape = standardized(trait.shape.length === 0 ? normalKnots() : interpolatedKnots(trait.shape));
+  const shape = trait.shape.length === 0 ? normalShape() : standardized(interpolatedKnots(trait.shape));
   const perUnit = CODES_PER_UNIT / coding.scale;
   const posterior = trait.distribution;
   // A count's shape is that of its codes; a world's Poisson rate only moves it.
@@ -119,6 +119,11 @@ function gridTrait(trait: Trait, coding: TraitCoding, slot: number, parameters: 
   const quantiles = Int32Array.from(shape.knots, (knot) => Math.max(-bound, Math.min(bound, Math.round(knot * reference * 256))));
   return { slot, kind: "grid", quantiles, offset, scale };
 }
+
+let normal: ReturnType<typeof standardized> | null = null;
+
+/** The shape of a trait without one of its own. Built on first use. */
+const normalShape = (): ReturnType<typeof standardized> => (normal ??= standardized(normalKnots()));
 
 /** Standard normal quantiles at k / 256; the ends are set so that the outer intervals keep the mean of their tails. */
 function normalKnots(): Float64Array {

@@ -5,11 +5,11 @@ import { samplePlan } from "@populace/kernels/sample-plan";
 const ROUNDS_MAX = 12;
 const AGREEMENT = 0.1;
 /** Longest calibration: the reference kernel needs a few rounds more than it is worth waiting for. */
-const MS_MAX = 150;
+const MS_MAX = 80;
 const AGENTS = 65_536;
 
 /**
- * Exposures a second of a backend in this thread, on a plan like those of studies: factors, three scenarios, worlds, leaving. A tenth of a second; it also warms
+ * Exposures a second of a backend in this thread, on a plan like those of studies: factors, three scenarios, worlds, leaving. Less than a tenth of a second; it also warms
  * the kernel's code up, which all threads of the process share.
  */
 export async function measureExposures(name: string): Promise<number> {

@@ -131,6 +131,6 @@ async function drawnModel(model: Model): Promise<{ readonly parts: ModelParts; r
   const { drawModel } = await import("../report/page.ts");
   // Loaded here, while the workers compute, for what follows the run.
   await import("@populace/studies/results");
-  const parts = await modelParts(model);
+  const parts = modelParts(model);
   return { parts, figures: await drawModel(parts) };
 }

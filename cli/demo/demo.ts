@@ -23,6 +23,7 @@ import {
 import { commitRelease, committedModel, committedRelease } from "../release.ts";
 import { amount, compact, count, duration, paint, percent } from "../output.ts";
 import { provenanceOf, reportRates, shockOf, warningsOf } from "../report/from-run.ts";
+import { surfaceOf } from "../report/from-surface.ts";
 import { modelParts } from "../report/model-parts.ts";
 import type { ReportPosterior, ReportShock } from "../report/report.ts";
 import { writeReport } from "../report/write.ts";
@@ -155,12 +156,12 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
           { label: "simulated exposures", value: count(main.outcome.exposures), note: `in ${duration(main.outcome.seconds)} on ${workers} workers` },
           { label: "root hash", value: main.outcome.rootHash.slice(0, 12), note: "the same on any machine" },
         ],
-        ...await modelParts(model, "discount-20"), steps: model.response.steps.map((each) => each.name), rates: reportRates(model, main.rows),
+        ...modelParts(model, "discount-20"), steps: model.response.steps.map((each) => each.name), rates: reportRates(model, main.rows),
         calibration: {
           against: "generated truth", coverage90: wrong.coverage90,
           cells: wrong.cells.map((cell) => ({ group: names.get(cell.persona) ?? cell.persona, stimulus: cell.stimulus, step: cell.step, observed: cell.truth, predicted: cell.predicted, low: cell.low, high: cell.high })),
         },
-        posteriors: learned.posteriors, regret: regretOf(best, schema), shock: shock.figure,
+        posteriors: learned.posteriors, regret: regretOf(best, schema), surface: await surfaceOf(model), shock: shock.figure,
         provenance: provenanceOf(manifest), roots: manifest.roots,
       });
     });

@@ -2,6 +2,7 @@ import { cellRates } from "@populace/studies";
 import type { Model } from "@populace/studies";
 import { count } from "../output.ts";
 import { warningsOf } from "./from-run.ts";
+import { surfaceOf } from "./from-surface.ts";
 import { modelParts } from "./model-parts.ts";
 import type { ReportData, ReportRate } from "./report.ts";
 
@@ -27,10 +28,10 @@ export async function modelReport(model: Model, path: string): Promise<ReportDat
       { label: "evidence", value: model.evidence, note: "how the stimuli were assigned" },
       { label: "exchange rate", value: String(model.exchangeRate.a0), note: model.exchangeRate.learned ? "learned" : "fixed until learned" },
     ],
-    ...await modelParts(model),
+    ...modelParts(model),
     steps: model.response.steps.map((step) => step.name),
     rates: currentRates(model),
-    calibration: null, posteriors: [], regret: [], shock: null,
+    calibration: null, posteriors: [], regret: [], surface: await surfaceOf(model), shock: null,
     provenance: [["model file", path], ["version", String(model.version)], ["seed", String(model.fit.seed)], ["worlds", String(model.response.worlds)],
       ["personas tried", model.fit.candidates.map((candidate) => `${candidate.personas}: BIC ${candidate.bic.toFixed(0)}, stability ${candidate.stability.toFixed(2)}`).join("; ")]],
     roots: [],

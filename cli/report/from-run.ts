@@ -65,7 +65,7 @@ export function runReport(model: Model, parts: ModelParts, manifest: Manifest, r
     ...parts,
     steps: model.response.steps.map((step) => step.name),
     rates: reportRates(model, rows, manifest.study.newStimuli),
-    calibration: null, posteriors: [], regret: [], shock: null,
+    calibration: null, posteriors: [], regret: [], surface: null, shock: null,
     provenance: provenanceOf(manifest), roots: manifest.roots,
   };
 }

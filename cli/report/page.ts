@@ -63,11 +63,10 @@ export interface ModelFigures {
   /** Map and profile; empty without personas. */
   readonly personas: readonly Figure[];
   readonly tornado: Figure | null;
-  readonly surface: Figure | null;
 }
 
 /** Draws what a report shows of the model alone: half of all drawing. Between figures the event loop has its turn, for a run may be under way. */
-export async function drawModel({ personas, tornado, surface }: ModelParts): Promise<ModelFigures> {
+export async function drawModel({ personas, tornado }: ModelParts): Promise<ModelFigures> {
   const inTurn = async (draw: () => Promise<Figure>): Promise<Figure> => {
     await new Promise((resolve) => { setImmediate(resolve); });
     return draw();
@@ -75,8 +74,6 @@ export async function drawModel({ personas, tornado, surface }: ModelParts): Pro
   return {
     personas: personas.length === 0 ? [] : [await inTurn(() => personaMap(personas)), await inTurn(() => traitProfile(personas))],
     tornado: tornado === null || tornado.bars.length === 0 ? null : await inTurn(() => tornadoPlot(tornado)),
-    // Reports written before there were surfaces have none.
-    surface: (surface ?? null) === null ? null : await inTurn(() => surfaceFigure(surface!)),
   };
 }
 
@@ -100,12 +97,13 @@ export async function reportPage(data: ReportData, model?: ModelFigures): Promis
     if (draw === null) absent.push(`${title} (${how})`);
     else further.push(figure(typeof draw === "function" ? await draw() : draw));
   };
-  const { calibration, shock } = data;
+  // Reports written before there were surfaces have none.
+  const { calibration, shock, surface = null } = data;
   await add("calibration", "populace backtest", calibration === null || calibration.cells.length === 0 ? null : () => calibrationPlot(calibration));
   await add("posterior before and after", "populace learn", data.posteriors.length === 0 ? null : () => posteriorCurves(data.posteriors));
   await add("shock", "a study with shocks", shock === null || shock.series.length === 0 ? null : () => shockSeries(shock));
   await add("tornado of traits", "needs a model", drawn.tornado);
-  await add("response surface", "populace surface", drawn.surface);
+  await add("response surface", "populace surface", surface === null ? null : () => surfaceFigure(surface));
   await add("regret", "populace optimize", data.regret.some((policy) => policy.points.length > 0) ? () => regretCurve(data.regret) : null);
   if (further.length > 0) parts.push(pair(further));
   return page(data, [

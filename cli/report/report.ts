@@ -98,8 +98,8 @@ export interface ReportShock {
   readonly series: readonly { readonly tick: number; readonly course: "with the shock" | "without it"; readonly rate: number }[];
 }
 
-/** What a report shows of the model alone: the same for every run of it. */
-export type ModelParts = Pick<ReportData, "personas" | "tornado" | "surface">;
+/** What the report of a run shows of the model alone: the same for every run of it. */
+export type ModelParts = Pick<ReportData, "personas" | "tornado">;
 
 /** All that a report shows, as plain data. A part that is null, or an empty list, is left out and named at the end. */
 export interface ReportData {
