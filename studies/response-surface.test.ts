@@ -79,7 +79,7 @@ describe("responseSurface", () => {
     expect(Math.abs(found.mean[0] / exact - 1)).toBeLessThan(0.05);
     expect(Math.abs(logistic(-3 + 0.5 * x + z + 1 + 1.5 * 0.25) / exact - 1)).toBeGreaterThan(0.1);
     const fewer = await surface(withFeature(hand), { stimulus: "small", step: "visit", trait: "age", feature: "price" }, { rows: 1, columns: 1 });
-    expect(Math.abs(fewer.mean[0] / found.mean[0] - 1)).toBeLessThan(0.01);
+    expect(Math.abs(fewer.mean[0] / found.mean[0] - 1)).toBeLessThan(0.05);
   });
 
   it("shows every level of a second trait, and adds it to the first", async () => {

@@ -97,8 +97,7 @@ export async function reportPage(data: ReportData, model?: ModelFigures): Promis
     if (draw === null) absent.push(`${title} (${how})`);
     else further.push(figure(typeof draw === "function" ? await draw() : draw));
   };
-  // Reports written before there were surfaces have none.
-  const { calibration, shock, surface = null } = data;
+  const { calibration, shock, surface } = data;
   await add("calibration", "populace backtest", calibration === null || calibration.cells.length === 0 ? null : () => calibrationPlot(calibration));
   await add("posterior before and after", "populace learn", data.posteriors.length === 0 ? null : () => posteriorCurves(data.posteriors));
   await add("shock", "a study with shocks", shock === null || shock.series.length === 0 ? null : () => shockSeries(shock));

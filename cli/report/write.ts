@@ -23,7 +23,8 @@ export function readReport(folder: string): ReportData {
     throw new PopulaceError("FILE_MISSING", `${folder}: holds no report.json; name the folder that simulate or demo wrote its results to`, { file: path }, cause);
   }
   try {
-    const data = JSON.parse(text) as ReportData;
+    // Reports written before there were surfaces have none.
+    const data = { surface: null, ...JSON.parse(text) as Omit<ReportData, "surface"> };
     if (typeof data.title === "string" && Array.isArray(data.rates)) return data;
   } catch {
     // The refusal below says it.
