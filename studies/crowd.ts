@@ -27,10 +27,11 @@ function shuffledStrata(place: number): Uint16Array {
   let strata = STRATA.get(place);
   if (strata === undefined) {
     const key = mixed(place), a = key & 255, b = (key >>> 8) & 255, c = (key >>> 16) & 255, e = key >>> 24;
-    strata = Uint16Array.from({ length: CROWD }, (_, i) => {
+    strata = new Uint16Array(CROWD);
+    for (let i = 0; i < CROWD; i += 1) {
       const once = SHUFFLED[(i + a) & 255], twice = SHUFFLED[once ^ b];
-      return (SHUFFLED[(twice + c) & 255] << 8) | SHUFFLED[(once + e) & 255];
-    });
+      strata[i] = (SHUFFLED[(twice + c) & 255] << 8) | SHUFFLED[(once + e) & 255];
+    }
     STRATA.set(place, strata);
   }
   return strata;

@@ -5,7 +5,7 @@
 // Nothing of ours goes to stdout, so `npm run -s populace -- ... --json` prints one JSON document.
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { constants } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -28,6 +28,8 @@ if (existsSync(keptManifest)) renameSync(keptManifest, join(root, "package.json"
 await install(await packageManager());
 if (file) {
   env.PATH = `${join(modules, ".bin")}${delimiter}${env.PATH ?? ""}`;
+  // Node keeps what it made of each file, the entry too: stripping its types alone would load a compiler on every start.
+  env.NODE_COMPILE_CACHE ??= join(tmpdir(), "node-compile-cache");
   process.exitCode = (await run(pinnedNode(), [join(root, file), ...args], process.cwd(), "inherit")).code;
 }
 
