@@ -2,6 +2,10 @@ import type { Clock } from "./ports.ts";
 
 /** The machine's monotonic clock. */
 export const systemClock: Clock = {
+  every(ms, action) {
+    const timer = setInterval(action, ms);
+    return () => clearInterval(timer);
+  },
   monotonicMs: () => performance.now(),
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {

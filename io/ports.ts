@@ -115,6 +115,8 @@ export interface Clock {
   monotonicMs(): number;
   /** Resolves after `ms`; rejects with the signal's reason when aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Calls `action` every `ms` until stopped, the first time after `ms`. */
+  every(ms: number, action: () => void): Stop;
 }
 
 /** What a process is given. A NATS twin maps subjects to its streams; the embedded twin keeps all in one LMDB environment. */

@@ -9,7 +9,7 @@ import {
 import { freshNode, type NodeEffect, type NodeEvent, type NodeState, stepNode } from "../core/node.ts";
 import { outOfUse } from "../core/out-of-use.ts";
 import { assembleShardOut, type BlockHashes, type ShardPart, spreadBlocks } from "../core/shard.ts";
-import { KernelFailed, startWorkers } from "./worker-pool.ts";
+import { KernelFailed, startWorkers, type WorkerPool } from "./worker-pool.ts";
 
 /** What a node is started with. */
 export interface NodeOptions {
@@ -22,6 +22,8 @@ export interface NodeOptions {
   readonly logger?: Logger;
   /** Kernel backend of runs that leave the choice open; default: the fastest there is. */
   readonly backend?: string;
+  /** Who computes; default: worker threads of this process. */
+  readonly startPool?: (size: number) => WorkerPool;
 }
 
 /** A started node. */
@@ -65,7 +67,7 @@ export function startNode(options: NodeOptions): RunningNode {
     throw new PopulaceError("BAD_USAGE", `a node was asked to run ${options.workers} workers, expected an integer of 1 or more`, { workers: options.workers });
   }
   const tenant = options.tenant ?? "default", logger = options.logger ?? SILENT;
-  const pool = startWorkers(options.workers);
+  const pool = (options.startPool ?? startWorkers)(options.workers);
   const runs = new Map<string, RunShell>();
   const mailboxes = new Map<string, Mailbox>();
   const inFlight = new Set<Promise<void>>();
@@ -412,7 +414,7 @@ export function startNode(options: NodeOptions): RunningNode {
   const ready = calibrate().then(() => ({ backend: backends[0], reason: backendReason, exposuresPerSecond: calibrated }));
   // Whoever waits hears of it; a node whose workers died while it started is stopped or fails with its first run.
   ready.catch((error: unknown) => { if (!stopped) logger.warn({ error: String(error) }, "node not calibrated"); });
-  const heart = setInterval(() => beat("up"), LIMITS.heartbeatMs);
+  const stopBeating = ports.clock.every(LIMITS.heartbeatMs, () => beat("up"));
 
   return {
     incarnation,
@@ -421,7 +423,7 @@ export function startNode(options: NodeOptions): RunningNode {
     async stop() {
       if (stopped) return;
       stopped = true;
-      clearInterval(heart);
+      stopBeating();
       for (const stop of stops) stop();
       for (const run of runs.keys()) drop(run);
       beat("leaving");

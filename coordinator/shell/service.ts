@@ -155,16 +155,16 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     });
     const period = LIMITS.heartbeatMs;
     let lastLookMs = clock.monotonicMs();
-    const timer = setInterval(() => {
+    const stopLooking = clock.every(period, () => {
       const nowMs = clock.monotonicMs();
       const blocked = nowMs - lastLookMs > 2 * period;
       lastLookMs = nowMs;
       // Heartbeats that waited behind a blocked event loop are heard only after this look: nobody is declared dead for it.
       void change(blocked ? forgive(membership, nowMs) : reap(membership, nowMs, LIMITS.nodeSilenceMs)).catch((error: unknown) => logger.error({ error: String(error) }, "view not written"));
-    }, period);
+    });
     return () => {
       stopHearing();
-      clearInterval(timer);
+      stopLooking();
     };
   }
 
