@@ -105,7 +105,7 @@ export function simulatedService(chance: Chance): SimulatedService {
     },
     forgetBlobs(share) {
       let gone = 0;
-      for (const address of [...blobs.keys()]) if (chance() < share && blobs.delete(address)) gone += 1;
+      for (const address of blobs.keys()) if (chance() < share && blobs.delete(address)) gone += 1;
       return gone;
     },
     flipBlobBit() {

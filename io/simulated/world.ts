@@ -77,8 +77,8 @@ export function simulatedWorld(chance: Chance): SimulatedWorld {
       if (isPaused) waiting.push({ action, isTimer });
       else action();
     }
-    function arm(timer: Timer): void {
-      timer.cancel = after(timer.dueMs - monotonicMs(), () => within(() => { if (timers.delete(timer)) timer.action(); }, true));
+    function arm(one: Timer): void {
+      one.cancel = after(one.dueMs - monotonicMs(), () => within(() => { if (timers.delete(one)) one.action(); }, true));
     }
     function timer(ms: number, action: () => void): Stop {
       const one: Timer = { dueMs: monotonicMs() + ms, action, cancel: () => {} };
