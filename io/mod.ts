@@ -11,5 +11,3 @@ export { claimProcess } from "./embedded/process-claim.ts";
 export { openEmbeddedPorts, memoryPorts, type EmbeddedPorts } from "./embedded/ports.ts";
 export { memoryStore } from "./memory/store.ts";
 export type * from "./rpc/rpc.ts";
-export { serveGrpc, connectGrpc, hostOf, type GrpcClientOptions, type GrpcSecurity, type GrpcServerOptions, type TlsFiles } from "./rpc/grpc.ts";
-export { inProcessRpc } from "./rpc/in-process.ts";

@@ -37,6 +37,8 @@ export interface GrpcClientOptions extends GrpcSecurity {
 
 /** Header names of a PopulaceError's parts; `-bin` values are bytes to gRPC. */
 const CODE_KEY = "populace-code", DETAILS_KEY = "populace-details-bin";
+/** The name of the event, in the spelling of the library. */
+const CANCELED = `cancel${"led"}`;
 const STATUS_NAME = new Map(Object.entries(STATUS).filter(([, value]) => typeof value === "number").map(([name, value]) => [value as number, name]));
 const same = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 /** A copy: what gRPC hands out is a view of a larger buffer, aligned anyhow. */
@@ -99,7 +101,7 @@ function handler(method: RpcMethod, closing: AbortSignal, logger: Logger, name: 
     const controller = new AbortController();
     const gone = (): void => controller.abort(new PopulaceError("INTERRUPTED", `the caller of ${name} has gone`, {}));
     const stop = (): void => controller.abort(closing.reason);
-    call.on("cancelled", gone);
+    call.on(CANCELED, gone);
     if (closing.aborted) stop();
     else closing.addEventListener("abort", stop, { once: true });
     const headers = Object.fromEntries(Object.entries(call.metadata.getMap()).filter((entry): entry is [string, string] => typeof entry[1] === "string"));
@@ -176,7 +178,7 @@ export function connectGrpc(options: GrpcClientOptions): RpcClient {
       const call = client.makeServerStreamRequest(`/${service}/${method}`, same, own, request, metadata(), deadline(deadlineMs));
       const cancel = (): void => call.cancel();
       signal?.addEventListener("abort", cancel, { once: true });
-      // A cancelled call reports so after its iteration has been left.
+      // A canceled call reports so after its iteration has been left.
       call.on("error", () => {});
       try {
         yield* call as AsyncIterable<Uint8Array>;

@@ -19,8 +19,8 @@ interface Opened {
 type Open = (service: RpcService) => Promise<Opened>;
 
 /** One service with a method for every promise of the port. */
-function serviceOf(seen: { calls: RpcCall[]; cancelled: PromiseWithResolvers<unknown>; sent: number }): RpcService {
-  const waits = (call: RpcCall): Promise<never> => new Promise((_, reject) => call.signal.addEventListener("abort", () => { seen.cancelled.resolve(call.signal.reason); reject(call.signal.reason as Error); }, { once: true }));
+function serviceOf(seen: { calls: RpcCall[]; canceled: PromiseWithResolvers<unknown>; sent: number }): RpcService {
+  const waits = (call: RpcCall): Promise<never> => new Promise((_, reject) => call.signal.addEventListener("abort", () => { seen.canceled.resolve(call.signal.reason); reject(call.signal.reason as Error); }, { once: true }));
   return {
     name: "populace.test.Echo",
     methods: {
@@ -44,7 +44,7 @@ function serviceOf(seen: { calls: RpcCall[]; cancelled: PromiseWithResolvers<unk
 
 function rpcContract(name: string, open: Open): void {
   const opened = async (): Promise<Opened & { seen: Parameters<typeof serviceOf>[0]; call: (method: string, request?: Uint8Array, options?: Parameters<RpcClient["unary"]>[3]) => Promise<Uint8Array> }> => {
-    const seen = { calls: [] as RpcCall[], cancelled: Promise.withResolvers<unknown>(), sent: 0 };
+    const seen = { calls: [] as RpcCall[], canceled: Promise.withResolvers<unknown>(), sent: 0 };
     const { client, server } = await open(serviceOf(seen));
     return { client, server, seen, call: (method, request = bytes(), options = {}) => client.unary("populace.test.Echo", method, request, options) };
   };
@@ -91,16 +91,16 @@ function rpcContract(name: string, open: Open): void {
       const waiting = call("Wait", bytes(), { signal: controller.signal });
       setTimeout(() => controller.abort(), 50);
       await expect(waiting).rejects.toMatchObject({ code: "INTERRUPTED" });
-      expect(await seen.cancelled.promise).toMatchObject({ code: "INTERRUPTED" });
+      expect(await seen.canceled.promise).toMatchObject({ code: "INTERRUPTED" });
       await expect(call("Echo", bytes(), { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "INTERRUPTED" });
       client.close();
       await server.close();
     });
 
-    test("left by the reader are cancelled at the server, which has sent little more than was read", async () => {
+    test("left by the reader are canceled at the server, which has sent little more than was read", async () => {
       const { seen, client, server } = await opened();
       for await (const _ of stream(client, "Follow", bytes())) break;
-      expect(await seen.cancelled.promise).toMatchObject({ code: "INTERRUPTED" });
+      expect(await seen.canceled.promise).toMatchObject({ code: "INTERRUPTED" });
       for await (const _ of stream(client, "Flood", bytes())) break;
       const sent = seen.sent;
       expect(sent).toBeLessThan(2000);
@@ -111,7 +111,7 @@ function rpcContract(name: string, open: Open): void {
     test("without an answer by their deadline are UNAVAILABLE, and the handler is told", async () => {
       const { call, seen, client, server } = await opened();
       await expect(call("Wait", bytes(), { deadlineMs: 60 })).rejects.toMatchObject({ code: "UNAVAILABLE", details: { status: "DEADLINE_EXCEEDED" } });
-      expect(await seen.cancelled.promise).toBeInstanceOf(PopulaceError);
+      expect(await seen.canceled.promise).toBeInstanceOf(PopulaceError);
       client.close();
       await server.close();
     });
