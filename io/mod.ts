@@ -10,4 +10,3 @@ export { openStore, type EmbeddedStore } from "./embedded/store.ts";
 export { claimProcess } from "./embedded/process-claim.ts";
 export { openEmbeddedPorts, memoryPorts, type EmbeddedPorts } from "./embedded/ports.ts";
 export { memoryStore } from "./memory/store.ts";
-export type * from "./rpc/rpc.ts";
