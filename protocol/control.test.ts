@@ -2,21 +2,21 @@ import { describe, expect, test } from "vitest";
 import { CONTROL, checkControlVersion, controlVersionText } from "./control.ts";
 
 describe("control messages", () => {
-  test("come back with integers above 2^32, negative ones, maps, and absent options still absent", () => {
+  test("come back with integers above 2^32, negative ones, and absent options still absent", () => {
     const run = {
       run: "ab", state: "running", reason: "", code: "", attempt: 2, tick: -1, ticks: 30, root: "cd", agents: 2 ** 32 - 1, exposures: 2 ** 53 - 1, exposuresTotal: 2 ** 40, seconds: 1.5, backends: ["wasm", "webgpu"],
-      execution: { shards: 0, backend: "auto" }, priority: -3, labels: { sweep: "a b", "": "x" }, planHash: "ef", tenant: "local",
+      execution: { shards: 0, backend: "auto" }, priority: -3, label: "sweep a", planHash: "ef", tenant: "local",
     };
     expect(CONTROL.Watch.decodeReply(CONTROL.Watch.encodeReply(run))).toEqual(run);
-    expect(CONTROL.Get.decodeReply(CONTROL.Get.encodeReply({}))).toMatchObject({ run: "", tick: 0, labels: {}, backends: [], execution: null });
+    expect(CONTROL.Get.decodeReply(CONTROL.Get.encodeReply({}))).toMatchObject({ run: "", tick: 0, label: "", backends: [], execution: null });
   });
 
   test("carry bytes, whatever their alignment", () => {
     const plan = Uint8Array.from({ length: 1000 }, (_, index) => index);
-    const sent = CONTROL.Submit.encodeRequest({ plan, labels: { a: "b" } });
+    const sent = CONTROL.Submit.encodeRequest({ plan, label: "b" });
     const shifted = new Uint8Array(sent.length + 1);
     shifted.set(sent, 1);
-    expect(CONTROL.Submit.decodeRequest(shifted.subarray(1))).toMatchObject({ plan, labels: { a: "b" }, fresh: false });
+    expect(CONTROL.Submit.decodeRequest(shifted.subarray(1))).toMatchObject({ plan, label: "b", fresh: false });
   });
 
   test("equal the wire format written out by hand: field 2 of RunRequest is 0x12, then length and text", () => {
