@@ -5,10 +5,12 @@ import { clusterCommand } from "./cluster.ts";
 import { demoCommand } from "./demo.ts";
 import { fitCommand } from "./fit.ts";
 import { learnCommand } from "./learn.ts";
+import { drainCommand, nodesCommand, planCommand } from "./nodes.ts";
 import { optimizeCommand } from "./optimize.ts";
 import { prioritizeCommand } from "./prioritize.ts";
 import { reportCommand } from "./report.ts";
 import { runsListCommand, runsShowCommand } from "./runs.ts";
+import { runsCancelCommand, runsPauseCommand, runsResolveCommand, runsResumeCommand, runsWatchCommand } from "./runs-cluster.ts";
 import { signalsParseCommand, signalsRunCommand, signalsSentimentCommand } from "./signals.ts";
 import { simulateCommand } from "./simulate.ts";
 import { surfaceCommand } from "./surface.ts";
@@ -20,6 +22,9 @@ type AnyCommand = CommandDefinition<any>;
 /** In the order of the loop, which is the order of `populace --help`. */
 export const COMMANDS: readonly AnyCommand[] = [
   demoCommand, fitCommand, surfaceCommand, simulateCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
+  nodesCommand, planCommand, drainCommand,
 ];
 export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, signalsSentimentCommand, signalsRunCommand];
-export const RUN_COMMANDS: readonly AnyCommand[] = [runsListCommand, runsShowCommand];
+export const RUN_COMMANDS: readonly AnyCommand[] = [
+  runsListCommand, runsShowCommand, runsWatchCommand, runsCancelCommand, runsPauseCommand, runsResumeCommand, runsResolveCommand,
+];
