@@ -2,12 +2,14 @@ import type { CommandDefinition } from "../command.ts";
 import { backendsCommand } from "./backends.ts";
 import { backtestCommand } from "./backtest.ts";
 import { clusterCommand } from "./cluster.ts";
+import { compileCommand } from "./compile.ts";
 import { demoCommand } from "./demo.ts";
 import { fitCommand } from "./fit.ts";
 import { learnCommand } from "./learn.ts";
 import { drainCommand, nodesCommand, planCommand } from "./nodes.ts";
 import { optimizeCommand } from "./optimize.ts";
 import { prioritizeCommand } from "./prioritize.ts";
+import { replayCommand } from "./replay.ts";
 import { reportCommand } from "./report.ts";
 import { runsListCommand, runsShowCommand } from "./runs.ts";
 import { runsCancelCommand, runsPauseCommand, runsResolveCommand, runsResumeCommand, runsWatchCommand } from "./runs-cluster.ts";
@@ -22,7 +24,7 @@ type AnyCommand = CommandDefinition<any>;
 /** In the order of the loop, which is the order of `populace --help`. */
 export const COMMANDS: readonly AnyCommand[] = [
   demoCommand, fitCommand, surfaceCommand, simulateCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
-  nodesCommand, planCommand, drainCommand,
+  nodesCommand, planCommand, drainCommand, replayCommand, compileCommand,
 ];
 export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, signalsSentimentCommand, signalsRunCommand];
 export const RUN_COMMANDS: readonly AnyCommand[] = [

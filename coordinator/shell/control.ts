@@ -15,8 +15,8 @@ export interface ControlTarget {
   readonly clock: Clock;
   status(): { readonly role: "leader" | "standby"; readonly holder: string; readonly term: number; readonly leader: string; readonly view: number };
   nodes(): readonly Node[];
-  runs(): readonly RunRecord[];
-  run(runId: string): RunRecord | null;
+  runs(): Promise<readonly RunRecord[]>;
+  run(runId: string): Promise<RunRecord | null>;
   outcome(runId: string): Promise<RunOutcome>;
   plan(runId: string): Promise<Plan>;
   /** Enters a run; resolves when it is under way or done already. */
@@ -55,7 +55,7 @@ export function controlService(target: (tenant: string) => ControlTarget, versio
   }
 
   async function runOf(coordinator: ControlTarget, tenant: string, runId: string): Promise<Run> {
-    const row = coordinator.run(runId);
+    const row = await coordinator.run(runId);
     if (row === null) throw new PopulaceError("NOT_FOUND", `run ${runId.slice(0, 64)} is not known here, or several begin so; "populace runs list --cluster" shows them`, { runId });
     return { ...runMessage(row, tenant), exposuresTotal: await exposuresTotal(coordinator, row.run) };
   }
@@ -99,7 +99,7 @@ export function controlService(target: (tenant: string) => ControlTarget, versio
     Submit: submit,
     Watch: ({ tenant, run }, call) => watch(tenant, run, call),
     Get: ({ tenant, run }) => runOf(leading(tenant), tenant, run),
-    List: ({ tenant, label }) => Promise.resolve({ runs: leading(tenant).runs().map((row) => runMessage(row, tenant)).filter((run) => label === "" || run.label === label) }),
+    List: async ({ tenant, label }) => ({ runs: (await leading(tenant).runs()).map((row) => runMessage(row, tenant)).filter((run) => label === "" || run.label === label) }),
     Cancel: change((coordinator, run) => coordinator.cancel(run)),
     Pause: change((coordinator, run) => coordinator.pause(run)),
     Resume: change((coordinator, run) => coordinator.resume(run)),
