@@ -89,11 +89,7 @@ export const TICK_OPEN = codec<TickOpen>("TickOpen/1", { run: "text", attempt: "
 export const SHARD_OUT = codec<ShardOut>("ShardOut/2", { run: "text", attempt: "integer", tick: "integer", span: "integer", shard: "integer", view: "integer", incarnation: "text", backend: "text", hashes: "bytes", states: "bytes", personas: "pair", counts: "u32", sections: "u32" });
 export const COMMIT = codec<Commit>("Commit/2", { run: "text", attempt: "integer", term: "integer", tick: "integer", prevRoot: "text", inputHash: "text", root: "text", sumsHash: "text", checkpoint: "texts", sections: "f64", tickSums: "f64", sums: "text", exposures: "integer", backends: "texts", seconds: "number" });
 export const INPUT = codec<Input>("Input/1", { run: "text", tick: "integer", eventIds: "texts" });
-export const RUN_RECORD = codec<RunRecord>("RunRecord/2", {
-  run: "text", spec: "object", number: "integer", label: "text", priority: "signed", attempt: "integer", firstAttempt: "integer", term: "integer", change: "integer", view: "integer", state: "text",
-  wanted: "object", execution: "object or null", shards: "objects", owners: "texts", unfit: "texts", dispute: "object or null", code: "text", reason: "text",
-  tick: "signed", root: "text", exposures: "integer", seconds: "number", backends: "texts",
-});
+export const RUN_RECORD = codec<RunRecord>("RunRecord/2", { run: "text", spec: "object", number: "integer", label: "text", priority: "signed", attempt: "integer", firstAttempt: "integer", term: "integer", change: "integer", view: "integer", state: "text", wanted: "object", execution: "object or null", shards: "objects", owners: "texts", unfit: "texts", dispute: "object or null", code: "text", reason: "text", tick: "signed", root: "text", exposures: "integer", seconds: "number", backends: "texts" });
 export const HEARTBEAT = codec<Heartbeat>("Heartbeat/4", { incarnation: "text", state: "text", workers: "integer", backends: "texts", backendReason: "text", exposuresPerSecond: "number", memoryBytes: "number", exposures: "integer", term: "integer", loopLagMs: "number" });
 export const NODE_FAILURE = codec<NodeFailure>("NodeFailure/2", { run: "text", attempt: "integer", tick: "integer", shard: "integer", incarnation: "text", code: "text", message: "text", output: "text" });
 export const RUN_STOP = codec<RunStop>("RunStop/2", { run: "text", attempt: "integer", term: "integer", reason: "text" });

@@ -1,11 +1,18 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { contractText } from "./contract.ts";
+import { controlSource } from "./control-source.ts";
 import * as door from "./mod.ts";
+
+const proto = readFileSync(new URL("control.proto", import.meta.url), "utf8");
 
 describe("the wire contract", () => {
   test("contract.generated.txt is fresh (else: node protocol/write-contract.ts, and review the diff)", () => {
-    expect(readFileSync(new URL("contract.generated.txt", import.meta.url), "utf8")).toBe(contractText());
+    expect(readFileSync(new URL("contract.generated.txt", import.meta.url), "utf8")).toBe(contractText(proto));
+  });
+
+  test("control.generated.ts is fresh (else: node protocol/write-contract.ts)", () => {
+    expect(readFileSync(new URL("control.generated.ts", import.meta.url), "utf8")).toBe(controlSource(proto));
   });
 
   test("every message of the subject table has a codec, and every builder fits its pattern", () => {
