@@ -2,7 +2,7 @@ import { RandomStream } from "@populace/domain";
 import type { Shard } from "@populace/protocol";
 
 /** Share of the blocks that are computed a second time. */
-export const DOUBLE_RUN_SHARE = 0.01;
+const DOUBLE_RUN_SHARE = 0.01;
 /** A shard is a straggler when it takes this many times as long as the middle one of its span. */
 const STRAGGLER_FACTOR = 3;
 /** And this much longer at least: below it a second computation would come no sooner. */

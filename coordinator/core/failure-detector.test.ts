@@ -71,7 +71,7 @@ describe("failure detector", () => {
     ["a crowded machine: delays of 60 ms, the loop stands still for 400 ms 60 times an hour", { delayMs: exponential(60), lossRate: 0, stallsPerHour: 60, stallMs: exponential(100) }, 0.5],
     ["garbage collection of half a second, 20 times an hour", { delayMs: exponential(10), lossRate: 0.001, stallsPerHour: 20, stallMs: () => 500 }, 0],
   ])("false deaths a day, %s", (_, weather, deathsMax) => {
-    const { probes, deaths } = live(20_261_128, 10, weather);
+    const { probes, deaths } = live(20_261_128, 3, weather);
     console.log(`${_}: ${probes} probes, ${deaths} deaths a day`);
     expect(deaths).toBeLessThanOrEqual(deathsMax);
     expect(probes).toBeLessThan(2000);

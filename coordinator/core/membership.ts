@@ -69,9 +69,6 @@ export function judge(before: Membership, nowMs: number): { readonly membership:
   return { membership: dead.length === 0 ? marked : bury(marked, dead), probes: suspects.map((one) => one.incarnation) };
 }
 
-/** The next view of the same members: shards change owners. */
-export const nextView = (membership: Membership): Membership => ({ ...membership, view: membership.view + 1 });
-
 /** Whether the node keeps its shards only until the next barrier and is given none. */
 export const isDraining = (member: Member): boolean => member.heartbeat.state === "draining";
 

@@ -54,7 +54,7 @@ describe("schedule", () => {
       const random = RandomStream.of(seed, "submissions"), pick = (below: number): number => Math.floor(random.uniform() * below);
       const tenants = 1 + pick(4), activeMax = 1 + pick(4), limits = { activeMax, activePerTenantMax: 1 + pick(activeMax) };
       let schedule = emptySchedule, waiting: ScheduledRun[] = [], running: ScheduledRun[] = [], number = 0;
-      const startsSince = new Map<string, number>();
+      const startsSince = new Map<string, number>(), othersSince = new Map<string, number>();
       for (let step = 0; step < 400; step += 1) {
         if (waiting.length < 12) waiting.push(run(`r${number}`, `t${pick(tenants)}`, number++, pick(5) + Math.floor(number / 10)));
         const next = nextRun(schedule, waiting, running, limits);
@@ -68,9 +68,13 @@ describe("schedule", () => {
         running = [...running, next];
         expect(running.length).toBeLessThanOrEqual(limits.activeMax);
         expect(running.filter((other) => other.tenant === next.tenant).length).toBeLessThanOrEqual(limits.activePerTenantMax);
-        for (const other of waiting) startsSince.set(other.run, (startsSince.get(other.run) ?? 0) + 1);
-        // At most OVERTAKEN_MAX later ones of its tenant and those submitted before it (12 may wait), each time with a turn for every other tenant.
-        expect(startsSince.get(next.run) ?? 0, `seed ${seed}, ${next.run}`).toBeLessThanOrEqual((OVERTAKEN_MAX + 12) * tenants + activeMax);
+        // Within its tenant: later ones at most OVERTAKEN_MAX times, and those that waited before it (12 may wait).
+        for (const other of waiting) if (other.tenant === next.tenant) startsSince.set(other.run, (startsSince.get(other.run) ?? 0) + 1);
+        expect(startsSince.get(next.run) ?? 0, `seed ${seed}, ${next.run}`).toBeLessThanOrEqual(OVERTAKEN_MAX + 12);
+        // Between tenants: every other one at most twice before it is this one's turn, unless its own bound holds it back.
+        for (const tenant of new Set(waiting.map((other) => other.tenant))) othersSince.set(tenant, tenant === next.tenant ? 0 : (othersSince.get(tenant) ?? 0) + 1);
+        if (limits.activePerTenantMax === activeMax) expect(Math.max(0, ...othersSince.values()), `seed ${seed}`).toBeLessThanOrEqual(2 * (tenants - 1));
+        for (const tenant of othersSince.keys()) if (!waiting.some((other) => other.tenant === tenant)) othersSince.delete(tenant);
       }
     }
   });
