@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { PopulaceError } from "@populace/domain";
-import type { Logger, Metric } from "@populace/io";
+import type { Logger } from "@populace/io";
+import type { Metric } from "@populace/io/status-server";
 import type { NatsPorts, NatsPortsOptions, NatsRole } from "@populace/io/nats";
 import { list } from "./arguments.ts";
 

@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { PopulaceError } from "@populace/domain";
+import type { Metric } from "@populace/io/status-server";
 import { whole } from "../arguments.ts";
 import { securityOf, withTlsOptions, type TlsOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
@@ -82,8 +83,8 @@ export const coordinatorCommand: CommandDefinition<CoordinatorCommandOptions> = 
 
 type CoordinatorMetrics = ReturnType<Awaited<ReturnType<typeof import("@populace/coordinator").startCoordinator>>["metrics"]>;
 
-function coordinatorMetrics({ role, term, view, members, runs, counters }: CoordinatorMetrics, tenant: string): readonly import("@populace/io").Metric[] {
-  const gauge = (name: string, help: string, value: number): import("@populace/io").Metric => ({ name: `populace_coordinator_${name}`, help, kind: "gauge", samples: [{ labels: { tenant }, value }] });
+function coordinatorMetrics({ role, term, view, members, runs, counters }: CoordinatorMetrics, tenant: string): readonly Metric[] {
+  const gauge = (name: string, help: string, value: number): Metric => ({ name: `populace_coordinator_${name}`, help, kind: "gauge", samples: [{ labels: { tenant }, value }] });
   return [
     gauge("leads", "Whether this coordinator leads its tenant.", role === "leader" ? 1 : 0), gauge("term", "Term of the lead as this coordinator knows it.", term), gauge("view", "Number of the view.", view), gauge("nodes", "Nodes of the view.", members),
     { name: "populace_coordinator_runs", help: "Runs by state.", kind: "gauge", samples: Object.entries(runs).map(([state, value]) => ({ labels: { tenant, state }, value })) },
