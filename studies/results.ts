@@ -54,20 +54,7 @@ export function writeRun(
     writeFileAtomic(join(outDir, name), bytes);
     files[name] = { rows: rowCount, sha256: sha256Hex(bytes) };
   };
-  write("rates.parquet", parquet(outcome, rows.length, [
-    text("scenario", rows.map((row) => row.scenario)),
-    text("persona", rows.map((row) => row.persona)),
-    text("stimulus", rows.map((row) => row.stimulus)),
-    text("step", rows.map((row) => row.step)),
-    number("mean", rows.map((row) => row.mean)),
-    number("low", rows.map((row) => row.low)),
-    number("high", rows.map((row) => row.high)),
-    number("ess", rows.map((row) => row.ess)),
-    text("label", rows.map((row) => row.label)),
-    integer("exposures", rows.map((row) => row.exposures)),
-    integer("responses", rows.map((row) => row.responses)),
-    number("conditional", rows.map((row) => row.conditional)),
-  ]));
+  write("rates.parquet", parquet(outcome, rows.length, rateColumns(rows)));
   write("ticks.parquet", ticksParquet(plan, outcome));
   const hash = planHash(plan, sha256);
   const manifest: Manifest = {
@@ -104,6 +91,39 @@ export function ticksParquet(plan: Plan, outcome: RunOutcome): { readonly rows: 
     integer("shared", ticks.map((row) => row.shared)),
   ]);
 }
+
+/** One run of a sweep: the varied values, and what came of them. */
+export interface SweepCell {
+  readonly values: readonly (string | number | boolean)[];
+  readonly runId: string;
+  readonly rootHash: string;
+  readonly rows: readonly RateRow[];
+}
+
+/** The rates of all runs of a sweep as one Parquet file: the varied values by the names in `paths`, the run, and the columns of rates.parquet. */
+export function sweepParquet(paths: readonly string[], cells: readonly SweepCell[]): Uint8Array {
+  const rows = cells.flatMap((cell) => cell.rows.map((row) => ({ cell, row })));
+  const varied = paths.map((path, index): ColumnSource => {
+    const values = rows.map(({ cell }) => cell.values[index]);
+    return values.every((value) => typeof value === "number") ? number(path, values) : text(path, values.map(String));
+  });
+  return new Uint8Array(parquetWriteBuffer({ columnData: [...varied, text("runId", rows.map(({ cell }) => cell.runId)), text("rootHash", rows.map(({ cell }) => cell.rootHash)), ...rateColumns(rows.map(({ row }) => row))] }));
+}
+
+const rateColumns = (rows: readonly RateRow[]): ColumnSource[] => [
+  text("scenario", rows.map((row) => row.scenario)),
+  text("persona", rows.map((row) => row.persona)),
+  text("stimulus", rows.map((row) => row.stimulus)),
+  text("step", rows.map((row) => row.step)),
+  number("mean", rows.map((row) => row.mean)),
+  number("low", rows.map((row) => row.low)),
+  number("high", rows.map((row) => row.high)),
+  number("ess", rows.map((row) => row.ess)),
+  text("label", rows.map((row) => row.label)),
+  integer("exposures", rows.map((row) => row.exposures)),
+  integer("responses", rows.map((row) => row.responses)),
+  number("conditional", rows.map((row) => row.conditional)),
+];
 
 const parquet = (outcome: RunOutcome, rows: number, columnData: ColumnSource[]): { readonly rows: number; readonly bytes: Uint8Array } => ({
   rows, bytes: new Uint8Array(parquetWriteBuffer({ columnData, kvMetadata: [{ key: "populace.runId", value: outcome.runId }, { key: "populace.rootHash", value: outcome.rootHash }] })),

@@ -1,15 +1,15 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Model, RunPlan, Study } from "@populace/studies";
+import type { Model, Study } from "@populace/studies";
 import { BACKEND_NAMES } from "@populace/kernels/names";
 import { oneOf, whole } from "../arguments.ts";
-import { addressesOf, securityOf, withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
+import { withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
 import type { ModelFigures } from "../report/page.ts";
 import type { ModelParts } from "../report/report.ts";
-import type { EmbeddedRunner } from "../embedded.ts";
 import { VERSION } from "../version.ts";
 import { compact, count, duration, evidence, paint, plain, rateText, shortened, table } from "../output.ts";
+import { runnerOf } from "../runner.ts";
 import { withRunner } from "../with-runner.ts";
 
 interface SimulateOptions extends ClusterCommandOptions {
@@ -59,7 +59,7 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
   async run(context, options) {
     const note = (text: string): void => { if (text !== "") context.say(paint("dim", text)); };
     const bar = context.progress("simulating", "exposures");
-    const runner = await runnerOf(options, context.signal, note);
+    const runner = await runnerOf(options, context.signal, note, { label: options.label ?? "", priority: options.priority ?? 0 });
     return withRunner(runner, bar, async () => {
       // The workers start and warm up while this thread loads and compiles; not for a file that will turn out to be missing.
       const warming = [options.model, options.study].every((file) => file === undefined || existsSync(file)) ? await runner.warmUp() : null;
@@ -119,23 +119,6 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
     });
   },
 };
-
-/** This machine, or the cluster that was named. */
-async function runnerOf(options: SimulateOptions, signal: AbortSignal, onNote: (note: string) => void): Promise<Pick<EmbeddedRunner, "warmUp" | "close"> & RunPlan> {
-  const addresses = addressesOf(options);
-  if (addresses === null) {
-    const { embeddedRunner } = await import("../embedded.ts");
-    return embeddedRunner({
-      storeDir: options.store, onNote, force: options.force === true,
-      ...(options.workers === undefined ? {} : { workers: options.workers }), ...(options.backend === undefined ? {} : { backend: options.backend }),
-    });
-  }
-  const { clusterRunner } = await import("../cluster-client.ts");
-  return clusterRunner({
-    addresses, signal, onNote, ...securityOf(options), ...(options.tenant === undefined ? {} : { tenant: options.tenant }),
-    submission: { label: options.label ?? "", priority: options.priority ?? 0, ...(options.backend === undefined ? {} : { backend: options.backend }) },
-  });
-}
 
 /** The study with what the command line says of it. */
 function studyOf(stated: Study, options: SimulateOptions, seed: number | null): Study {

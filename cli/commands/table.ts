@@ -16,6 +16,7 @@ import { runsCancelCommand, runsPauseCommand, runsResolveCommand, runsResumeComm
 import { signalsParseCommand, signalsRunCommand, signalsSentimentCommand } from "./signals.ts";
 import { simulateCommand } from "./simulate.ts";
 import { surfaceCommand } from "./surface.ts";
+import { sweepCommand } from "./sweep.ts";
 import { upCommand } from "./up.ts";
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- each command has options of its own type; commander hands them over untyped
@@ -23,7 +24,7 @@ type AnyCommand = CommandDefinition<any>;
 
 /** In the order of the loop, which is the order of `populace --help`. */
 export const COMMANDS: readonly AnyCommand[] = [
-  demoCommand, fitCommand, surfaceCommand, simulateCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
+  demoCommand, fitCommand, surfaceCommand, simulateCommand, sweepCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
   nodesCommand, planCommand, drainCommand, replayCommand, compileCommand,
 ];
 export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, signalsSentimentCommand, signalsRunCommand];
