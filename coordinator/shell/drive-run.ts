@@ -180,7 +180,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       context.assertLeads();
       const fresh = await store.transaction((tables) => {
         let end = readEnd(tables, tenant, run);
-        const storedTerm = readTerm(tables, tenant), fresh: Commit[] = [];
+        const storedTerm = readTerm(tables, tenant), written: Commit[] = [];
         for (const commit of span) {
           const known = commit.tick <= end.tick ? readCommit(tables, tenant, run, commit.tick)!.root : null;
           // Final, though what lies before it was lost: the same root must come out.
@@ -191,11 +191,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           if (decision.kind === "divergence") throw new PopulaceError("DIVERGENCE", `run ${short}, tick ${commit.tick}: computed root ${commit.root.slice(0, 16)}, committed root ${decision.committedRoot.slice(0, 16)}; the run is frozen, begin it anew with --fresh`, { run, tick: commit.tick, computed: commit.root, committed: decision.committedRoot });
           if (decision.kind === "out-of-order") throw new PopulaceError("INTERNAL", `run ${run}: commit of tick ${commit.tick} where ${decision.expectedTick} was expected`, { run });
           writeCommit(tables, tenant, commit, true);
-          fresh.push(commit);
+          written.push(commit);
           end = { tick: commit.tick, root: commit.root };
         }
-        if (fresh.length > 0) raiseTerm(tables, tenant, term);
-        return fresh;
+        if (written.length > 0) raiseTerm(tables, tenant, term);
+        return written;
       });
       if (fresh.length === 0) return;
       await store.flushed();

@@ -19,10 +19,10 @@ export async function changeRecord({ ports, tenant, term }: Writer, changed: Run
   const record = await store.transaction((tables): RunRecord => {
     const storedTerm = readTerm(tables, tenant);
     if (storedTerm > term) throw stale(changed.run, term, storedTerm);
-    const record = { ...changed, term, change: (readRecord(tables, tenant, changed.run)?.change ?? 0) + 1 };
+    const next = { ...changed, term, change: (readRecord(tables, tenant, changed.run)?.change ?? 0) + 1 };
     raiseTerm(tables, tenant, term);
-    writeRecord(tables, tenant, record);
-    return record;
+    writeRecord(tables, tenant, next);
+    return next;
   });
   await store.flushed();
   await publishRecord({ ports, tenant, term }, record);

@@ -2,11 +2,11 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, HEARTBEAT, LIMITS, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, heartbeatSubject, runIdOf, runKey, runSpecOf, viewKey,
+  COMMIT, HEARTBEAT, LEADER_BEAT, LIMITS, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, heartbeatSubject, leaderBeatSubject, probeSubject, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
   type ExecutionPlan, type LeaderRecord, type Plan, type RunRecord, type RunSpec, type RunState,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
-import { forgive, hear, noMembers, reap, type Membership } from "../core/membership.ts";
+import { hear, hearEcho, isDraining, judge, noMembers, type Membership } from "../core/membership.ts";
 import { isSettled, stateAfter, transition } from "../core/run.ts";
 import { newerRecord } from "../core/takeover.ts";
 import { driveRun, forgetRun, purgeSlots, type RunContext } from "./drive-run.ts";
@@ -100,6 +100,8 @@ interface Reign {
 
 /** Before a run whose ports failed is taken up again. */
 const OUTAGE_WAIT_MS = 250;
+/** A new leader has heard every living node after so many of its heartbeats. */
+const BEATS_HEARD = 8;
 
 /**
  * Starts a coordinator of a tenant. Alone it leads when this resolves; otherwise it is a standby, follows COMMIT and the registry into
@@ -111,8 +113,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const { bus, registry, store, log, blobs, clock } = ports;
   const logger = options.logger ?? SILENT;
   const isAlone = options.alone ?? false;
-  const incarnation = options.incarnation ?? randomUUID();
-  const holder = options.holder ?? `coordinator-${incarnation.slice(0, 8)}`;
+  const nonce = options.incarnation ?? randomUUID();
+  const holder = options.holder ?? `coordinator-${nonce.slice(0, 8)}`;
   const turns = options.turns ?? createTurns();
   const counters = noCounts();
   const reader = runReader(ports, tenant);
@@ -125,7 +127,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   let ascended = Promise.withResolvers<void>();
   ascended.promise.catch(() => {});
 
-  const campaign = (): Promise<Leadership> => lead(ports, tenant, { holder, nonce: incarnation, address: options.address ?? "", ttlMs: options.leaseTtlMs ?? LIMITS.leaseTtlMs, isAlone },
+  const campaign = (): Promise<Leadership> => lead(ports, tenant, { holder, nonce, address: options.address ?? "", ttlMs: options.leaseTtlMs ?? LIMITS.leaseTtlMs, isAlone },
     { highestTerm, onSight: (record) => { seen = record; }, signal: closing.signal, logger });
 
   let stopFollowing: Stop = () => {};
@@ -168,7 +170,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       if (record.dispute === null) throw new PopulaceError("BAD_REQUEST", `run ${record.run.slice(0, 12)} is ${record.state}, and there are no two outputs to decide between; begin it anew`, { runId: record.run, state: record.state });
       return again(record, ["frozen"], {});
     },
-    membership: () => reign?.membership ?? noMembers(0),
+    membership: () => reign?.membership ?? noMembers(0, 0),
     metrics() {
       const runs = Object.fromEntries(Object.keys(RUN_STATE).map((state) => [state, 0])) as Record<RunState, number>;
       for (const record of readRecords(store, tenant)) runs[record.state] += 1;
@@ -200,8 +202,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       else stop.addEventListener("abort", () => resolve(), { once: true });
     });
     await store.transaction((tables) => raiseTerm(tables, tenant, term));
-    const view = await storedView();
-    const mine: Reign = { leadership, sinceMs: clock.monotonicMs(), membership: noMembers(view + 1), active: new Map(), slotBytes: new Map() };
+    const mine: Reign = { leadership, sinceMs: clock.monotonicMs(), membership: await newView(), active: new Map(), slotBytes: new Map() };
     const stopWatching = watchNodes(mine);
     try {
       const underWay = await takeOver(term);
@@ -383,7 +384,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       const context: RunContext = {
         ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes,
         membership: () => mine.membership,
-        knowsMembers: () => isAlone || clock.monotonicMs() - mine.sinceMs > LIMITS.nodeSilenceMs,
+        knowsMembers: () => isAlone || clock.monotonicMs() - mine.sinceMs > BEATS_HEARD * LIMITS.heartbeatMs,
         assertLeads: () => mine.leadership.assertValid(),
         isOnlyRun: () => turns.running <= 1,
       };
@@ -420,8 +421,6 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (state !== null && !isSettled(record.state)) await changeRecord({ ports, tenant, term: mine.leadership.term }, { ...record, state: transition(record.state, state), code: error.code, reason: error.message });
   }
 
-  const isOutage = (error: unknown): boolean => error instanceof PopulaceError && (error.code === "UNAVAILABLE" || error.code === "STORE_FAILED") && error.details["node"] === undefined;
-
   /** Until the run is settled: by what this coordinator drives, else by what the registry says. */
   async function wait(run: string, onProgress: ((progress: RunProgress) => void) | undefined, signal: AbortSignal | null): Promise<RunOutcome> {
     for (;;) {
@@ -448,43 +447,46 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
 
   function watchNodes(mine: Reign): Stop {
-    const stopHearing = bus.subscribe(heartbeatSubject(tenant, "*"), async (_, bytes) => {
-      const heartbeat = HEARTBEAT.decode(bytes);
-      if (heartbeat.term > mine.leadership.term) {
+    const { term } = mine.leadership;
+    const beat = (): Uint8Array => LEADER_BEAT.encode({ holder, term, view: mine.membership.view });
+    const heard = (next: (before: Membership, nowMs: number) => Membership): Promise<void> => change(mine, next(mine.membership, clock.monotonicMs()));
+    const watches = [
+      bus.subscribe(heartbeatSubject(tenant, "*"), async (_, bytes) => {
+        const heartbeat = HEARTBEAT.decode(bytes);
+        if (heartbeat.term <= term) return heard((before, nowMs) => hear(before, heartbeat, nowMs));
         await store.transaction((tables) => raiseTerm(tables, tenant, heartbeat.term));
         mine.leadership.yieldTo(heartbeat.term);
-        return;
-      }
-      await change(mine, hear(mine.membership, heartbeat, clock.monotonicMs()));
-    });
-    const period = LIMITS.heartbeatMs;
-    let lastLookMs = clock.monotonicMs();
-    const stopLooking = clock.every(period, () => {
-      const nowMs = clock.monotonicMs();
-      const blocked = nowMs - lastLookMs > 2 * period;
-      lastLookMs = nowMs;
-      // Heartbeats that waited behind a blocked event loop are heard only after this look: nobody is declared dead for it.
-      void change(mine, blocked ? forgive(mine.membership, nowMs) : reap(mine.membership, nowMs, LIMITS.nodeSilenceMs)).catch((error: unknown) => logger.error({ error: String(error) }, "view not written"));
-    });
-    return () => {
-      stopHearing();
-      stopLooking();
-    };
+      }),
+      bus.subscribe(leaderBeatSubject(tenant), (_, bytes) => {
+        const from = LEADER_BEAT.decode(bytes);
+        return from.holder === holder && from.term === term ? heard(hearEcho) : undefined;
+      }),
+      clock.every(LIMITS.heartbeatMs, () => bus.publish(leaderBeatSubject(tenant), beat())),
+      clock.every(LIMITS.lookMs, () => {
+        const step = judge(mine.membership, clock.monotonicMs());
+        for (const incarnation of step.probes) bus.publish(probeSubject(tenant, incarnation), beat());
+        void change(mine, step.membership).catch((error: unknown) => logger.error({ error: String(error) }, "view not written"));
+      }),
+    ];
+    return () => { for (const stop of watches) stop(); };
   }
 
   async function change(mine: Reign, next: Membership): Promise<void> {
     const grew = next.view > mine.membership.view;
     mine.membership = next;
     if (!grew) return;
-    const bytes = VIEW_RECORD.encode({ view: next.view, members: [...next.members.keys()], dead: [...next.dead] });
+    const members = [...next.members];
+    const bytes = VIEW_RECORD.encode({ view: next.view, members: members.map(([incarnation]) => incarnation), draining: members.filter(([, member]) => isDraining(member)).map(([incarnation]) => incarnation), dead: [...next.dead] });
     const entry = await registry.get(viewKey(tenant));
     if (entry === null) await registry.create(viewKey(tenant), bytes);
     else await registry.update(viewKey(tenant), bytes, entry.revision);
   }
 
-  async function storedView(): Promise<number> {
+  /** Nobody yet, in a new view; the dead stay dead under a new leader. */
+  async function newView(): Promise<Membership> {
     const entry = await registry.get(viewKey(tenant));
-    return entry === null ? 0 : VIEW_RECORD.decode(entry.bytes).view;
+    const before = entry === null || schemaOf(entry.bytes) !== VIEW_RECORD.schema ? { view: 0, dead: [] } : VIEW_RECORD.decode(entry.bytes);
+    return { ...noMembers(before.view + 1, clock.monotonicMs()), dead: new Set(before.dead) };
   }
 
   /** Of what this store and COMMIT have seen. */
@@ -528,6 +530,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
   }
 }
+
+/** What a port could not do now it may do later; a node's own failure names the node. */
+const isOutage = (error: unknown): boolean => error instanceof PopulaceError && (error.code === "UNAVAILABLE" || error.code === "STORE_FAILED") && error.details["node"] === undefined;
 
 function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
