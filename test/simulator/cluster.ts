@@ -153,7 +153,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     process.life = life;
     process.starts += 1;
     say(`${process.name} starts`);
-    startCoordinator({ ports: { ...hub.portsOf(life), store: process.disk.open(life) }, tenant: TENANT, holder: `${process.name}-${process.starts}`, logger: loggerOf(process.name) }).then(
+    startCoordinator({ ports: { ...hub.portsOf(life), store: process.disk.open(life) }, tenant: TENANT, holder: process.name, incarnation: `${process.name}-${process.starts}`, logger: loggerOf(process.name) }).then(
       (coordinator) => { if (process.life === life) process.coordinator = coordinator; },
       (error: unknown) => { if (process.life === life) ended(process, error); },
     );
@@ -208,43 +208,54 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   }
 
   // ---- the client ----
-  const submissions = new Map<string, CoordinatorProcess>();
+  /** Enters each run once with whoever leads, then waits for it with anybody; takes a run that ended otherwise up again, as its owner would. */
+  const errands = truths.map((truth) => ({ truth, isEntered: false, askedIn: null as SimulatedLife | null }));
   const finished = new Set<string>();
   function lookAfterRuns(): void {
-    for (const truth of truths) {
-      if (finished.has(truth.run)) continue;
-      for (const process of coordinators) {
-        const { coordinator, life } = process;
-        if (coordinator === null || life === null || life.isPaused) continue;
-        const key = `${truth.run} ${process.name} ${process.starts}`;
-        if (submissions.has(key)) continue;
-        submissions.set(key, process);
-        submit(truth, process, coordinator, key);
-      }
+    for (const errand of errands) {
+      if (finished.has(errand.truth.run) || (errand.askedIn !== null && errand.askedIn.isAlive)) continue;
+      const ready = coordinators.filter(({ coordinator, life }) => coordinator !== null && life?.isPaused === false && (errand.isEntered || coordinator.role === "leader"));
+      if (ready.length === 0) continue;
+      const { name, coordinator, life } = ready[Math.floor(world.chance() * ready.length)];
+      errand.askedIn = life;
+      const { truth } = errand, run = truth.run.slice(0, 8);
+      const asked = errand.isEntered ? wait(truth, coordinator!) : enter(truth, coordinator!);
+      asked.then(
+        (said) => {
+          if (said === "entered") errand.isEntered = true;
+          errand.askedIn = null;
+          say(`${name}: run ${run} is ${said}`);
+        },
+        (error: unknown) => {
+          if (!life!.isAlive) return;
+          const code = error instanceof PopulaceError ? error.code : "INTERNAL";
+          say(`${name} refuses run ${run}: ${String(error)}`);
+          counts.refusals += 1;
+          if (errand.isEntered && code !== "UNAVAILABLE" && code !== "STALE_TERM") {
+            counts.repairs += 1;
+            errand.isEntered = false;
+          }
+          world.after(RESTART_MS, () => { if (errand.askedIn === life) errand.askedIn = null; });
+        },
+      );
     }
   }
 
-  function submit(truth: Truth, process: CoordinatorProcess, coordinator: Coordinator, key: string): void {
-    const { life } = process;
-    say(`${process.name} is given run ${truth.run.slice(0, 8)}`);
+  async function enter(truth: Truth, coordinator: Coordinator): Promise<string> {
     const { shards, workers, spanTicks, checkpointTicks, population } = schedule;
-    coordinator.submit(truth.plan, { shards, workers, spanTicks, checkpointTicks, population, backend: "reference" }).then(
-      ({ rootHash, exposures, counts: sums }) => {
-        if (finished.has(truth.run)) return;
-        finished.add(truth.run);
-        say(`run ${truth.run.slice(0, 8)} is done`);
-        records.push({ kind: "outcome", observer: "client", run: truth.run, root: rootHash, exposures, counts: sums });
-      },
-      (error: unknown) => {
-        if (process.life !== life) return;
-        const code = error instanceof PopulaceError ? error.code : "INTERNAL";
-        say(`${process.name} refused run ${truth.run.slice(0, 8)}: ${String(error)}`);
-        counts.refusals += 1;
-        counts.repairs += 1;
-        if (code === "STALE_TERM") ended(process, error);
-        else world.after(RESTART_MS, () => submissions.delete(key));
-      },
-    );
+    if ((await coordinator.run(truth.run))?.state === "frozen") {
+      counts.divergences += 1;
+      return (await coordinator.resolve(truth.run)).state === "frozen" ? "frozen" : "entered";
+    }
+    await coordinator.enter(truth.plan, { shards, workers, spanTicks, checkpointTicks, population, backend: "reference" });
+    return "entered";
+  }
+
+  async function wait(truth: Truth, coordinator: Coordinator): Promise<string> {
+    const { rootHash, exposures, counts: sums } = await coordinator.wait(truth.run);
+    finished.add(truth.run);
+    records.push({ kind: "outcome", observer: "client", run: truth.run, root: rootHash, exposures, counts: sums });
+    return "done";
   }
 
   // ---- the faults ----
@@ -331,6 +342,15 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
         if (fault.kind === "lost disk") process.disk.replace(new Map());
         if (fault.kind === "older disk" && process.images.length > 0) process.disk.replace(process.images[Math.floor(world.chance() * process.images.length)]);
         return up(() => bootCoordinator(process), fault.downMs);
+      }
+      case "stop coordinator": {
+        const process = coordinators[fault.coordinator % coordinators.length], { life, coordinator } = process;
+        if (life === null || coordinator === null) return;
+        void coordinator.close().then(() => { if (process.life === life) down(process); }, () => {});
+        return up(() => {
+          if (process.life === life) down(process);
+          bootCoordinator(process);
+        }, 1500 + fault.downMs);
       }
       case "pause node": return freeze(nodes[fault.node % nodes.length].life, fault.ms);
       case "pause coordinator": return freeze(coordinators[fault.coordinator % coordinators.length].life, fault.ms);

@@ -12,6 +12,7 @@ export type Fault =
   /** Coordinators: killed (the disk keeps what it has), cut from power (what was not flushed may be gone), frozen. */
   | { readonly kind: "kill coordinator"; readonly coordinator: number; readonly downMs: number }
   | { readonly kind: "power cut"; readonly coordinator: number; readonly downMs: number }
+  | { readonly kind: "stop coordinator"; readonly coordinator: number; readonly downMs: number }
   | { readonly kind: "pause coordinator"; readonly coordinator: number; readonly ms: number }
   /** An event loop that is blocked for some seconds. */
   | { readonly kind: "blocked loop"; readonly process: string; readonly ms: number }
@@ -78,6 +79,7 @@ const COSTS_DISK: ReadonlySet<FaultKind> = new Set(["older disk", "lost disk", "
 
 /** The schedule of a seed. */
 export function scheduleOf(seed: number, { kinds }: ScheduleOptions): Schedule {
+  if (kinds.length < KINDS_MIN) throw new Error(`a schedule needs ${KINDS_MIN} kinds of faults`);
   const chance = chanceOf(seed, "schedule");
   const spared = chance() < 0.5 ? COSTS_SERVICE : COSTS_DISK;
   const allowed = kinds.filter((kind) => !spared.has(kind));
@@ -112,7 +114,7 @@ function faultOf(kind: FaultKind, chance: Chance, coordinators: number, nodes: n
     case "kill node": case "drain node": return { kind, node, downMs };
     case "pause node": return { kind, node, ms: chance() < 0.2 ? 30_000 : ms };
     case "add node": case "service forgets all": case "blob bit flipped": case "poison": return { kind };
-    case "kill coordinator": case "power cut": case "older disk": case "lost disk": return { kind, coordinator, downMs };
+    case "kill coordinator": case "stop coordinator": case "power cut": case "older disk": case "lost disk": return { kind, coordinator, downMs };
     case "pause coordinator": return { kind, coordinator, ms: chance() < 0.2 ? 30_000 : ms };
     case "full disk": return { kind, coordinator, ms };
     case "blocked loop": return { kind, process, ms: 10_000 };
