@@ -3,7 +3,7 @@ import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type Stop, type Store } from "@populace/io";
 import {
   COMMIT, HEARTBEAT, LEADER_BEAT, LIMITS, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, heartbeatSubject, leaderBeatSubject, probeSubject, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
-  type ExecutionPlan, type LeaderRecord, type Plan, type RunRecord, type RunSpec, type RunState,
+  type ExecutionPlan, type LeaderRecord, type Plan, type RunRecord, type RunSpec, type RunState, type ViewRecord,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
 import { hear, hearEcho, isDraining, judge, noMembers, type Membership } from "../core/membership.ts";
@@ -309,16 +309,21 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const record = await changeRecord({ ports, tenant, term }, {
       ...(before === null ? { ...first, ...anew } : isFresh ? { ...before, ...anew } : before),
       ...(submission.label === undefined ? {} : { label: submission.label }), ...(submission.priority === undefined ? {} : { priority: submission.priority }),
-      run, spec, attempt, state: before === null ? "submitted" : transition(before.state, "submitted"), wanted: execution, unfit: [], dispute: null, code: "", reason: "",
+      run, spec, attempt, state: before === null || !isSettled(before.state) ? "submitted" : transition(before.state, "submitted"), wanted: execution, unfit: [], dispute: null, code: "", reason: "",
     });
     carry(mine, record);
     return { record, isCached: false };
   }
 
-  /** Whether the outcome of a finished run can still be read; computed again otherwise. */
+  /** Whether the outcome of a finished run can still be read, from COMMIT and the blobs as everybody reads it; the run is gone through again otherwise. */
   async function isReadable(run: string): Promise<boolean> {
-    const sums = readLastCommit(store, tenant, run)?.sums ?? "";
-    return sums !== "" && await blobs.has(sums);
+    try {
+      await reader.outcome(run);
+      return true;
+    } catch (error) {
+      if (error instanceof PopulaceError && (error.code === "NOT_FOUND" || error.code === "CORRUPT")) return false;
+      throw error;
+    }
   }
 
   async function again(before: RunRecord, from: readonly RunState[], changes: Partial<RunRecord>): Promise<RunRecord> {
@@ -406,7 +411,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
 
   async function planOf({ run, spec }: RunRecord): Promise<Plan> {
-    const bytes = await blobs.get(spec.planHash);
+    const bytes = await blobs.get(spec.planHash).catch(async (error: unknown) => {
+      if (!(error instanceof PopulaceError && error.code === "CORRUPT")) throw error;
+      // A submission puts it there anew, which it does not while the broken one stands in its place.
+      await blobs.remove(spec.planHash);
+      return null;
+    });
     if (bytes !== null) return decodePlan(bytes);
     const error = new PopulaceError("NOT_FOUND", `run ${run.slice(0, 12)}: its plan ${spec.planHash.slice(0, 12)} is not in the blob store; submit it again`, { run });
     const term = reign?.leadership.term ?? 0;
@@ -477,16 +487,21 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (!grew) return;
     const members = [...next.members];
     const bytes = VIEW_RECORD.encode({ view: next.view, members: members.map(([incarnation]) => incarnation), draining: members.filter(([, member]) => isDraining(member)).map(([incarnation]) => incarnation), dead: [...next.dead] });
-    const entry = await registry.get(viewKey(tenant));
-    if (entry === null) await registry.create(viewKey(tenant), bytes);
-    else await registry.update(viewKey(tenant), bytes, entry.revision);
+    for (;;) {
+      const entry = await registry.get(viewKey(tenant));
+      // A later change, or a later leader, was faster: the record never steps back.
+      if (mine.membership.view > next.view || (entry !== null && decodeView(entry.bytes).view >= next.view)) return;
+      const result = entry === null ? await registry.create(viewKey(tenant), bytes) : await registry.update(viewKey(tenant), bytes, entry.revision);
+      if (result.ok) return;
+    }
   }
 
-  /** Nobody yet, in a new view; the dead stay dead under a new leader. */
+  /** Nobody yet, in a new view; the dead stay dead under a new leader. Records of runs tell the view too, for a registry that forgot its own. */
   async function newView(): Promise<Membership> {
     const entry = await registry.get(viewKey(tenant));
-    const before = entry === null || schemaOf(entry.bytes) !== VIEW_RECORD.schema ? { view: 0, dead: [] } : VIEW_RECORD.decode(entry.bytes);
-    return { ...noMembers(before.view + 1, clock.monotonicMs()), dead: new Set(before.dead) };
+    const before = entry === null ? { view: 0, dead: [] } : decodeView(entry.bytes);
+    const highest = readRecords(store, tenant).reduce((most, { view }) => Math.max(most, view), before.view);
+    return { ...noMembers(highest + 1, clock.monotonicMs()), dead: new Set(before.dead) };
   }
 
   /** Of what this store and COMMIT have seen. */
@@ -530,6 +545,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
   }
 }
+
+const decodeView = (bytes: Uint8Array): Pick<ViewRecord, "view" | "dead"> => (schemaOf(bytes) === VIEW_RECORD.schema ? VIEW_RECORD.decode(bytes) : { view: 0, dead: [] });
 
 /** What a port could not do now it may do later; a node's own failure names the node. */
 const isOutage = (error: unknown): boolean => error instanceof PopulaceError && (error.code === "UNAVAILABLE" || error.code === "STORE_FAILED") && error.details["node"] === undefined;

@@ -19,8 +19,8 @@ import { rootsOf, sampleTruth, type Truth } from "./truth.ts";
 const TENANT = "sim";
 /** I11: two leases, the silence of a node, the timeouts of requests under way and the longest pause that may end just then. */
 const RECOVERY_MS = 60_000;
-/** Virtual time after which a seed that has not finished never will. */
-const LIMIT_MS = 1_800_000;
+/** Calm this long and not finished: it never will. */
+const STUCK_MS = 180_000;
 /** A supervisor starts a process that ended by itself again after this. */
 const RESTART_MS = 300;
 /** How often the client looks after its runs. */
@@ -100,7 +100,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
           counts.terms += 1;
           say(`${holder} leads with term ${term}`);
         }
-        records.push({ kind: "term", observer: "registry", term });
+        records.push({ kind: "term", observer: "registry", term, atMs: world.nowMs() });
       } else if (schemaOf(event.entry.bytes) === RUN_RECORD.schema) {
         const { run, shards, state, owners, view } = RUN_RECORD.decode(event.entry.bytes);
         if (shards.length > 0) shardsOf.set(run, shards);
@@ -369,10 +369,11 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
         return up(() => service.setUp(true), fault.ms);
       case "log forgets":
         service.forgetNewest(fault.entries);
-        return void records.push({ kind: "forgot", observer: "log" });
+        return forgot("log");
       case "service forgets all":
         service.forgetAll();
-        return void records.push({ kind: "forgot", observer: "log" });
+        forgot("registry");
+        return forgot("log");
       case "blobs lost": return void service.forgetBlobs(fault.share);
       case "blob bit flipped": return void service.flipBlobBit();
       case "full disk": {
@@ -389,6 +390,13 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
         nodes[fault.node % nodes.length].flip = fault.kind === "state bit flipped" ? "state" : "output";
       }
     }
+  }
+
+  /** What the service still holds is what it is held to from here on. */
+  function forgot(observer: "log" | "registry"): void {
+    records.push({ kind: "forgot", observer, atMs: world.nowMs() });
+    if (observer === "registry") return;
+    for (const { bytes } of service.read("pop.*.*.all.commit", 0, Number.MAX_SAFE_INTEGER)) records.push({ kind: "commit", observer, commit: COMMIT.decode(bytes), atMs: world.nowMs() });
   }
 
   function freeze(life: SimulatedLife | null, ms: number): void {
@@ -421,7 +429,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       for (const process of coordinators) if (process.images.push(process.disk.image()) > 8) process.images.shift();
     });
     arm();
-    await world.run(() => finished.size === truths.length && disturbances === 0, LIMIT_MS);
+    await world.run(() => disturbances === 0 && (finished.size === truths.length || (nextStrikes === pending.length && world.nowMs() - lastDisturbedMs > STUCK_MS) || world.nowMs() - lastDisturbedMs > 10 * STUCK_MS));
     if (disturbances === 0) records.push({ kind: "calm", atMs: lastDisturbedMs });
   } finally {
     process.off("unhandledRejection", uncaught);

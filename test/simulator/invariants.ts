@@ -24,6 +24,12 @@ type Checker = (records: readonly ClusterRecord[], options: InvariantOptions) =>
 const of = <K extends ClusterRecord["kind"]>(records: readonly ClusterRecord[], kind: K): Of<K>[] => records.filter((record): record is Of<K> => record.kind === kind);
 const short = (hash: string): string => hash.slice(0, 12);
 
+/**
+ * A registry that lost its store counts revisions from 1 again, so for a while the compare-and-set of a deposed leader can hit the revision it
+ * remembers. Its term is fenced by nodes and commits (I6) until their heartbeats make it yield.
+ */
+const AMNESIA_MS = 20_000;
+
 /** The promises I1 to I13 of the cluster, and that no process dies of an error nobody caught. */
 export const INVARIANTS: Readonly<Record<string, Checker>> = {
   /** Commits of a run are t = 0, 1, 2, ... in every copy, and each prevRoot chains. */
@@ -115,11 +121,15 @@ export const INVARIANTS: Readonly<Record<string, Checker>> = {
 
   /** Views and terms grow for every observer; the inputs of a tick never change once sealed. */
   *I7(records) {
-    const terms = new Map<string, number>(), views = new Map<string, number>(), sealed = new Map<string, string>();
+    const terms = new Map<string, number>(), forgotMs = new Map<string, number>(), views = new Map<string, number>(), sealed = new Map<string, string>();
     for (const record of records) {
+      if (record.kind === "forgot") {
+        views.delete(record.observer);
+        forgotMs.set(record.observer, record.atMs);
+      }
       if (record.kind === "term") {
-        const before = terms.get(record.observer) ?? 0;
-        if (record.term < before) yield `${record.observer} saw term ${record.term} after term ${before}`;
+        const before = terms.get(record.observer) ?? 0, sinceMs = record.atMs - (forgotMs.get(record.observer) ?? Number.NEGATIVE_INFINITY);
+        if (record.term < before && sinceMs > AMNESIA_MS) yield `${record.observer} saw term ${record.term} after term ${before}`;
         terms.set(record.observer, Math.max(before, record.term));
       } else if (record.kind === "view") {
         const before = views.get(record.observer) ?? 0;
@@ -202,7 +212,8 @@ export const INVARIANTS: Readonly<Record<string, Checker>> = {
   *I13(records) {
     const deadSince = new Map<string, number>();
     for (const record of records) {
-      if (record.kind === "view") {
+      if (record.kind === "forgot" && record.observer === "registry") deadSince.clear();
+      else if (record.kind === "view") {
         for (const incarnation of record.dead) if (!deadSince.has(incarnation)) deadSince.set(incarnation, record.view);
         for (const incarnation of record.members) if (deadSince.has(incarnation)) yield `view ${record.view} has ${incarnation} as a member, which was dead in view ${deadSince.get(incarnation)}`;
       } else if (record.kind === "slot") {

@@ -10,12 +10,12 @@ export type ClusterRecord =
   /** COMMIT was appended by a leader whose own store does (not) hold it beyond a power cut. */
   | { readonly kind: "flushed"; readonly by: string; readonly run: string; readonly tick: number; readonly isDurable: boolean }
   /** The copy lost entries: what it held before says nothing about what is there now. */
-  | { readonly kind: "forgot"; readonly observer: string }
+  | { readonly kind: "forgot"; readonly observer: string; readonly atMs: number }
   /** A slot was filled. */
   | { readonly kind: "slot"; readonly slot: SlotSeen; readonly atMs: number }
   | { readonly kind: "input"; readonly input: Input; readonly inputHash: string }
   | { readonly kind: "opened"; readonly run: string; readonly attempt: number; readonly tick: number; readonly span: number; readonly term: number; readonly view: number }
-  | { readonly kind: "term"; readonly observer: string; readonly term: number }
+  | { readonly kind: "term"; readonly observer: string; readonly term: number; readonly atMs: number }
   | { readonly kind: "view"; readonly observer: string; readonly view: number; readonly members: readonly string[]; readonly dead: readonly string[] }
   /** A client was told that the run is done. */
   | { readonly kind: "outcome"; readonly observer: string; readonly run: string; readonly root: string; readonly exposures: number; readonly counts: Float64Array }
