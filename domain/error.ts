@@ -16,6 +16,7 @@ export const ERROR_TABLE = {
   TOO_LARGE: { sentence: "The work asked for exceeds a stated limit of this machine or of the protocol.", http: 413, grpc: "RESOURCE_EXHAUSTED", exit: 2, retry: false },
   ARITHMETIC_RANGE: { sentence: "A weight does not fit the arithmetic profile.", http: 422, grpc: "OUT_OF_RANGE", exit: 2, retry: false },
   BACKEND_MISSING: { sentence: "The kernel backend asked for does not exist on this machine.", http: 422, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
+  INCOMPATIBLE: { sentence: "Two processes, or a process and a server, are of versions that cannot work together.", http: 426, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
   INTERRUPTED: { sentence: "The work was interrupted; what was committed stays and can be resumed.", http: 503, grpc: "CANCELLED", exit: 1, retry: true },
   STALE_TERM: { sentence: "A message carried a term lower than one already seen.", http: 409, grpc: "ABORTED", exit: 1, retry: false },
   DIVERGENCE: { sentence: "Two computations of the same block disagree.", http: 500, grpc: "DATA_LOSS", exit: 1, retry: false },

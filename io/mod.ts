@@ -10,6 +10,3 @@ export { openStore, type EmbeddedStore } from "./embedded/store.ts";
 export { claimProcess } from "./embedded/process-claim.ts";
 export { openEmbeddedPorts, memoryPorts, type EmbeddedPorts } from "./embedded/ports.ts";
 export { memoryStore } from "./memory/store.ts";
-export { openNatsPorts, type NatsConnectionInfo, type NatsPorts, type NatsPortsOptions } from "./nats/ports.ts";
-export type { NatsCounters, NatsCredentials, NatsRole, NatsTls } from "./nats/link.ts";
-export type { StreamSpec } from "./nats/streams.ts";

@@ -7,3 +7,4 @@ export * from "./canonical.ts";
 export * from "./plan-codec.ts";
 export * from "./root.ts";
 export * from "./codec.ts";
+export * from "./body.ts";

@@ -3,8 +3,8 @@ import { PopulaceError } from "@populace/domain";
 import { type Logger, type Ports, sha256Hex, SILENT, type Stop } from "@populace/io";
 import { chooseBackend } from "@populace/kernels/backends";
 import {
-  type Block, blocksOf, COMMIT, commitSubject, decodePlan, failSubject, HEARTBEAT, heartbeatSubject, LIMITS, NODE_FAILURE, openSubject, outSubject,
-  type Plan, RUN_RECORD, RUN_STOP, runKey, type Shard, SHARD_OUT, type ShardOut, SLOT_REFERENCE, schemaOf, stopSubject, TICK_OPEN, type TickOpen,
+  type Block, blocksOf, bodyOf, type Commit, COMMIT, commitSubject, decodePlan, failSubject, fitBody, HEARTBEAT, heartbeatSubject, LIMITS, NODE_FAILURE, openSubject, outSubject,
+  type Plan, RUN_RECORD, RUN_STOP, runKey, type Shard, SHARD_OUT, type ShardOut, stopSubject, TICK_OPEN, type TickOpen,
 } from "@populace/protocol";
 import { freshNode, type NodeEffect, type NodeEvent, type NodeState, stepNode } from "../core/node.ts";
 import { outOfUse } from "../core/out-of-use.ts";
@@ -52,6 +52,8 @@ interface RunShell {
   /** Whether the run or the node asked for a backend by name, not necessarily this one. */
   readonly isAskedFor: boolean;
   readonly workerOf: Map<number, number>;
+  /** Commits of earlier attempts do not count. */
+  readonly firstAttempt: number;
   commitSequence: number;
   outputs: readonly { readonly shard: number; readonly bytes: Uint8Array }[];
 }
@@ -85,7 +87,7 @@ export function startNode(options: NodeOptions): RunningNode {
   };
 
   const beat = (said: "up" | "leaving"): void => ports.bus.publish(heartbeatSubject(tenant, incarnation), HEARTBEAT.encode({
-    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: pool.exposures(),
+    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: pool.exposures(), term: state.term,
   }));
 
   /** One TickOpen of a run at a time; of those that come meanwhile only the newest is kept, for they repeat. */
@@ -113,7 +115,7 @@ export function startNode(options: NodeOptions): RunningNode {
         const isPassedOn = await passOn(run, error);
         await handle({ kind: "failed", run }).catch(() => {});
         if (isPassedOn) mailbox.next ??= event;
-        else if (open !== null && !stopped) report(open, -1, error);
+        else if (open !== null && !stopped) report(open, error);
       }
     }
     mailbox.busy = false;
@@ -163,7 +165,7 @@ export function startNode(options: NodeOptions): RunningNode {
   async function perform(effect: NodeEffect): Promise<NodeEvent | null> {
     switch (effect.kind) {
       case "load": return load(effect.open);
-      case "readCommits": return readCommits(effect.run);
+      case "readCommits": return readCommits(effect);
       case "restore": return restore(effect);
       case "compute": return busy(() => compute(effect));
       case "refill": return refill(effect.open);
@@ -179,6 +181,8 @@ export function startNode(options: NodeOptions): RunningNode {
     const entry = await ports.registry.get(runKey(tenant, open.run));
     if (entry === null) return null;
     const record = RUN_RECORD.decode(entry.bytes);
+    // Not planned yet, or of another attempt: the TickOpen will be repeated.
+    if (record.execution === null) return null;
     let shell = runs.get(open.run);
     if (shell === undefined || shell.attempt !== record.attempt) {
       const bytes = await ports.blobs.get(record.spec.planHash);
@@ -192,7 +196,7 @@ export function startNode(options: NodeOptions): RunningNode {
       const control = new SharedArrayBuffer(4);
       shell = {
         key: `${open.run}/${record.attempt}`, attempt: record.attempt, plan, blocks: blocksOf(plan), control: new Int32Array(control),
-        population: record.execution.population, backend: backend.name, isAskedFor: wanted !== "auto", workerOf: new Map(), commitSequence: 0, outputs: [],
+        population: record.execution.population, backend: backend.name, isAskedFor: wanted !== "auto", workerOf: new Map(), firstAttempt: record.firstAttempt, commitSequence: 0, outputs: [],
       };
       runs.set(open.run, shell);
       for (let worker = 0; worker < pool.size; worker++) {
@@ -202,11 +206,20 @@ export function startNode(options: NodeOptions): RunningNode {
     return { kind: "loaded", open, record, plan: shell.plan };
   }
 
-  async function readCommits(run: string): Promise<NodeEvent> {
+  async function readCommits({ run, after, before }: Extract<NodeEffect, { kind: "readCommits" }>): Promise<NodeEvent> {
     const shell = shellOf(run);
-    const entries = await ports.log.read(commitSubject(tenant, run), { after: shell.commitSequence });
-    if (entries.length > 0) shell.commitSequence = entries[entries.length - 1].sequence;
-    return { kind: "commits", run, commits: entries.map((entry) => COMMIT.decode(entry.bytes)) };
+    // A few more than are missing: a commit whose append was tried twice may be there twice.
+    const entries = await ports.log.read(commitSubject(tenant, run), { after: shell.commitSequence, limit: before - after + 16 });
+    // A log that lost what it had may number anew: from its beginning, then, what is known already is skipped.
+    if (entries.length === 0) shell.commitSequence = 0;
+    const commits: Commit[] = [];
+    for (const { subject, sequence, bytes } of entries) {
+      const commit = COMMIT.decode(await bodyOf(bytes, ports.blobs, `entry ${sequence} of ${subject}`));
+      if (commit.tick >= before) break;
+      shell.commitSequence = sequence;
+      if (commit.attempt >= shell.firstAttempt) commits.push(commit);
+    }
+    return { kind: "commits", run, commits };
   }
 
   /**
@@ -289,9 +302,7 @@ export function startNode(options: NodeOptions): RunningNode {
   async function fillAll(open: TickOpen, shell: RunShell): Promise<void> {
     await Promise.all(shell.outputs.map(async ({ shard, bytes }) => {
       if (Atomics.load(shell.control, 0) !== 0) throw new PopulaceError("INTERRUPTED", `run ${open.run} was stopped`, {});
-      let body = bytes;
-      if (bytes.length > LIMITS.slotBytesMax) body = SLOT_REFERENCE.encode({ blob: await ports.blobs.put(bytes), bytes: bytes.length });
-      const result = await ports.log.fill(outSubject(tenant, open.run, open.attempt, open.tick, shard), body);
+      const result = await ports.log.fill(outSubject(tenant, open.run, open.attempt, open.tick, shard), await fitBody(bytes, ports.blobs));
       if (!result.filled) await compareWithStored(open, shard, bytes, result.stored);
     }));
   }
@@ -306,19 +317,13 @@ export function startNode(options: NodeOptions): RunningNode {
       throw new PopulaceError(
         "DIVERGENCE",
         `run ${open.run}, shard ${shard}, tick ${open.tick}: this node (${incarnation}) and ${theirs.incarnation} computed different blocks (${sha256Hex(ours.hashes).slice(0, 12)} and ${sha256Hex(theirs.hashes).slice(0, 12)})`,
-        { shard, tick: open.tick },
+        { shard, tick: open.tick, output: await ports.blobs.put(bytes) },
       );
     }
   }
 
   /** The output a slot holds, itself or by reference. */
-  async function shardOutOf(run: string, body: Uint8Array): Promise<ShardOut> {
-    if (schemaOf(body) !== SLOT_REFERENCE.schema) return SHARD_OUT.decode(body);
-    const { blob } = SLOT_REFERENCE.decode(body);
-    const bytes = await ports.blobs.get(blob);
-    if (bytes === null) throw new PopulaceError("NOT_FOUND", `run ${run}: the output ${blob} that a slot refers to is not in the blob store`, { run, blob });
-    return SHARD_OUT.decode(bytes);
-  }
+  const shardOutOf = async (run: string, body: Uint8Array): Promise<ShardOut> => SHARD_OUT.decode(await bodyOf(body, ports.blobs, `a slot of run ${run}`));
 
   function release(run: string, shards: readonly Shard[]): null {
     const shell = runs.get(run);
@@ -366,12 +371,13 @@ export function startNode(options: NodeOptions): RunningNode {
     }
   }
 
-  function report(open: TickOpen, shard: number, error: unknown): void {
+  function report(open: TickOpen, error: unknown): void {
     const code = error instanceof PopulaceError ? error.code : "INTERNAL";
     const message = error instanceof Error ? error.message : String(error);
     if (code === "INTERRUPTED") return;
+    const { shard = 0, output = "" } = (error instanceof PopulaceError ? error.details : {}) as { readonly shard?: number; readonly output?: string };
     logger.error({ run: open.run, tick: open.tick, code, message }, "tick failed");
-    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick: open.tick, shard: Math.max(0, shard), incarnation, code, message }));
+    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick: open.tick, shard, incarnation, code, message, output }));
   }
 
   const stops: Stop[] = [
@@ -383,7 +389,7 @@ export function startNode(options: NodeOptions): RunningNode {
       const stop = RUN_STOP.decode(bytes);
       const shell = runs.get(stop.run);
       // At once, past the mailbox: the kernel is in the middle of a span.
-      if (shell !== undefined && shell.attempt <= stop.attempt) Atomics.store(shell.control, 0, 1);
+      if (shell !== undefined && shell.attempt <= stop.attempt && stop.term >= state.term) Atomics.store(shell.control, 0, 1);
       tooSmall.delete(stop.run);
       deliver(stop.run, { kind: "stop", stop });
     }),

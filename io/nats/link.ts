@@ -132,9 +132,9 @@ export async function openLink(options: LinkOptions): Promise<Link> {
           }
           try {
             receive(message.subject, message.data);
-          } catch (failure) {
+          } catch (thrown) {
             counters.failures += 1;
-            logger.error({ subject: message.subject, error: String(failure) }, "subscriber failed");
+            logger.error({ subject: message.subject, error: String(thrown) }, "subscriber failed");
           }
         },
       });
@@ -279,7 +279,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   function failure(what: string, cause: unknown, trouble: Trouble): PopulaceError {
     const server = options.servers.join(", ");
     const details = { what, server };
-    const reason = cause instanceof Error ? cause.message : cause === null || cause === undefined ? "" : String(cause);
+    const reason = cause instanceof Error ? cause.message : "";
     if (trouble === "denied") return new PopulaceError("FORBIDDEN", `${what}: NATS at ${server} does not permit it to ${options.name} (${reason}); use the credential of the right role`, details, cause);
     if (trouble === "full") return new PopulaceError("STORE_FAILED", `${what}: NATS at ${server} had no room for ${Math.round(patienceMs / 1000)} s (${reason}); purge finished runs, raise the byte limit of the stream, or give the server more disk`, details, cause);
     if (trouble === "closed") return new PopulaceError("UNAVAILABLE", `${what}: the connection to NATS at ${server} is closed${reason === "" ? "" : ` (${reason})`}; start this process again`, details, cause);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { connect } from "@nats-io/transport-node";
 import { afterAll, beforeAll } from "vitest";
 import { portContract } from "../contract.ts";
-import { openNatsPorts, type NatsPorts, type NatsPortsOptions, type StreamSpec } from "../mod.ts";
+import { openNatsPorts, type NatsPorts, type NatsPortsOptions, type StreamSpec } from "./mod.ts";
 import { describeOnNats } from "./describe.fixture.ts";
 import { type NatsServer, startNatsServer } from "./server.fixture.ts";
 

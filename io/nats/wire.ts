@@ -1,5 +1,5 @@
 /** Streams in the subjects of the ports: publish once, read from the leader, follow. What log, registry and blobs are made of. */
-import { type ConsumerMessages, jetstream } from "@nats-io/jetstream";
+import { type ConsumerMessages, type JsMsg, jetstream } from "@nats-io/jetstream";
 import { headers, MsgHdrsImpl, nuid } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
 import { IO_LIMITS } from "../limits.ts";
@@ -240,7 +240,7 @@ export function createWire(link: Link): Wire {
   };
 }
 
-function entryOf(stream: Stream, message: { readonly subject: string; readonly seq: number; readonly data: Uint8Array; readonly headers?: { has(name: string): boolean; get(name: string): string } }): StoredEntry {
+function entryOf(stream: Stream, message: JsMsg): StoredEntry {
   return {
     subject: message.subject.slice(stream.prefix.length), sequence: message.seq, bytes: new Uint8Array(message.data),
     isRemoved: message.headers?.has(REMOVED_HEADER) === true, write: message.headers?.get(WRITE_HEADER) ?? "",

@@ -1,0 +1,3 @@
+export { openNatsPorts, type NatsConnectionInfo, type NatsPorts, type NatsPortsOptions } from "./ports.ts";
+export type { NatsCounters, NatsCredentials, NatsRole, NatsTls } from "./link.ts";
+export type { StreamSpec } from "./streams.ts";
