@@ -24,12 +24,14 @@ export interface ServerOptions {
   readonly program?: NatsProgram;
   /** Lines for the configuration file, after port, store and name. */
   readonly config?: string;
+  /** The whole configuration instead, given port and store. */
+  readonly whole?: (place: { readonly port: number; readonly storeDir: string }) => string;
   /** Without it the server has no JetStream. */
   readonly jetStream?: boolean;
   /** Bytes of the JetStream store. */
   readonly fileBytesMax?: number;
   /** The command that starts it, given the program and its arguments; default: the program itself. */
-  readonly command?: (program: string, args: readonly string[]) => readonly string[];
+  readonly command?: (program: string, args: readonly string[], storeDir: string) => readonly string[];
 }
 
 export interface NatsServer {
@@ -78,7 +80,7 @@ function prepared(options: ServerOptions, port: number, cluster: string): NatsSe
   const storeDir = join(folder, "store");
   mkdirSync(storeDir);
   const config = join(folder, "server.conf");
-  writeFileSync(config, [
+  writeFileSync(config, options.whole?.({ port, storeDir }) ?? [
     `server_name: server-${port}`,
     `listen: "127.0.0.1:${port}"`,
     `log_file: ${JSON.stringify(join(folder, "server.log"))}`,
@@ -88,7 +90,7 @@ function prepared(options: ServerOptions, port: number, cluster: string): NatsSe
     "",
   ].join("\n"));
   const args = ["-c", config];
-  const [command, ...rest] = options.command?.(path, args) ?? [path, ...args];
+  const [command, ...rest] = options.command?.(path, args, storeDir) ?? [path, ...args];
   let child: ChildProcess | null = null;
   let ended: Promise<unknown> = Promise.resolve();
   let said = "";
