@@ -1,14 +1,14 @@
 import type { Logger, Ports, Stop, Store } from "@populace/io";
-import { COMMIT, bodyOf, commitSubject, runKey, type Commit } from "@populace/protocol";
+import { COMMIT, bodyOf, commitSubject, runKey, type Commit, type RunRecord } from "@populace/protocol";
 import { newerRecord } from "../core/takeover.ts";
 import { decodeRecord, discardCommits, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord } from "./run-store.ts";
 
 /**
  * Keeps the own store level with COMMIT and the registry, flushed: what a standby needs to lead, and the second copy of what the
  * transport may lose. What it cannot fit in (a gap, two roots) is left to the reconciliation of the next leader. `onTerm` hears the
- * terms of others.
+ * terms of others, `onRecord` every change of a run.
  */
-export function followTenant(ports: Ports & { readonly store: Store }, tenant: string, logger: Logger, onTerm: (term: number) => void): Stop {
+export function followTenant(ports: Ports & { readonly store: Store }, tenant: string, logger: Logger, onTerm: (term: number) => void, onRecord: (record: RunRecord) => void): Stop {
   const { log, registry, blobs, store } = ports;
 
   async function onCommit(commit: Commit): Promise<void> {
@@ -48,6 +48,7 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
         writeRecord(tables, tenant, there);
       });
       await store.flushed();
+      onRecord(there);
     }),
   ];
   logger.info({ tenant }, "coordinator follows");

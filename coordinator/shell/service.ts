@@ -136,7 +136,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   if (isAlone) {
     ruling = (await begin(await campaign())).ended;
   } else {
-    stopFollowing = followTenant(ports, tenant, logger, (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); });
+    stopFollowing = followTenant(ports, tenant, logger, (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); }, adopt);
     ruling = (async () => {
       while (!closing.signal.aborted) {
         try {
@@ -357,6 +357,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const record = await reader.run(runId);
     if (record === null) throw new PopulaceError("NOT_FOUND", `run ${runId} is not known here, or several begin so`, { runId });
     return record;
+  }
+
+  /** A run that somebody entered with an earlier leader, who had not heard yet that it leads no more. */
+  function adopt(record: RunRecord): void {
+    if (reign === null || isSettled(record.state) || record.term >= reign.leadership.term || reign.active.has(record.run)) return;
+    logger.warn({ run: record.run, term: reign.leadership.term, theirs: record.term }, "a run of an earlier leader is taken up");
+    carry(reign, record);
   }
 
   /** Drives a run in the background until it is settled or this reign ends. */
