@@ -231,6 +231,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
           const code = error instanceof PopulaceError ? error.code : "INTERNAL";
           say(`${name} refuses run ${run}: ${String(error)}`);
           counts.refusals += 1;
+          if (code === "INTERNAL") records.push({ kind: "died", who: name, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
           if (errand.isEntered && code !== "UNAVAILABLE" && code !== "STALE_TERM") {
             counts.repairs += 1;
             errand.isEntered = false;

@@ -64,6 +64,12 @@ export interface Schedule {
   readonly strikes: readonly Strike[];
 }
 
+/** Kinds that are drawn. Bits flipped in a node's own memory are found by double runs alone, which a schedule cannot ask for yet. */
+export const FAULT_KINDS: readonly FaultKind[] = [
+  "kill node", "pause node", "drain node", "add node", "kill coordinator", "stop coordinator", "power cut", "pause coordinator", "blocked loop", "clock leap", "partition", "loss", "duplication", "delay",
+  "service down", "log forgets", "service forgets all", "blobs lost", "blob bit flipped", "full disk", "older disk", "lost disk", "poison",
+];
+
 export interface ScheduleOptions {
   /** Kinds that may be drawn. */
   readonly kinds: readonly FaultKind[];
@@ -76,6 +82,9 @@ const FAULTS_MAX = 9;
 /** Faults that cost a copy of the truth: of these a seed has those that hit one side only, for "all copies lost at once" is not claimed. */
 const COSTS_SERVICE: ReadonlySet<FaultKind> = new Set(["log forgets", "service forgets all", "blobs lost", "blob bit flipped"]);
 const COSTS_DISK: ReadonlySet<FaultKind> = new Set(["older disk", "lost disk", "power cut"]);
+
+/** Where inputs come from outside, a log that forgets a sealed one has lost it: the runs that have such inputs keep them elsewhere. */
+export const KINDS_WITH_LIVE_INPUTS: readonly FaultKind[] = FAULT_KINDS.filter((kind) => !COSTS_SERVICE.has(kind));
 
 /** The schedule of a seed. */
 export function scheduleOf(seed: number, { kinds }: ScheduleOptions): Schedule {
