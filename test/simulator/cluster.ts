@@ -166,9 +166,16 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     process.starts += 1;
     const incarnation = `${process.name}-${process.starts}`;
     say(`${incarnation} starts`);
-    process.node = startNode({
+    const node = startNode({
       ports: hub.portsOf(life), incarnation, workers: schedule.workers, tenant: TENANT, backend: "reference", logger: loggerOf(incarnation),
       startPool: (size) => startWorkersInline(size, inlineWork(life, process, incarnation)),
+    });
+    process.node = node;
+    void node.ended.then((why) => {
+      if (process.life !== life) return;
+      say(`${incarnation} has ended: ${why}`);
+      down(process);
+      if (why === "dead") up(() => bootNode(process), RESTART_MS);
     });
   }
 
@@ -325,7 +332,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       case "drain node": {
         const process = nodes[fault.node % nodes.length], { life, node } = process;
         if (life === null || node === null) return;
-        void node.stop().then(() => { if (process.life === life) down(process); });
+        void (world.chance() < 0.5 ? node.stop() : node.drain());
         return up(() => {
           if (process.life === life) down(process);
           bootNode(process);
