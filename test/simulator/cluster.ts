@@ -9,7 +9,7 @@ import {
 } from "@populace/io/simulated";
 import type { ExposeKernel } from "@populace/kernels";
 import { openBackend } from "@populace/kernels/backends";
-import { COMMIT, INPUT, RUN_RECORD, SHARD_OUT, TICK_OPEN, VIEW_RECORD, LEADER_RECORD, inputHashOf, leaderKey, schemaOf, viewKey, type Shard } from "@populace/protocol";
+import { COMMIT, HEARTBEAT, INPUT, RUN_RECORD, SHARD_OUT, TICK_OPEN, VIEW_RECORD, LEADER_RECORD, inputHashOf, leaderKey, schemaOf, viewKey, type Shard } from "@populace/protocol";
 import { chanceOf } from "./chance.ts";
 import { violations, type Violation } from "./invariants.ts";
 import type { ClusterRecord, Expected } from "./records.ts";
@@ -130,6 +130,12 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       records.push({ kind: "opened", run, attempt, tick, span, term, view });
       say(`open ${run.slice(0, 8)} tick ${tick}+${span} attempt ${attempt} term ${term} view ${view} by ${event.by}`);
     }
+  });
+
+  hub.onPublish((from, subject, bytes) => {
+    if (!subject.endsWith(".heartbeat") || from === "stranger") return;
+    const { incarnation, term } = HEARTBEAT.decode(bytes);
+    records.push({ kind: "term", observer: incarnation, term, atMs: world.nowMs() });
   });
 
   const expected = new Map(truths.map((truth) => [truth.run, expectation(truth)]));
