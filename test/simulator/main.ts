@@ -22,6 +22,7 @@ const { runSchedule } = await import("./cluster.ts");
 const { scheduleOf } = await import("./schedule.ts");
 const { shrink } = await import("./shrink.ts");
 const { FAULT_KINDS, KINDS_WITH_LIVE_INPUTS } = await import("./schedule.ts");
+forbidAmbient();
 const kinds = planted === "live inputs" || planted === "reopened without its sealed input" ? KINDS_WITH_LIVE_INPUTS : FAULT_KINDS;
 
 /** What a number of seeds came to. */
@@ -52,7 +53,7 @@ if (values.seed !== undefined) {
   else {
     if (values.json) say(JSON.stringify(summary, null, 1));
     else print(summary);
-    for (const { seed } of summary.failed.slice(0, 3)) await printShrunk(seed, await runSchedule(scheduleOf(seed, { kinds })));
+    if (!values.json) for (const { seed } of summary.failed.slice(0, 3)) await printShrunk(seed, await runSchedule(scheduleOf(seed, { kinds })));
   }
   process.exit(summary.failed.length > 0 ? 1 : 0);
 }
@@ -72,6 +73,14 @@ async function runSeeds(): Promise<Summary> {
   }
   summary.seconds = (performance.now() - startedMs) / 1000;
   return summary;
+}
+
+/** The machine's own clock, timers and chance: whatever inside the cluster used them would break the promise of one seed, one course of events. */
+function forbidAmbient(): void {
+  const refuse = (what: string) => (): never => { throw new Error(`something inside the simulated cluster called ${what}; it has a port for that`); };
+  Math.random = refuse("Math.random");
+  Date.now = refuse("Date.now");
+  Object.assign(globalThis, { setTimeout: refuse("setTimeout"), setInterval: refuse("setInterval") });
 }
 
 /** Every `of`-th seed in a process of its own. */
