@@ -83,7 +83,7 @@ function check(schema: string, name: string, kind: FieldKind, value: unknown): v
 
 /** One codec a message: fields in fixed order, checked when read; CORRUPT for anything else. */
 export const TICK_OPEN = codec<TickOpen>("TickOpen/1", { run: "text", attempt: "integer", term: "integer", view: "integer", tick: "integer", span: "integer", prevRoot: "text", inputHash: "text", checkpoint: "flag" });
-export const SHARD_OUT = codec<ShardOut>("ShardOut/2", { run: "text", attempt: "integer", tick: "integer", span: "integer", shard: "integer", view: "integer", incarnation: "text", backend: "text", hashes: "bytes", states: "bytes", personas: "pair", counts: "u32", sections: "u32" });
+export const SHARD_OUT = codec<ShardOut>("ShardOut/3", { run: "text", attempt: "integer", tick: "integer", span: "integer", shard: "integer", view: "integer", incarnation: "text", backend: "text", hashes: "bytes", states: "bytes", personas: "pair", counts: "u32", sections: "u32", mail: "u32" });
 export const COMMIT = codec<Commit>("Commit/1", { run: "text", attempt: "integer", term: "integer", tick: "integer", prevRoot: "text", inputHash: "text", root: "text", sumsHash: "text", checkpoint: "texts", sections: "f64" });
 export const INPUT = codec<Input>("Input/1", { run: "text", tick: "integer", eventIds: "texts" });
 export const RUN_RECORD = codec<RunRecord>("RunRecord/1", { run: "text", spec: "object", attempt: "integer", view: "integer", state: "text", execution: "object", shards: "objects", owners: "texts", reason: "text" });

@@ -97,6 +97,8 @@ export interface ShardOut {
   readonly counts: Uint32Array;
   /** span x personas(covered) x scenarios x 2: shares and complaints of each tick, the sections of influence. */
   readonly sections: Uint32Array;
+  /** Of a behavior: what its agents sent to agents of each block (`mail.ts`), the outboxes of the shard's blocks one after another. */
+  readonly mail: Uint32Array;
 }
 
 export interface Commit {

@@ -4,5 +4,7 @@ export * from "./subjects.ts";
 export * from "./limits.ts";
 export * from "./canonical.ts";
 export * from "./plan-codec.ts";
+export { BEHAVIOR_SPEC, behaviorPlan, isBehaviorPlan, isCoupled, type BehaviorPlan, type PlanBehavior } from "./behavior-plan.ts";
+export * from "./mail.ts";
 export * from "./root.ts";
 export * from "./codec.ts";

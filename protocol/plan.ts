@@ -147,10 +147,10 @@ export interface Block {
   readonly agents: number;
 }
 
-/** All blocks of a plan in canonical order. */
-export function blocksOf(plan: Pick<Plan, "personas">): readonly Block[] {
+/** All blocks of a plan in canonical order. `behavior` is that of a behavior plan, whose blocks are smaller. */
+export function blocksOf(plan: Pick<Plan, "personas"> & { readonly behavior?: { readonly blockAgents: number } }): readonly Block[] {
   const blocks: Block[] = [], total = plan.personas.reduce((sum, persona) => sum + persona.agents, 0);
-  let size: number = BLOCK_AGENTS.least;
+  let size: number = plan.behavior?.blockAgents ?? BLOCK_AGENTS.least;
   while (size < BLOCK_AGENTS.greatest && total > size * BLOCK_AGENTS.most) size *= 2;
   plan.personas.forEach((persona, index) => {
     for (let first = 0; first < persona.agents; first += size) {
