@@ -10,4 +10,14 @@ export const IO_LIMITS = {
   busQueueMax: 10_000,
   /** How long the stop steps of a process may take together before it exits anyway. */
   stopMs: 10_000,
+  /** Bytes of one message of a remote call, also after decompression: TOO_LARGE above. A compiled plan must fit; larger answers are streams. */
+  rpcMessageBytesMax: 64 * 1024 * 1024,
+  /** A unary call without an answer for so long is UNAVAILABLE. */
+  rpcDeadlineMs: 10_000,
+  /** Calls under way on one connection: further ones wait. */
+  rpcStreamsMax: 1000,
+  /** A silent peer is asked after this time, and given up after as much again. */
+  rpcKeepaliveMs: 10_000,
+  /** What a stopping server gives calls under way before it cuts them. */
+  rpcCloseMs: 2000,
 } as const;

@@ -80,12 +80,12 @@ describe("roots", () => {
 
 describe("messages", () => {
   test("come back with typed arrays, from any alignment", () => {
-    const out = { run: "r", attempt: 1, tick: 0, span: 2, shard: 0, view: 1, incarnation: "n", backend: "reference", states: new Uint8Array(32).fill(5), hashes: new Uint8Array(128).fill(9), personas: [0, 1] as const, counts: new Uint32Array([1, 2, 0xffff_ffff]), sections: new Uint32Array(0) };
+    const out = { run: "r", attempt: 1, tick: 0, span: 2, shard: 0, view: 1, incarnation: "n", backend: "reference", states: new Uint8Array(32).fill(5), hashes: new Uint8Array(128).fill(9), personas: [0, 1] as const, counts: new Uint32Array([1, 2, 0xffff_ffff]), sections: new Uint32Array(0), mail: new Uint32Array([7, 1, 2, 3, 4]) };
     const bytes = SHARD_OUT.encode(out);
     const shifted = new Uint8Array(bytes.length + 1);
     shifted.set(bytes, 1);
     expect(SHARD_OUT.decode(shifted.subarray(1))).toEqual(out);
-    const commit = { run: "r", attempt: 1, term: 3, tick: 7, prevRoot: "aa", inputHash: "bb", root: "cc", sumsHash: "dd", checkpoint: ["ee"], sections: new Float64Array([1, 2 ** 40]) };
+    const commit = { run: "r", attempt: 1, term: 3, tick: 7, prevRoot: "aa", inputHash: "bb", root: "cc", sumsHash: "dd", checkpoint: ["ee"], sections: new Float64Array([1, 2 ** 40]), tickSums: new Float64Array([3]), sums: "", exposures: 3, backends: ["reference"], seconds: 0.5 };
     expect(COMMIT.decode(COMMIT.encode(commit))).toEqual(commit);
   });
 

@@ -29,5 +29,16 @@ export const LIMITS = {
   nodeWaitMs: 10_000,
   /** TickOpen is repeated this often while its slots are open: a lost message heals within one period. */
   tickOpenRepeatMs: 1000,
+  /** A leader that could not renew for this long is none; a rival takes over after seeing no change for as long. 2 s suit one NATS server, 15 s three. */
   leaseTtlMs: 2000,
+  /** One request of the election; unanswered, it is asked again. */
+  requestMs: 1000,
+  /** Times a node may fail at one run with an error that a retry can heal before the run does without it; other errors count once. */
+  nodeFailuresMax: 3,
+  /** Repetitions of one TickOpen after which the COMMIT log is compared with the coordinator's own commits. */
+  auditRepeats: 4,
+  /** Share of slotStreamBytesMax from which no tick is opened until a checkpoint has made room. */
+  slotStreamShare: 0.7,
+  /** How often somebody who waits for a run looks at its record. */
+  runPollMs: 250,
 } as const;

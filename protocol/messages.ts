@@ -15,6 +15,9 @@
  *    SLOT_REFERENCE) and fills `outSubject(tenant, run, attempt, tick, shard)`. Filled already: compares `hashes`; equal is done,
  *    different is a NodeFailure with code DIVERGENCE. Anything it cannot do is a NodeFailure, never silence.
  * 6. On RunStop it drops the attempt within one block. A new attempt forgets the state of the old one.
+ *
+ * The registry, COMMIT and the blobs together are the whole truth about a run: an empty coordinator, and anybody who wants the
+ * outcome, needs nothing else. A body over LIMITS.slotBytesMax is replaced by its address (`bodyOf`).
  */
 
 /** Never part of the RunSpec: changes no root. */
@@ -118,25 +121,68 @@ export interface Commit {
    * influence. The inbox of tick + 1 for every shard: a node that joins at t derives warmth from the commits 0..t-1.
    */
   readonly sections: Float64Array;
+  /** cells x personas x columns: the tick's integer sums over worlds. */
+  readonly tickSums: Float64Array;
+  /** Blob address of cells x personas x worlds x columns (f64), summed over the ticks 0 to this one: at checkpoints and at the last tick; "" elsewhere. */
+  readonly sums: string;
+  /** Exposures of the ticks 0 to this one. */
+  readonly exposures: number;
+  /** Kernel backends that computed the ticks 0 to this one, and the time it took over all attempts; part of no hash. */
+  readonly backends: readonly string[];
+  readonly seconds: number;
 }
 
 /**
- * What a node needs to take part: registry record `runKey`, written before the first TickOpen and whenever the view changes.
- * The plan lies in the blob store under `spec.planHash`. A node that hears a TickOpen of a run, attempt or view it does not
- * know reads this first.
+ * What a run is, where it stands and who computes it: registry record `runKey`, written under compare-and-set by the leader when
+ * the run is submitted and at every change. Of two copies the one with the higher (term, change) is the newer. The plan lies in
+ * the blob store under `spec.planHash`. A node that hears a TickOpen of a run, attempt or view it does not know reads this first.
  */
 export interface RunRecord {
   readonly run: string;
   readonly spec: RunSpec;
+  /** Order of submission within the tenant. */
+  readonly number: number;
+  /** What runs that belong together (the cells of a sweep) have in common; "" = alone. */
+  readonly label: string;
+  /** Higher ones are given more of the cluster; 0 = ordinary. */
+  readonly priority: number;
   readonly attempt: number;
+  /** Commits of earlier attempts do not count: the run was begun anew. */
+  readonly firstAttempt: number;
+  /** Term of the leader who wrote this, and how many times the record was written before. */
+  readonly term: number;
+  readonly change: number;
   readonly view: number;
   readonly state: RunState;
-  readonly execution: ExecutionPlan;
+  /** What was asked for; `execution` is what came of it when the run was planned, null before. */
+  readonly wanted: Partial<ExecutionPlan>;
+  readonly execution: ExecutionPlan | null;
   readonly shards: readonly Shard[];
   /** Incarnation that owns each shard in this view. */
   readonly owners: readonly string[];
-  /** Why the run is frozen, failed or canceled; empty otherwise. */
+  /** Incarnations that may not compute this run: they failed at it, or a third computation contradicted them. */
+  readonly unfit: readonly string[];
+  /** The two outputs of a frozen run that disagree; null elsewhere. */
+  readonly dispute: Dispute | null;
+  /** Error code and sentence of a paused, frozen, failed or canceled run; "" otherwise. */
+  readonly code: string;
   readonly reason: string;
+  /** Committed when this was written: last tick (-1 = none), its root, exposures, time spent, backends. COMMIT may be further. */
+  readonly tick: number;
+  readonly root: string;
+  readonly exposures: number;
+  readonly seconds: number;
+  readonly backends: readonly string[];
+}
+
+/** Two computations of one shard that disagree: the slot holds the first one, a blob the second. */
+export interface Dispute {
+  readonly attempt: number;
+  readonly tick: number;
+  readonly shard: number;
+  /** The node that found the slot filled with something else, and the blob address of its own ShardOut. */
+  readonly incarnation: string;
+  readonly output: string;
 }
 
 /** The first one of an incarnation is its join; every HEARTBEAT_MS. */
@@ -153,6 +199,8 @@ export interface Heartbeat {
   readonly memoryBytes: number;
   /** Exposures computed so far, over all runs, also inside an unfinished span: progress. */
   readonly exposures: number;
+  /** Highest term seen: a new leader numbers above it even when registry and log forgot theirs. */
+  readonly term: number;
 }
 
 /** A node could not compute a shard, or found the slot filled with something else (DIVERGENCE). */
@@ -164,12 +212,16 @@ export interface NodeFailure {
   readonly incarnation: string;
   readonly code: string;
   readonly message: string;
+  /** Of a DIVERGENCE: blob address of this node's own ShardOut; "" otherwise. */
+  readonly output: string;
 }
 
 /** Nodes drop the attempt's work within one block and forget its state. */
 export interface RunStop {
   readonly run: string;
   readonly attempt: number;
+  /** A stop of a term below the highest seen is refused, as a TickOpen is. */
+  readonly term: number;
   readonly reason: string;
 }
 
@@ -178,10 +230,22 @@ export interface LeaderRecord {
   readonly holder: string;
   readonly nonce: string;
   readonly term: number;
+  /** Where its control service listens, host:port; "" = nowhere. */
+  readonly address: string;
 }
 
 export interface ViewRecord {
   readonly view: number;
   readonly members: readonly string[];
   readonly dead: readonly string[];
+}
+
+/** A model version that production serves: registry record `releaseKey`. The number only grows; a roll-back is a new release of an older version. */
+export interface Release {
+  readonly number: number;
+  /** Content address of the model file in the blob store. */
+  readonly model: string;
+  readonly term: number;
+  /** For people: why it was announced, or of which release it is the roll-back. */
+  readonly note: string;
 }

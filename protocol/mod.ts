@@ -8,3 +8,4 @@ export { BEHAVIOR_SPEC, behaviorPlan, isBehaviorPlan, isCoupled, type BehaviorPl
 export * from "./mail.ts";
 export * from "./root.ts";
 export * from "./codec.ts";
+export * from "./body.ts";

@@ -1,28 +1,40 @@
 import type { BehaviorDescription, BehaviorSetup } from "./description.ts";
 
-/** What a node tells the process of a behavior; answered one by one, in order. */
-export type ToHost = { readonly id: number } & (
+export interface StepRequest {
+  readonly kind: "step";
+  readonly block: number;
+  readonly tick: number;
+  /** Messages to the block, in canonical order (protocol/mail.ts). */
+  readonly inbox: Uint8Array;
+  /** The columns after the tick are answered too. */
+  readonly withState: boolean;
+  /** The columns before the tick are answered too, for a second computation elsewhere. */
+  readonly isDouble: boolean;
+}
+
+/** What a node tells the process of a behavior. */
+export type Request =
   /** Scripts of engine, seal and behavior; `timeoutMs` bounds this and every later message. */
   | { readonly kind: "start"; readonly engine: string; readonly seal: string; readonly behavior: string; readonly timeoutMs: number }
   | { readonly kind: "open"; readonly setup: BehaviorSetup }
   /** `columns` null: before tick 0. */
   | { readonly kind: "hold"; readonly block: number; readonly columns: Uint8Array | null }
-  /** `withState`: the columns after the tick are answered too; `isDouble`: those before it, for a second computation elsewhere. */
-  | { readonly kind: "step"; readonly block: number; readonly tick: number; readonly inbox: Uint8Array; readonly withState: boolean; readonly isDouble: boolean }
-);
+  | StepRequest;
 
-export type HostAnswer =
-  | { readonly kind: "started"; readonly description: BehaviorDescription }
-  | { readonly kind: "done" }
-  | {
-      readonly kind: "stepped";
-      readonly before: Uint8Array | null;
-      readonly counts: Uint32Array;
-      readonly outbox: Uint32Array;
-      /** SHA-256 of the columns, then of counts and outbox. */
-      readonly hashes: Uint8Array;
-      readonly columns: Uint8Array | null;
-    };
+/** A request with the number that its answer repeats. */
+export type ToHost = Request & { readonly id: number };
+
+export interface Stepped {
+  readonly kind: "stepped";
+  readonly before: Uint8Array | null;
+  readonly counts: Uint32Array;
+  readonly outbox: Uint32Array;
+  /** SHA-256 of the columns, then of counts and outbox. */
+  readonly hashes: Uint8Array;
+  readonly columns: Uint8Array | null;
+}
+
+export type HostAnswer = { readonly kind: "started"; readonly description: BehaviorDescription } | { readonly kind: "done" } | Stepped;
 
 export type FromHost =
   | { readonly id: number; readonly answer: HostAnswer }

@@ -3,13 +3,18 @@ import { PopulaceError } from "@populace/domain";
 import { type Logger, type Ports, sha256Hex, SILENT, type Stop } from "@populace/io";
 import { chooseBackend } from "@populace/kernels/backends";
 import {
-  type Block, blocksOf, COMMIT, commitSubject, decodePlan, failSubject, HEARTBEAT, heartbeatSubject, LIMITS, NODE_FAILURE, openSubject, outSubject,
-  type Plan, RUN_RECORD, RUN_STOP, runKey, type Shard, SHARD_OUT, type ShardOut, SLOT_REFERENCE, schemaOf, stopSubject, TICK_OPEN, type TickOpen,
+  type Block, blocksOf, bodyOf, type Commit, COMMIT, commitSubject, decodePlan, failSubject, fitBody, HEARTBEAT, heartbeatSubject, inboxesOf, isBehaviorPlan, LEAF_BYTES, LIMITS, NODE_FAILURE, openSubject, outSubject,
+  type Plan, RUN_RECORD, RUN_STOP, runKey, type Shard, SHARD_OUT, type ShardOut, stopSubject, TICK_OPEN, type TickOpen,
 } from "@populace/protocol";
+import { decodeBlockState } from "../behavior/block-state.ts";
+import { BEHAVIOR_LIMITS } from "../behavior/limits.ts";
+import { ProcessLost, startBehaviorPool } from "../behavior/pool.ts";
+import type { Checkpoint } from "../core/checkpoint.ts";
 import { freshNode, type NodeEffect, type NodeEvent, type NodeState, stepNode } from "../core/node.ts";
 import { outOfUse } from "../core/out-of-use.ts";
-import { assembleShardOut, type BlockHashes, type ShardPart, spreadBlocks } from "../core/shard.ts";
+import { assembleShardOut, type BlockHashes, type BlockMail, type ShardPart, spreadBlocks } from "../core/shard.ts";
 import { KernelFailed, startWorkers, type WorkerPool } from "./worker-pool.ts";
+import type { Inboxes } from "./worker-message.ts";
 
 /** What a node is started with. */
 export interface NodeOptions {
@@ -22,6 +27,8 @@ export interface NodeOptions {
   readonly logger?: Logger;
   /** Kernel backend of runs that leave the choice open; default: the fastest there is. */
   readonly backend?: string;
+  /** Runs behaviors, which are foreign code, in processes of their own; default: they are refused. */
+  readonly allowBehaviors?: boolean;
   /** Who computes; default: worker threads of this process. */
   readonly startPool?: (size: number) => WorkerPool;
 }
@@ -40,9 +47,15 @@ export interface RunningNode {
 /** Computing time from which the measured speed replaces the calibrated one. */
 const MEASURED_MS_MIN = 500;
 
+/** What stands in place of a kernel's backend where a behavior moves the agents; a node that allows behaviors names it among its backends. */
+const BEHAVIOR_BACKEND = { backend: { name: "behavior", device: "processes of their own" }, reason: "the run has a behavior" };
+
+const hasMail = (plan: Plan): boolean => isBehaviorPlan(plan) && plan.behavior.hasMessages;
+
 /** What the shell keeps of a run beside the core's state: where its blocks are, how far the log was read, the last outputs. */
 interface RunShell {
   readonly key: string;
+  readonly pool: WorkerPool;
   readonly attempt: number;
   readonly plan: Plan;
   readonly blocks: readonly Block[];
@@ -52,6 +65,8 @@ interface RunShell {
   /** Whether the run or the node asked for a backend by name, not necessarily this one. */
   readonly isAskedFor: boolean;
   readonly workerOf: Map<number, number>;
+  /** Commits of earlier attempts do not count. */
+  readonly firstAttempt: number;
   commitSequence: number;
   outputs: readonly { readonly shard: number; readonly bytes: Uint8Array }[];
 }
@@ -68,12 +83,15 @@ export function startNode(options: NodeOptions): RunningNode {
   }
   const tenant = options.tenant ?? "default", logger = options.logger ?? SILENT;
   const pool = (options.startPool ?? startWorkers)(options.workers);
+  const behaviors = options.allowBehaviors === true ? startBehaviorPool(options.workers) : null;
   const runs = new Map<string, RunShell>();
   const mailboxes = new Map<string, Mailbox>();
   const inFlight = new Set<Promise<void>>();
   let backends: readonly string[] = [], backendReason = "", calibrated = 0;
   // Backends that failed and why: for every run, and for the one that did not fit.
   const lost = new Map<string, string>(), tooSmall = new Map<string, ReadonlyMap<string, string>>();
+  // How often a run lost the process of its behavior.
+  const losses = new Map<string, number>();
   let state: NodeState = freshNode(incarnation);
   let stopped = false;
 
@@ -85,7 +103,7 @@ export function startNode(options: NodeOptions): RunningNode {
   };
 
   const beat = (said: "up" | "leaving"): void => ports.bus.publish(heartbeatSubject(tenant, incarnation), HEARTBEAT.encode({
-    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: pool.exposures(),
+    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: pool.exposures() + (behaviors?.exposures() ?? 0), term: state.term,
   }));
 
   /** One TickOpen of a run at a time; of those that come meanwhile only the newest is kept, for they repeat. */
@@ -113,7 +131,7 @@ export function startNode(options: NodeOptions): RunningNode {
         const isPassedOn = await passOn(run, error);
         await handle({ kind: "failed", run }).catch(() => {});
         if (isPassedOn) mailbox.next ??= event;
-        else if (open !== null && !stopped) report(open, -1, error);
+        else if (open !== null && !stopped) report(open, error);
       }
     }
     mailbox.busy = false;
@@ -126,7 +144,13 @@ export function startNode(options: NodeOptions): RunningNode {
    */
   async function passOn(run: string, error: unknown): Promise<boolean> {
     const shell = runs.get(run);
-    if (shell === undefined || stopped || !(error instanceof KernelFailed)) return false;
+    if (shell === undefined || stopped) return false;
+    if (error instanceof ProcessLost) {
+      losses.set(run, (losses.get(run) ?? 0) + 1);
+      logger.warn({ run, losses: losses.get(run), message: error.message }, "a behavior's process was lost");
+      return losses.get(run)! <= BEHAVIOR_LIMITS.lossesMax;
+    }
+    if (!(error instanceof KernelFailed)) return false;
     const { backend, isAskedFor } = shell, whose = outOfUse(backend, error.code, isAskedFor);
     if (whose === "nobody") return false;
     if (whose === "run") tooSmall.set(run, new Map([...(tooSmall.get(run) ?? []), [backend, error.message]]));
@@ -163,7 +187,7 @@ export function startNode(options: NodeOptions): RunningNode {
   async function perform(effect: NodeEffect): Promise<NodeEvent | null> {
     switch (effect.kind) {
       case "load": return load(effect.open);
-      case "readCommits": return readCommits(effect.run);
+      case "readCommits": return readCommits(effect);
       case "restore": return restore(effect);
       case "compute": return busy(() => compute(effect));
       case "refill": return refill(effect.open);
@@ -179,34 +203,47 @@ export function startNode(options: NodeOptions): RunningNode {
     const entry = await ports.registry.get(runKey(tenant, open.run));
     if (entry === null) return null;
     const record = RUN_RECORD.decode(entry.bytes);
+    // Not planned yet, or of another attempt: the TickOpen will be repeated.
+    if (record.execution === null) return null;
     let shell = runs.get(open.run);
     if (shell === undefined || shell.attempt !== record.attempt) {
       const bytes = await ports.blobs.get(record.spec.planHash);
       if (bytes === null) throw new PopulaceError("NOT_FOUND", `run ${open.run}: its plan ${record.spec.planHash} is not in the blob store`, { run: open.run });
       // "auto" leaves the choice to each node, and it was made when it started.
       const wanted = record.execution.backend === "auto" ? (options.backend ?? "auto") : record.execution.backend;
-      const { backend, reason } = await chooseBackend(wanted, "expose", unusable(open.run));
+      const plan = decodePlan(bytes);
+      if (isBehaviorPlan(plan) && behaviors === null) throw new PopulaceError("BEHAVIOR_REFUSED", `run ${open.run.slice(0, 12)} has a behavior, "${plan.behavior.name}"; node ${incarnation} was started without --allow-behaviors`, { run: open.run });
+      const isForeign = isBehaviorPlan(plan);
+      const { backend, reason } = isForeign ? BEHAVIOR_BACKEND : await chooseBackend(wanted, "expose", unusable(open.run));
       logger.info({ run: open.run, backend: backend.name, device: backend.device, reason }, "backend chosen");
       if (shell !== undefined) drop(open.run);
-      const plan = decodePlan(bytes);
       const control = new SharedArrayBuffer(4);
       shell = {
-        key: `${open.run}/${record.attempt}`, attempt: record.attempt, plan, blocks: blocksOf(plan), control: new Int32Array(control),
-        population: record.execution.population, backend: backend.name, isAskedFor: wanted !== "auto", workerOf: new Map(), commitSequence: 0, outputs: [],
+        key: `${open.run}/${record.attempt}`, pool: isForeign ? behaviors! : pool, attempt: record.attempt, plan, blocks: blocksOf(plan), control: new Int32Array(control),
+        population: record.execution.population, backend: backend.name, isAskedFor: wanted !== "auto", workerOf: new Map(), firstAttempt: record.firstAttempt, commitSequence: 0, outputs: [],
       };
       runs.set(open.run, shell);
       for (let worker = 0; worker < pool.size; worker++) {
-        pool.tell(worker, { kind: "open", key: shell.key, plan, backend: shell.backend, population: shell.population, control });
+        shell.pool.tell(worker, { kind: "open", key: shell.key, plan, backend: shell.backend, population: shell.population, control });
       }
     }
     return { kind: "loaded", open, record, plan: shell.plan };
   }
 
-  async function readCommits(run: string): Promise<NodeEvent> {
+  async function readCommits({ run, after, before }: Extract<NodeEffect, { kind: "readCommits" }>): Promise<NodeEvent> {
     const shell = shellOf(run);
-    const entries = await ports.log.read(commitSubject(tenant, run), { after: shell.commitSequence });
-    if (entries.length > 0) shell.commitSequence = entries[entries.length - 1].sequence;
-    return { kind: "commits", run, commits: entries.map((entry) => COMMIT.decode(entry.bytes)) };
+    // A few more than are missing: a commit whose append was tried twice may be there twice.
+    const entries = await ports.log.read(commitSubject(tenant, run), { after: shell.commitSequence, limit: before - after + 16 });
+    // A log that lost what it had may number anew: from its beginning, then, what is known already is skipped.
+    if (entries.length === 0) shell.commitSequence = 0;
+    const commits: Commit[] = [];
+    for (const { subject, sequence, bytes } of entries) {
+      const commit = COMMIT.decode(await bodyOf(bytes, ports.blobs, `entry ${sequence} of ${subject}`));
+      if (commit.tick >= before) break;
+      shell.commitSequence = sequence;
+      if (commit.attempt >= shell.firstAttempt) commits.push(commit);
+    }
+    return { kind: "commits", run, commits };
   }
 
   /**
@@ -219,10 +256,12 @@ export function startNode(options: NodeOptions): RunningNode {
     const list = shards.flatMap((shard) => Array.from({ length: shard.count }, (_, i) => shard.first + i));
     const known = list.filter((block) => !shell.workerOf.has(block));
     for (const [block, worker] of spreadBlocks(shell.blocks, known, pool.size)) shell.workerOf.set(block, worker);
-    const replayed = new Map<number, Uint8Array>();
+    const replayed = new Map<number, Uint8Array>(), wanted = new Set(list);
+    const inboxes: Inboxes[] = [];
+    if (hasMail(shell.plan)) for (let i = 0; i < climates.length; i++) inboxes.push(await inboxesAt(effect.run, shell, checkpoint.tick + 1 + i, checkpoint, wanted));
     await onWorkers(list, shell, async (worker, blocks) => {
       const states = await Promise.all(blocks.map(async (block) => ({ block, state: checkpoint.tick < 0 ? null : await stateBlob(effect.run, block, checkpoint.states[block]) })));
-      const answer = await pool.ask(worker, { kind: "hold", key: shell.key, blocks: states, replayFrom: checkpoint.tick + 1, climates });
+      const answer = await shell.pool.ask(worker, { kind: "hold", key: shell.key, blocks: states, replayFrom: checkpoint.tick + 1, climates, inboxes });
       if (answer.kind === "held") for (const { block, hashes } of answer.hashes) replayed.set(block, hashes);
     });
     for (const shard of shards) await checkReplay(effect.run, shell, shard, effect.tick - 1, replayed);
@@ -250,20 +289,40 @@ export function startNode(options: NodeOptions): RunningNode {
     return bytes;
   }
 
-  async function compute({ open, shards, climate, whole }: Extract<NodeEffect, { kind: "compute" }>): Promise<NodeEvent> {
+  /**
+   * The messages that blocks get at a tick: what the outputs of the tick before hold for them, or, where that tick is the checkpoint's,
+   * the states of the checkpoint, for its slots may be purged.
+   */
+  async function inboxesAt(run: string, shell: RunShell, tick: number, checkpoint: Checkpoint, wanted: ReadonlySet<number>): Promise<Inboxes> {
+    if (tick === 0) return new Map();
+    if (tick - 1 === checkpoint.tick) {
+      const outboxes: Uint32Array[] = [];
+      for (const [block, hash] of checkpoint.states.entries()) outboxes.push(decodeBlockState(await stateBlob(run, block, hash)).outbox);
+      return inboxesOf(outboxes, wanted);
+    }
+    const entries = await ports.log.read(outSubject(tenant, run, shell.attempt, tick - 1, "*"));
+    const outs = await Promise.all(entries.map((entry) => shardOutOf(run, entry.bytes)));
+    const blocks = outs.reduce((sum, out) => sum + out.hashes.length / LEAF_BYTES, 0);
+    if (blocks !== shell.blocks.length) throw new PopulaceError("UNAVAILABLE", `run ${run}: the outputs of tick ${tick - 1} hold the messages of ${blocks} blocks of ${shell.blocks.length}; they are not all here, or no more`, { run, tick });
+    return inboxesOf(outs.toSorted((a, b) => a.shard - b.shard).map((out) => out.mail), wanted);
+  }
+
+  async function compute({ open, shards, climate, whole, checkpoint }: Extract<NodeEffect, { kind: "compute" }>): Promise<NodeEvent> {
     const shell = shellOf(open.run);
+    const inboxes = hasMail(shell.plan) ? await inboxesAt(open.run, shell, open.tick, checkpoint, new Set(shards.flatMap((shard) => Array.from({ length: shard.count }, (_, i) => shard.first + i)))) : new Map<number, Uint32Array>();
     const blocksIn = (shard: Shard): number[] => Array.from({ length: shard.count }, (_, i) => shard.first + i);
-    const parts: ShardPart[] = [], hashes: BlockHashes[] = [];
+    const parts: ShardPart[] = [], hashes: BlockHashes[] = [], mail: BlockMail[] = [];
     const next = whole ? new SharedArrayBuffer(4) : null;
     const onWorker = async (worker: number, mine: readonly { readonly shard: number; readonly blocks: readonly number[] }[]): Promise<void> => {
       const puts: Promise<unknown>[] = [];
-      const answer = await pool.ask(
-        worker, { kind: "compute", key: shell.key, tick: open.tick, span: open.span, climate, checkpoint: open.checkpoint, next, shards: mine },
+      const answer = await shell.pool.ask(
+        worker, { kind: "compute", key: shell.key, tick: open.tick, span: open.span, climate, checkpoint: open.checkpoint, next, shards: mine, inboxes },
         (_block, bytes) => { const put = ports.blobs.put(bytes); put.catch(() => {}); puts.push(put); },
       );
       await Promise.all(puts);
       if (answer.kind !== "computed") throw new PopulaceError("INTERNAL", `worker ${worker} answered "${answer.kind}" to "compute"`, {});
       parts.push(...answer.parts);
+      mail.push(...answer.mail ?? []);
       for (const each of answer.hashes) hashes.push(each);
     };
     if (whole) {
@@ -275,7 +334,7 @@ export function startNode(options: NodeOptions): RunningNode {
         .filter((share) => share.blocks.length > 0)));
     }
     const header = { run: open.run, attempt: open.attempt, tick: open.tick, span: open.span, view: open.view, incarnation, backend: shell.backend };
-    shell.outputs = shards.map((shard) => ({ shard: shard.index, bytes: SHARD_OUT.encode(assembleShardOut(header, shell.plan, shell.blocks, shard, parts, hashes)) }));
+    shell.outputs = shards.map((shard) => ({ shard: shard.index, bytes: SHARD_OUT.encode(assembleShardOut(header, shell.plan, shell.blocks, shard, parts, hashes, mail)) }));
     await fillAll(open, shell);
     return { kind: "filled", run: open.run };
   }
@@ -289,9 +348,7 @@ export function startNode(options: NodeOptions): RunningNode {
   async function fillAll(open: TickOpen, shell: RunShell): Promise<void> {
     await Promise.all(shell.outputs.map(async ({ shard, bytes }) => {
       if (Atomics.load(shell.control, 0) !== 0) throw new PopulaceError("INTERRUPTED", `run ${open.run} was stopped`, {});
-      let body = bytes;
-      if (bytes.length > LIMITS.slotBytesMax) body = SLOT_REFERENCE.encode({ blob: await ports.blobs.put(bytes), bytes: bytes.length });
-      const result = await ports.log.fill(outSubject(tenant, open.run, open.attempt, open.tick, shard), body);
+      const result = await ports.log.fill(outSubject(tenant, open.run, open.attempt, open.tick, shard), await fitBody(bytes, ports.blobs));
       if (!result.filled) await compareWithStored(open, shard, bytes, result.stored);
     }));
   }
@@ -306,19 +363,13 @@ export function startNode(options: NodeOptions): RunningNode {
       throw new PopulaceError(
         "DIVERGENCE",
         `run ${open.run}, shard ${shard}, tick ${open.tick}: this node (${incarnation}) and ${theirs.incarnation} computed different blocks (${sha256Hex(ours.hashes).slice(0, 12)} and ${sha256Hex(theirs.hashes).slice(0, 12)})`,
-        { shard, tick: open.tick },
+        { shard, tick: open.tick, output: await ports.blobs.put(bytes) },
       );
     }
   }
 
   /** The output a slot holds, itself or by reference. */
-  async function shardOutOf(run: string, body: Uint8Array): Promise<ShardOut> {
-    if (schemaOf(body) !== SLOT_REFERENCE.schema) return SHARD_OUT.decode(body);
-    const { blob } = SLOT_REFERENCE.decode(body);
-    const bytes = await ports.blobs.get(blob);
-    if (bytes === null) throw new PopulaceError("NOT_FOUND", `run ${run}: the output ${blob} that a slot refers to is not in the blob store`, { run, blob });
-    return SHARD_OUT.decode(bytes);
-  }
+  const shardOutOf = async (run: string, body: Uint8Array): Promise<ShardOut> => SHARD_OUT.decode(await bodyOf(body, ports.blobs, `a slot of run ${run}`));
 
   function release(run: string, shards: readonly Shard[]): null {
     const shell = runs.get(run);
@@ -326,7 +377,7 @@ export function startNode(options: NodeOptions): RunningNode {
     const gone = shards.flatMap((shard) => Array.from({ length: shard.count }, (_, i) => shard.first + i));
     for (let worker = 0; worker < pool.size; worker++) {
       const blocks = gone.filter((block) => shell.workerOf.get(block) === worker);
-      if (blocks.length > 0) pool.tell(worker, { kind: "release", key: shell.key, blocks });
+      if (blocks.length > 0) shell.pool.tell(worker, { kind: "release", key: shell.key, blocks });
     }
     for (const block of gone) shell.workerOf.delete(block);
     return null;
@@ -337,7 +388,7 @@ export function startNode(options: NodeOptions): RunningNode {
     if (shell === undefined) return null;
     Atomics.store(shell.control, 0, 1);
     runs.delete(run);
-    for (let worker = 0; worker < pool.size; worker++) pool.tell(worker, { kind: "close", key: shell.key });
+    for (let worker = 0; worker < pool.size; worker++) shell.pool.tell(worker, { kind: "close", key: shell.key });
     return null;
   }
 
@@ -366,12 +417,13 @@ export function startNode(options: NodeOptions): RunningNode {
     }
   }
 
-  function report(open: TickOpen, shard: number, error: unknown): void {
+  function report(open: TickOpen, error: unknown): void {
     const code = error instanceof PopulaceError ? error.code : "INTERNAL";
     const message = error instanceof Error ? error.message : String(error);
     if (code === "INTERRUPTED") return;
+    const { shard = 0, output = "" } = (error instanceof PopulaceError ? error.details : {}) as { readonly shard?: number; readonly output?: string };
     logger.error({ run: open.run, tick: open.tick, code, message }, "tick failed");
-    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick: open.tick, shard: Math.max(0, shard), incarnation, code, message }));
+    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick: open.tick, shard, incarnation, code, message, output }));
   }
 
   const stops: Stop[] = [
@@ -383,15 +435,16 @@ export function startNode(options: NodeOptions): RunningNode {
       const stop = RUN_STOP.decode(bytes);
       const shell = runs.get(stop.run);
       // At once, past the mailbox: the kernel is in the middle of a span.
-      if (shell !== undefined && shell.attempt <= stop.attempt) Atomics.store(shell.control, 0, 1);
+      if (shell !== undefined && shell.attempt <= stop.attempt && stop.term >= state.term) Atomics.store(shell.control, 0, 1);
       tooSmall.delete(stop.run);
+      losses.delete(stop.run);
       deliver(stop.run, { kind: "stop", stop });
     }),
   ];
   /** Takes the fastest backend and measures it on all workers at once, as a run will use them. */
   async function calibrate(): Promise<void> {
     const { backend, reason } = await chooseBackend(options.backend ?? "auto", "expose", lost);
-    backends = [backend.name, ...(backend.name === "reference" ? [] : ["reference"])];
+    backends = [backend.name, ...(backend.name === "reference" ? [] : ["reference"]), ...(behaviors === null ? [] : [BEHAVIOR_BACKEND.backend.name])];
     backendReason = `${backend.device}: ${reason}`;
     beat("up");
     // What was measured before says nothing about this one.
@@ -419,7 +472,7 @@ export function startNode(options: NodeOptions): RunningNode {
   return {
     incarnation,
     ready,
-    exposures: () => pool.exposures(),
+    exposures: () => pool.exposures() + (behaviors?.exposures() ?? 0),
     async stop() {
       if (stopped) return;
       stopped = true;
@@ -427,7 +480,7 @@ export function startNode(options: NodeOptions): RunningNode {
       for (const stop of stops) stop();
       for (const run of runs.keys()) drop(run);
       beat("leaving");
-      await pool.close();
+      await Promise.all([pool.close(), behaviors?.close()]);
       // What was being written when the stop came is written, so that the caller may close the ports.
       await Promise.allSettled(inFlight);
     },

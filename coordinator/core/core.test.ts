@@ -86,7 +86,7 @@ describe("commit", () => {
 });
 
 describe("lease", () => {
-  const record = { holder: "a", nonce: "n", term: 7 };
+  const record = { holder: "a", nonce: "n", term: 7, address: "" };
   test("a rival waits a whole TTL of its own sight, then numbers above everything seen", () => {
     expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000 }, 2500, 2000, 3, false)).toEqual({ kind: "wait", ms: 500 });
     expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000 }, 3000, 2000, 3, false)).toEqual({ kind: "claim", term: 8 });
@@ -97,7 +97,7 @@ describe("lease", () => {
 });
 
 describe("membership", () => {
-  const beat = (incarnation: string, state: "up" | "leaving" = "up"): Heartbeat => ({ incarnation, state, workers: 1, backends: ["reference"], backendReason: "", exposuresPerSecond: 0, memoryBytes: 0, exposures: 0 });
+  const beat = (incarnation: string, state: "up" | "leaving" = "up"): Heartbeat => ({ incarnation, state, workers: 1, backends: ["reference"], backendReason: "", exposuresPerSecond: 0, memoryBytes: 0, exposures: 0, term: 0 });
   test("a first heartbeat joins, silence kills, the dead stay dead, the view only grows", () => {
     let membership = hear(hear(noMembers(4), beat("a"), 0), beat("b"), 0);
     expect([membership.view, membership.members.size]).toEqual([6, 2]);
