@@ -1,6 +1,6 @@
 import { PopulaceError } from "@populace/domain";
 import { Packr } from "msgpackr";
-import type { Commit, Heartbeat, Input, LeaderRecord, NodeFailure, Release, RunRecord, RunStop, ShardOut, TickOpen, ViewRecord } from "./messages.ts";
+import type { Commit, Heartbeat, Input, LeaderBeat, LeaderRecord, NodeFailure, Recompute, Recomputed, Release, RunRecord, RunStop, ShardOut, TickOpen, ViewRecord } from "./messages.ts";
 
 /**
  * Envelope of messages: msgpackr of {schema, ...fields}, typed arrays as binary. Maps, not records (`useRecords: false`), so that a
@@ -8,7 +8,7 @@ import type { Commit, Heartbeat, Input, LeaderRecord, NodeFailure, Release, RunR
  */
 const packr = new Packr({ useRecords: false, int64AsType: "number" });
 
-type FieldKind = "integer" | "signed" | "number" | "text" | "flag" | "texts" | "pair" | "bytes" | "u32" | "f64" | "object" | "object or null" | "objects";
+type FieldKind = "integer" | "signed" | "number" | "text" | "flag" | "texts" | "integers" | "pair" | "bytes" | "u32" | "f64" | "object" | "object or null" | "objects";
 type Fields<T> = { readonly [K in keyof T]-?: FieldKind };
 
 interface Codec<T> {
@@ -70,6 +70,7 @@ const FIELD_CHECK: Readonly<Record<FieldKind, (value: unknown) => boolean>> = {
   text: (value) => typeof value === "string",
   flag: (value) => typeof value === "boolean",
   texts: (value) => Array.isArray(value) && value.every((entry) => typeof entry === "string"),
+  integers: (value) => Array.isArray(value) && value.every((entry) => Number.isSafeInteger(entry) && (entry as number) >= 0),
   pair: (value) => Array.isArray(value) && value.length === 2 && value.every((entry) => Number.isSafeInteger(entry)),
   bytes: (value) => value instanceof Uint8Array,
   u32: (value) => value instanceof Uint32Array,
@@ -89,11 +90,14 @@ export const SHARD_OUT = codec<ShardOut>("ShardOut/3", { run: "text", attempt: "
 export const COMMIT = codec<Commit>("Commit/2", { run: "text", attempt: "integer", term: "integer", tick: "integer", prevRoot: "text", inputHash: "text", root: "text", sumsHash: "text", checkpoint: "texts", sections: "f64", tickSums: "f64", sums: "text", exposures: "integer", backends: "texts", seconds: "number" });
 export const INPUT = codec<Input>("Input/1", { run: "text", tick: "integer", eventIds: "texts" });
 export const RUN_RECORD = codec<RunRecord>("RunRecord/2", { run: "text", spec: "object", number: "integer", label: "text", priority: "signed", attempt: "integer", firstAttempt: "integer", term: "integer", change: "integer", view: "integer", state: "text", wanted: "object", execution: "object or null", shards: "objects", owners: "texts", unfit: "texts", dispute: "object or null", code: "text", reason: "text", tick: "signed", root: "text", exposures: "integer", seconds: "number", backends: "texts" });
-export const HEARTBEAT = codec<Heartbeat>("Heartbeat/3", { incarnation: "text", state: "text", workers: "integer", backends: "texts", backendReason: "text", exposuresPerSecond: "number", memoryBytes: "number", exposures: "integer", term: "integer" });
+export const HEARTBEAT = codec<Heartbeat>("Heartbeat/4", { incarnation: "text", state: "text", workers: "integer", backends: "texts", backendReason: "text", exposuresPerSecond: "number", memoryBytes: "number", exposures: "integer", term: "integer", loopLagMs: "number" });
 export const NODE_FAILURE = codec<NodeFailure>("NodeFailure/2", { run: "text", attempt: "integer", tick: "integer", shard: "integer", incarnation: "text", code: "text", message: "text", output: "text" });
 export const RUN_STOP = codec<RunStop>("RunStop/2", { run: "text", attempt: "integer", term: "integer", reason: "text" });
 export const LEADER_RECORD = codec<LeaderRecord>("LeaderRecord/2", { holder: "text", nonce: "text", term: "integer", address: "text" });
-export const VIEW_RECORD = codec<ViewRecord>("ViewRecord/1", { view: "integer", members: "texts", dead: "texts" });
+export const VIEW_RECORD = codec<ViewRecord>("ViewRecord/2", { view: "integer", members: "texts", draining: "texts", dead: "texts" });
+export const LEADER_BEAT = codec<LeaderBeat>("LeaderBeat/1", { holder: "text", term: "integer", view: "integer" });
+export const RECOMPUTE = codec<Recompute>("Recompute/1", { run: "text", attempt: "integer", term: "integer", view: "integer", incarnation: "text", backend: "text", shard: "integer", tick: "integer", span: "integer", checkpoint: "flag", blocks: "integers" });
+export const RECOMPUTED = codec<Recomputed>("Recomputed/1", { run: "text", attempt: "integer", incarnation: "text", backend: "text", shard: "integer", tick: "integer", compared: "integer" });
 export const RELEASE = codec<Release>("Release/1", { number: "integer", model: "text", term: "integer", note: "text" });
 
 /** Body of a slot or of a COMMIT over LIMITS.slotBytesMax: its address in the blob store. */
@@ -116,5 +120,5 @@ export function schemaOf(bytes: Uint8Array): string {
 
 /** Every codec, for the contract text and its tests. */
 export const CODECS: readonly { readonly schema: string; readonly fields: Readonly<Record<string, string>> }[] = [
-  TICK_OPEN, SHARD_OUT, COMMIT, INPUT, RUN_RECORD, HEARTBEAT, NODE_FAILURE, RUN_STOP, LEADER_RECORD, VIEW_RECORD, RELEASE, SLOT_REFERENCE,
+  TICK_OPEN, SHARD_OUT, COMMIT, INPUT, RUN_RECORD, HEARTBEAT, NODE_FAILURE, RUN_STOP, LEADER_RECORD, VIEW_RECORD, LEADER_BEAT, RECOMPUTE, RECOMPUTED, RELEASE, SLOT_REFERENCE,
 ];

@@ -22,9 +22,12 @@ export const LIMITS = {
   runsQueuedMax: 1000,
   /** Finished runs whose ShardOuts stay readable; older ones keep their commits and statistics. */
   runsWithSlotsMax: 4,
-  heartbeatMs: 500,
-  /** A node not heard for this long is a suspect in the thin detector: 10 heartbeats. */
-  nodeSilenceMs: 5000,
+  /** Four a second: three in a row may be lost before anybody is suspected (coordinator/core/failure-detector.ts). */
+  heartbeatMs: 250,
+  /** How often the leader looks who has fallen silent. */
+  lookMs: 100,
+  /** How long a node waits to be relieved of its shards when it drains; then it leaves, and they are restored elsewhere as after a loss. */
+  drainMs: 60_000,
   /** How long a run waits for its first node before UNAVAILABLE. */
   nodeWaitMs: 10_000,
   /** TickOpen is repeated this often while its slots are open: a lost message heals within one period. */

@@ -2,7 +2,8 @@
  * Messages of the cluster protocol (ARCHITECTURE.md, "The protocol"). Integers and bytes only where a hash is taken.
  *
  * What a node does:
- * 1. Publishes a Heartbeat every LIMITS.heartbeatMs; the first one is its join.
+ * 1. Publishes a Heartbeat every LIMITS.heartbeatMs; the first one is its join. A node that hears nothing of a leader for half of
+ *    LIMITS.leaseTtlMs reads the ViewRecord and the run's record again before it fills a slot; one that reads itself dead ends.
  * 2. Subscribes to the TickOpens of its tenant (`openSubject(tenant, "*", "*")`); they repeat until the tick is committed, so
  *    one that it is already computing or has already filled is ignored. A term below the highest seen is refused.
  * 3. On a run, attempt or view it does not know: reads the RunRecord (registry, `runKey`) and the plan (blob `spec.planHash`,
@@ -185,10 +186,11 @@ export interface Dispute {
   readonly output: string;
 }
 
-/** The first one of an incarnation is its join; every HEARTBEAT_MS. */
+/** The first one of an incarnation is its join; every LIMITS.heartbeatMs, and at once when it is probed. */
 export interface Heartbeat {
   readonly incarnation: string;
-  readonly state: "up" | "leaving";
+  /** "draining": keeps its shards until the next barrier, is given none after it, and leaves when it owns nothing. */
+  readonly state: "up" | "draining" | "leaving";
   readonly workers: number;
   /** Kernel backends it has, the one it takes by itself first. */
   readonly backends: readonly string[];
@@ -201,6 +203,8 @@ export interface Heartbeat {
   readonly exposures: number;
   /** Highest term seen: a new leader numbers above it even when registry and log forgot theirs. */
   readonly term: number;
+  /** How late the last beat was: what the node's event loop was busy with. */
+  readonly loopLagMs: number;
 }
 
 /** A node could not compute a shard, or found the slot filled with something else (DIVERGENCE). */
@@ -234,10 +238,56 @@ export interface LeaderRecord {
   readonly address: string;
 }
 
+/** Who is there. A node that reads itself under `dead` ends; one that drains and reads itself under `draining` will be given nothing more. */
 export interface ViewRecord {
   readonly view: number;
   readonly members: readonly string[];
+  /** Those of the members that drain. */
+  readonly draining: readonly string[];
   readonly dead: readonly string[];
+}
+
+/** Published by the leader every LIMITS.heartbeatMs, heard by nodes and by itself; sent to one node it is a probe, answered by a heartbeat at once. */
+export interface LeaderBeat {
+  readonly holder: string;
+  readonly term: number;
+  readonly view: number;
+}
+
+/**
+ * A second computation on a named node, apart from what that node holds: blocks of one shard through a span of ticks, from the newest checkpoint
+ * before it. Repeated until answered.
+ */
+export interface Recompute {
+  readonly run: string;
+  readonly attempt: number;
+  readonly term: number;
+  readonly view: number;
+  /** Who is asked, and with which kernel backend; "auto": the one it takes by itself. */
+  readonly incarnation: string;
+  readonly backend: string;
+  readonly shard: number;
+  readonly tick: number;
+  readonly span: number;
+  /** As in TickOpen; only without `blocks`. */
+  readonly checkpoint: boolean;
+  /**
+   * Empty: the whole shard is computed and its slot filled, as its owner would (a straggler). Otherwise these blocks, by their index in the
+   * canonical list, are compared with the slots of the span (a double run): different hashes are a NodeFailure with code DIVERGENCE.
+   */
+  readonly blocks: readonly number[];
+}
+
+/** What became of a Recompute that found nothing wrong. */
+export interface Recomputed {
+  readonly run: string;
+  readonly attempt: number;
+  readonly incarnation: string;
+  readonly backend: string;
+  readonly shard: number;
+  readonly tick: number;
+  /** Hashes that were compared: blocks times ticks whose slots were still there; 0 = nothing could be compared. */
+  readonly compared: number;
 }
 
 /** A model version that production serves: registry record `releaseKey`. The number only grows; a roll-back is a new release of an older version. */

@@ -1,6 +1,7 @@
 import type { CommandDefinition } from "../command.ts";
 import { backendsCommand } from "./backends.ts";
 import { backtestCommand } from "./backtest.ts";
+import { behaveCommand } from "./behave.ts";
 import { clusterCommand } from "./cluster.ts";
 import { demoCommand } from "./demo.ts";
 import { fitCommand } from "./fit.ts";
@@ -19,7 +20,7 @@ type AnyCommand = CommandDefinition<any>;
 
 /** In the order of the loop, which is the order of `populace --help`. */
 export const COMMANDS: readonly AnyCommand[] = [
-  demoCommand, fitCommand, surfaceCommand, simulateCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
+  demoCommand, fitCommand, surfaceCommand, simulateCommand, behaveCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
 ];
 export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, signalsSentimentCommand, signalsRunCommand];
 export const RUN_COMMANDS: readonly AnyCommand[] = [runsListCommand, runsShowCommand];
