@@ -44,6 +44,12 @@ export interface RealmScripts {
   readonly seal: string;
 }
 
+/**
+ * Node's permission model without any permission. It has none for the network before Node 25: the realm gives the behavior no object
+ * through which to reach it.
+ */
+export const PROCESS_FLAGS = ["--permission", "--no-addons", "--disallow-code-generation-from-strings", "--max-semi-space-size=8", "--no-warnings"] as const;
+
 let scripts: RealmScripts | null = null;
 
 /** Engine and seal as scripts, made from their sources once. */
@@ -67,7 +73,7 @@ export function realmScripts(): RealmScripts {
 export async function startSandbox(module: string, bounds: SandboxBounds = BEHAVIOR_LIMITS, realm: RealmScripts = realmScripts()): Promise<Sandbox> {
   const behavior = scriptOf(module);
   const child = fork(fileURLToPath(new URL("./host.ts", import.meta.url)), [], {
-    execArgv: ["--permission", "--no-addons", "--disallow-code-generation-from-strings", `--max-old-space-size=${bounds.heapMiB}`, "--max-semi-space-size=16", "--no-warnings"],
+    execArgv: [...PROCESS_FLAGS, `--max-old-space-size=${bounds.heapMiB}`],
     serialization: "advanced", env: {}, stdio: ["ignore", "ignore", "pipe", "ipc"],
   });
   const waiting = new Map<number, { resolve(answer: HostAnswer): void; reject(error: Error): void; readonly timer: NodeJS.Timeout }>();

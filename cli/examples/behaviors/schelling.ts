@@ -15,7 +15,7 @@ export default defineBehavior({
   },
   onMessage(agent, message) {
     const { state } = agent;
-    if (message.name === "neighbor") state[message.value === state.kind ? "alike" : "others"] += 1;
+    if (message.name === "neighbor" && state.kind !== 0) state[message.value === state.kind ? "alike" : "others"] += 1;
     if (message.name === "ask" && state.kind === 0) {
       state.kind = message.value;
       agent.send("yes", message.from);
