@@ -205,6 +205,8 @@ export interface Heartbeat {
   readonly term: number;
   /** How late the last beat was: what the node's event loop was busy with. */
   readonly loopLagMs: number;
+  /** Whether it runs behaviors, which are foreign code; runs of a behavior go to such nodes alone. */
+  readonly allowsBehaviors: boolean;
 }
 
 /** A node could not compute a shard, or found the slot filled with something else (DIVERGENCE). */
@@ -247,7 +249,7 @@ export interface ViewRecord {
   readonly dead: readonly string[];
 }
 
-/** Published by the leader every LIMITS.heartbeatMs, heard by nodes and by itself; sent to one node it is a probe, answered by a heartbeat at once. */
+/** Published by the leader every LIMITS.heartbeatMs, heard by nodes and by itself; sent to one node it is a probe, answered by a heartbeat at once, or, on another subject, the wish that it drains. */
 export interface LeaderBeat {
   readonly holder: string;
   readonly term: number;

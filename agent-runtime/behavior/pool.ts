@@ -59,7 +59,7 @@ export function startBehaviorPool(size: number, bounds: SandboxBounds = BEHAVIOR
     },
     async close() {
       closed = true;
-      for (const key of [...runs.keys()]) close(key);
+      for (const key of runs.keys()) close(key);
     },
   };
 

@@ -115,12 +115,12 @@ function checkScript(script: string, offset: number): void {
       case "TryStatement": refuseAt(node, "it has a try statement", "where a stack overflows differs between machines and moments, so nobody may go on after it; test before you act"); break;
       case "DebuggerStatement": refuseAt(node, "it has a debugger statement", OUTSIDE); break;
       case "BinaryExpression": case "AssignmentExpression":
-        if (node["operator"] === "**" || node["operator"] === "**=") refuseAt(node, `it uses ${node["operator"]}`, "powers may round differently on another processor; multiply");
+        if (node["operator"] === "**" || node["operator"] === "**=") refuseAt(node, `it uses ${node["operator"] as string}`, "powers may round differently on another processor; multiply");
         break;
       case "MemberExpression": {
         const object = node["object"] as Tree, property = node["property"] as Tree;
         if (object.type === "Identifier" && object["name"] === "Math" && node["computed"] !== true && !EXACT_MATH.has(property["name"] as string)) {
-          refuseAt(node, `it uses Math.${property["name"]}`, property["name"] === "random" ? "chance comes from the run's seed: draw with agent.chance or agent.integer" : "it may round differently on another processor; use tables or integers");
+          refuseAt(node, `it uses Math.${property["name"] as string}`, property["name"] === "random" ? "chance comes from the run's seed: draw with agent.chance or agent.integer" : "it may round differently on another processor; use tables or integers");
         }
         break;
       }

@@ -88,7 +88,7 @@ export async function startSandbox(module: string, bounds: SandboxBounds = BEHAV
   };
   const lose = (error: Error): void => {
     ended ??= error;
-    for (const number of [...waiting.keys()]) settle(number)!.reject(ended);
+    for (const number of waiting.keys()) settle(number)!.reject(ended);
   };
   child.on("message", (message: FromHost) => {
     const asked = settle(message.id);

@@ -3,7 +3,7 @@ import { PopulaceError } from "@populace/domain";
 import { type Logger, type Ports, sha256Hex, SILENT, type Stop } from "@populace/io";
 import { chooseBackend } from "@populace/kernels/backends";
 import {
-  type Block, blocksOf, bodyOf, type Commit, COMMIT, commitSubject, decodePlan, failSubject, fitBody, HEARTBEAT, type Heartbeat, heartbeatSubject, inboxesOf, isBehaviorPlan, leaderBeatSubject, LEAF_BYTES, LIMITS, NODE_FAILURE,
+  type Block, blocksOf, bodyOf, type Commit, COMMIT, commitSubject, decodePlan, drainSubject, failSubject, fitBody, HEARTBEAT, type Heartbeat, heartbeatSubject, inboxesOf, isBehaviorPlan, LEADER_BEAT, leaderBeatSubject, LEAF_BYTES, LIMITS, NODE_FAILURE,
   openSubject, outSubject, type Plan, probeSubject, RECOMPUTE, recomputeSubject, RUN_RECORD, RUN_STOP, type RunRecord, runKey, type Shard, SHARD_OUT, type ShardOut, stopSubject, TICK_OPEN, type TickOpen,
   VIEW_RECORD, type ViewRecord, viewKey,
 } from "@populace/protocol";
@@ -59,7 +59,7 @@ export interface RunningNode {
 /** Computing time from which the measured speed replaces the calibrated one. */
 const MEASURED_MS_MIN = 500;
 
-/** What stands in place of a kernel's backend where a behavior moves the agents; a node that allows behaviors names it among its backends. */
+/** What stands in place of a kernel's backend where a behavior moves the agents. */
 const BEHAVIOR_BACKEND = { backend: { name: "behavior", device: "processes of their own" }, reason: "the run has a behavior" };
 
 const hasMail = (plan: Plan): boolean => isBehaviorPlan(plan) && plan.behavior.hasMessages;
@@ -122,7 +122,7 @@ export function startNode(options: NodeOptions): RunningNode {
 
   const exposures = (): number => pool.exposures() + (behaviors?.exposures() ?? 0);
   const beat = (): void => ports.bus.publish(heartbeatSubject(tenant, incarnation), HEARTBEAT.encode({
-    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: exposures(), term: state.term, loopLagMs,
+    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: exposures(), term: state.term, loopLagMs, allowsBehaviors: behaviors !== null,
   }));
 
   /** One TickOpen of a run at a time; of those that come meanwhile only the newest is kept, for they repeat. */
@@ -506,6 +506,9 @@ export function startNode(options: NodeOptions): RunningNode {
       hearLeader();
       beat();
     }),
+    ports.bus.subscribe(drainSubject(tenant, incarnation), (_subject, bytes) => {
+      if (LEADER_BEAT.decode(bytes).term >= state.term) void drain();
+    }),
     ports.registry.watch(viewKey(tenant), (_key, entry) => { if (entry !== null && isDead(VIEW_RECORD.decode(entry.bytes), incarnation)) end(); }),
     ports.bus.subscribe(recomputeSubject(tenant, "*", "*"), (_subject, bytes) => {
       const request = RECOMPUTE.decode(bytes);
@@ -530,7 +533,7 @@ export function startNode(options: NodeOptions): RunningNode {
   /** Takes the fastest backend and measures it on all workers at once, as a run will use them. */
   async function calibrate(): Promise<void> {
     const { backend, reason } = await chooseBackend(options.backend ?? "auto", "expose", lost);
-    backends = [backend.name, ...(backend.name === "reference" ? [] : ["reference"]), ...(behaviors === null ? [] : [BEHAVIOR_BACKEND.backend.name])];
+    backends = [backend.name, ...(backend.name === "reference" ? [] : ["reference"])];
     backendReason = `${backend.device}: ${reason}`;
     beat();
     // What was measured before says nothing about this one.
@@ -576,23 +579,25 @@ export function startNode(options: NodeOptions): RunningNode {
     ended.resolve(why);
   }
 
+  async function drain(waitMs: number = LIMITS.drainMs): Promise<void> {
+    if (stopped || said !== "up") return void (await ended.promise);
+    said = "draining";
+    beat();
+    logger.info({ incarnation }, "node drains");
+    for (const untilMs = ports.clock.monotonicMs() + waitMs; !stopped && ports.clock.monotonicMs() < untilMs; ) {
+      await ports.clock.sleep(LIMITS.heartbeatMs);
+      const [view, records] = await Promise.all([readView(), readRecords()]).catch(() => [null, []] as const);
+      if (mayLeave(view, records, incarnation)) break;
+    }
+    await leave("drained");
+  }
+
   return {
     incarnation,
     ready,
     exposures,
     ended: ended.promise,
-    async drain(waitMs = LIMITS.drainMs) {
-      if (stopped || said !== "up") return void (await ended.promise);
-      said = "draining";
-      beat();
-      logger.info({ incarnation }, "node drains");
-      for (const untilMs = ports.clock.monotonicMs() + waitMs; !stopped && ports.clock.monotonicMs() < untilMs; ) {
-        await ports.clock.sleep(LIMITS.heartbeatMs);
-        const [view, records] = await Promise.all([readView(), readRecords()]).catch(() => [null, []] as const);
-        if (mayLeave(view, records, incarnation)) break;
-      }
-      await leave("drained");
-    },
+    drain,
     stop: () => leave("stopped"),
   };
 }

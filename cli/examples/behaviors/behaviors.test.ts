@@ -2,8 +2,10 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { compileBehavior } from "@populace/agent-runtime";
+import { compileBehavior, startNode } from "@populace/agent-runtime";
+import { startCoordinator } from "@populace/coordinator";
 import { philox4x32 } from "@populace/domain/random";
+import { memoryPorts } from "@populace/io";
 import { personaKey } from "@populace/kernels";
 import type { BehaviorPlan } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
@@ -99,7 +101,7 @@ function naiveWordOfMouth(agents: number, ticks: number): Totals {
   return totals;
 }
 
-function naiveSchelling(width: number, height: number, ticks: number): Totals {
+function naiveSchelling(width: number, height: number, ticks: number, wanted: number): Totals {
   const places = width * height, kind = new Array<number>(places).fill(0), totals: Totals = {};
   const add = (name: string, tick: number, by = 1): void => void ((totals[`${name} agent`] ??= new Array<number>(ticks).fill(0))[tick] += by);
   for (let id = 0; id < places; id++) {
@@ -124,7 +126,7 @@ function naiveSchelling(width: number, height: number, ticks: number): Totals {
       add("households", tick + 1);
       add("alike", tick + 1, alike);
       add("neighbors", tick + 1, neighbors);
-      if (alike >= 0.4 * neighbors) continue;
+      if (alike >= wanted * neighbors) continue;
       add("unhappy", tick + 1);
       add("messages sent", tick + 1);
       asks.push([id, streams("agent", id, tick + 1).integer("place", places)]);
@@ -183,15 +185,30 @@ describe("word of mouth on a small world", () => {
 describe("Schelling on a torus", () => {
   test("counts what a naive model counts, and people end up among their like", async () => {
     const [width, height, ticks] = [20, 30, 60];
-    const { plan } = await compileBehavior(readFileSync(fileOf("schelling"), "utf8"), { agents: width * height, ticks, seed: SEED, parameters: { width }, blockAgents: 256 });
+    const { plan } = await compileBehavior(readFileSync(fileOf("schelling"), "utf8"), { agents: width * height, ticks, seed: SEED, parameters: { width, wanted: 0.5 }, blockAgents: 256 });
     const outcome = await runOnce(plan, { workers: 2, shards: 3 });
     const totals = totalsOf(plan, outcome);
-    expect(totals).toEqual(naiveSchelling(width, height, ticks));
+    expect(totals).toEqual(naiveSchelling(width, height, ticks, 0.5));
     const share = (tick: number): number => totals["alike agent"][tick] / totals["neighbors agent"][tick];
     expect(share(1)).toBeLessThan(0.6);
     expect(share(57)).toBeGreaterThan(0.7);
     expect(totals["households agent"][57]).toBe(totals["households agent"][1]);
   });
+});
+
+test("a behavior is refused where no node allows it, and runs where one does while others do not", async () => {
+  const { plan } = await compileBehavior(readFileSync(fileOf("schelling"), "utf8"), { agents: 600, ticks: 4, seed: SEED, parameters: { width: 20 }, blockAgents: 256 });
+  const ports = memoryPorts(), tenant = "t";
+  const coordinator = await startCoordinator({ ports, tenant, alone: true });
+  const strict = startNode({ ports, tenant, workers: 1, incarnation: "strict", backend: "reference" });
+  await expect(coordinator.submit(plan)).rejects.toMatchObject({ code: "BEHAVIOR_REFUSED", message: expect.stringContaining("start one with --allow-behaviors") });
+  const open = startNode({ ports, tenant, workers: 1, incarnation: "open", backend: "reference", allowBehaviors: true });
+  await open.ready;
+  const outcome = await coordinator.submit(plan, { shards: 3 });
+  expect(outcome.exposures).toBe(2400);
+  expect(outcome.backend).toBe("behavior");
+  await coordinator.close();
+  await Promise.all([strict.stop(), open.stop()]);
 });
 
 describe("populace behave", () => {
