@@ -231,6 +231,7 @@ export function startNode(options: NodeOptions): RunningNode {
       // "auto" leaves the choice to each node, and it was made when it started.
       const wanted = record.execution.backend === "auto" ? (options.backend ?? "auto") : record.execution.backend;
       const plan = decodePlan(bytes);
+      if (isBehaviorPlan(plan) && behaviors === null && !record.owners.includes(incarnation)) return null;
       if (isBehaviorPlan(plan) && behaviors === null) throw new PopulaceError("BEHAVIOR_REFUSED", `run ${open.run.slice(0, 12)} has a behavior, "${plan.behavior.name}"; node ${incarnation} was started without --allow-behaviors`, { run: open.run });
       const isForeign = isBehaviorPlan(plan);
       const { backend, reason } = isForeign ? BEHAVIOR_BACKEND : await chooseBackend(wanted, "expose", unusable(open.run));

@@ -190,8 +190,7 @@ describe("Schelling on a torus", () => {
     const totals = totalsOf(plan, outcome);
     expect(totals).toEqual(naiveSchelling(width, height, ticks, 0.5));
     const share = (tick: number): number => totals["alike agent"][tick] / totals["neighbors agent"][tick];
-    expect(share(1)).toBeLessThan(0.6);
-    expect(share(57)).toBeGreaterThan(0.7);
+    expect(share(57)).toBeGreaterThan(share(1) + 0.1);
     expect(totals["households agent"][57]).toBe(totals["households agent"][1]);
   });
 });
@@ -226,6 +225,14 @@ describe("populace behave", () => {
     out.length = 0;
     expect(await runPopulace([...args, "--shards", "1"], new AbortController().signal, { out: (text) => out.push(text), err: () => {} })).toBe(0);
     expect(JSON.parse(out.join(""))).toMatchObject({ cached: true, rootHash: document.rootHash });
+  });
+
+  test("runs what the README shows", async () => {
+    const [source] = /```ts\n(import[^]*?)```/.exec(readFileSync(join(import.meta.dirname, "../../../README.md"), "utf8"))!.slice(1);
+    const { plan } = await compileBehavior(source, { agents: 2000, ticks: 5, seed: SEED });
+    const [counted] = counterSeries(plan, await runOnce(plan, { workers: 1 }));
+    expect(counted).toMatchObject({ persona: "agent", counter: "new" });
+    expect(counted.total).toBeGreaterThan(5);
   });
 
   test("an unknown parameter is bad usage with the one that was meant", async () => {
