@@ -9,6 +9,7 @@ import { arrive, openBarrier, type Barrier } from "../core/barrier.ts";
 import { decideCommit, decideRefusedAppend } from "../core/commit.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
+import { checkNodes, mayCompute } from "../core/node-fit.ts";
 import type { Membership } from "../core/membership.ts";
 import { transition } from "../core/run.ts";
 import { owners, shardMap } from "../core/shard-map.ts";
@@ -83,7 +84,7 @@ export async function driveRun(
 
   async function attemptRun(): Promise<RunRow> {
     await waitForNodes();
-    const members = [...context.membership().members.values()].map((member) => member.heartbeat);
+    const members = [...context.membership().members.values()].map((member) => member.heartbeat).filter((heartbeat) => mayCompute(plan, heartbeat));
     const workers = members.reduce((sum, member) => sum + member.workers, 0);
     const measured = members.every((member) => member.exposuresPerSecond > 0);
     const execution = resolveExecution(plan, wanted, { workers, exposuresPerSecond: measured ? members.reduce((sum, member) => sum + member.exposuresPerSecond, 0) : 0 });
@@ -240,7 +241,7 @@ export async function driveRun(
     async function place(): Promise<void> {
       await waitForNodes();
       const { view, members: current } = context.membership();
-      const nodes = [...current].map(([incarnation, { heartbeat }]) => ({ incarnation, weight: heartbeat.exposuresPerSecond || heartbeat.workers })).toSorted((left, right) => (left.incarnation < right.incarnation ? -1 : 1));
+      const nodes = [...current].filter(([, { heartbeat }]) => mayCompute(plan, heartbeat)).map(([incarnation, { heartbeat }]) => ({ incarnation, weight: heartbeat.exposuresPerSecond || heartbeat.workers })).toSorted((left, right) => (left.incarnation < right.incarnation ? -1 : 1));
       placement = { view, owners: owners(shards, nodes) };
     }
 
@@ -259,7 +260,8 @@ export async function driveRun(
 
   async function waitForNodes(): Promise<void> {
     const deadline = clock.monotonicMs() + LIMITS.nodeWaitMs;
-    while (context.membership().members.size === 0) {
+    while (![...context.membership().members.values()].some(({ heartbeat }) => mayCompute(plan, heartbeat))) {
+      if (row.state === "submitted") checkNodes(plan, [...context.membership().members.values()].map(({ heartbeat }) => heartbeat));
       if (signal.aborted) throw signal.reason;
       if (clock.monotonicMs() > deadline) throw new PopulaceError("UNAVAILABLE", `no node joined tenant ${tenant} within ${LIMITS.nodeWaitMs / 1000} s; start one`, { tenant, run });
       await clock.sleep(5);
