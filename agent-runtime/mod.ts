@@ -1,2 +1,3 @@
 export { startNode, type NodeOptions, type RunningNode } from "./shell/node-service.ts";
 export { measureExposures } from "./shell/calibration.ts";
+export { startWorkersInline, type InlineWork, type WorkerPool } from "./shell/worker-pool.ts";

@@ -16,6 +16,7 @@ export const ERROR_TABLE = {
   TOO_LARGE: { sentence: "The work asked for exceeds a stated limit of this machine or of the protocol.", http: 413, grpc: "RESOURCE_EXHAUSTED", exit: 2, retry: false },
   ARITHMETIC_RANGE: { sentence: "A weight does not fit the arithmetic profile.", http: 422, grpc: "OUT_OF_RANGE", exit: 2, retry: false },
   BACKEND_MISSING: { sentence: "The kernel backend asked for does not exist on this machine.", http: 422, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
+  INCOMPATIBLE: { sentence: "Two processes, or a process and a server, are of versions that cannot work together.", http: 426, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
   INTERRUPTED: { sentence: "The work was interrupted; what was committed stays and can be resumed.", http: 503, grpc: "CANCELLED", exit: 1, retry: true },
   STALE_TERM: { sentence: "A message carried a term lower than one already seen.", http: 409, grpc: "ABORTED", exit: 1, retry: false },
   DIVERGENCE: { sentence: "Two computations of the same block disagree.", http: 500, grpc: "DATA_LOSS", exit: 1, retry: false },
@@ -23,6 +24,8 @@ export const ERROR_TABLE = {
   STORE_FAILED: { sentence: "The store refused a read or a write.", http: 503, grpc: "UNAVAILABLE", exit: 1, retry: true },
   STORE_IN_USE: { sentence: "Another process leads in this store.", http: 409, grpc: "FAILED_PRECONDITION", exit: 1, retry: true },
   UNAVAILABLE: { sentence: "A process or a source outside could not be reached.", http: 503, grpc: "UNAVAILABLE", exit: 1, retry: true },
+  FORBIDDEN: { sentence: "A credential was refused, or does not permit this.", http: 403, grpc: "PERMISSION_DENIED", exit: 2, retry: false },
+  SERVER_UNFIT: { sentence: "A server outside lacks a feature or holds settings that this cannot work with.", http: 503, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
   INTERNAL: { sentence: "A programmer's error.", http: 500, grpc: "INTERNAL", exit: 1, retry: false },
 } as const;
 

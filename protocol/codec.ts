@@ -1,6 +1,6 @@
 import { PopulaceError } from "@populace/domain";
 import { Packr } from "msgpackr";
-import type { Commit, Heartbeat, Input, LeaderRecord, NodeFailure, RunRecord, RunStop, ShardOut, TickOpen, ViewRecord } from "./messages.ts";
+import type { Commit, Heartbeat, Input, LeaderBeat, LeaderRecord, NodeFailure, Recompute, Recomputed, Release, RunRecord, RunStop, ShardOut, TickOpen, ViewRecord } from "./messages.ts";
 
 /**
  * Envelope of messages: msgpackr of {schema, ...fields}, typed arrays as binary. Maps, not records (`useRecords: false`), so that a
@@ -8,7 +8,7 @@ import type { Commit, Heartbeat, Input, LeaderRecord, NodeFailure, RunRecord, Ru
  */
 const packr = new Packr({ useRecords: false, int64AsType: "number" });
 
-type FieldKind = "integer" | "number" | "text" | "flag" | "texts" | "pair" | "bytes" | "u32" | "f64" | "object" | "objects";
+type FieldKind = "integer" | "signed" | "number" | "text" | "flag" | "texts" | "integers" | "pair" | "bytes" | "u32" | "f64" | "object" | "object or null" | "objects";
 type Fields<T> = { readonly [K in keyof T]-?: FieldKind };
 
 interface Codec<T> {
@@ -65,15 +65,18 @@ function unpackField(kind: FieldKind, value: unknown): unknown {
 
 const FIELD_CHECK: Readonly<Record<FieldKind, (value: unknown) => boolean>> = {
   integer: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
+  signed: (value) => Number.isSafeInteger(value),
   number: (value) => typeof value === "number" && Number.isFinite(value),
   text: (value) => typeof value === "string",
   flag: (value) => typeof value === "boolean",
   texts: (value) => Array.isArray(value) && value.every((entry) => typeof entry === "string"),
+  integers: (value) => Array.isArray(value) && value.every((entry) => Number.isSafeInteger(entry) && (entry as number) >= 0),
   pair: (value) => Array.isArray(value) && value.length === 2 && value.every((entry) => Number.isSafeInteger(entry)),
   bytes: (value) => value instanceof Uint8Array,
   u32: (value) => value instanceof Uint32Array,
   f64: (value) => value instanceof Float64Array,
   object: (value) => typeof value === "object" && value !== null,
+  "object or null": (value) => typeof value === "object",
   objects: (value) => Array.isArray(value) && value.every((entry) => typeof entry === "object" && entry !== null),
 };
 
@@ -84,16 +87,20 @@ function check(schema: string, name: string, kind: FieldKind, value: unknown): v
 /** One codec a message: fields in fixed order, checked when read; CORRUPT for anything else. */
 export const TICK_OPEN = codec<TickOpen>("TickOpen/1", { run: "text", attempt: "integer", term: "integer", view: "integer", tick: "integer", span: "integer", prevRoot: "text", inputHash: "text", checkpoint: "flag" });
 export const SHARD_OUT = codec<ShardOut>("ShardOut/2", { run: "text", attempt: "integer", tick: "integer", span: "integer", shard: "integer", view: "integer", incarnation: "text", backend: "text", hashes: "bytes", states: "bytes", personas: "pair", counts: "u32", sections: "u32" });
-export const COMMIT = codec<Commit>("Commit/1", { run: "text", attempt: "integer", term: "integer", tick: "integer", prevRoot: "text", inputHash: "text", root: "text", sumsHash: "text", checkpoint: "texts", sections: "f64" });
+export const COMMIT = codec<Commit>("Commit/2", { run: "text", attempt: "integer", term: "integer", tick: "integer", prevRoot: "text", inputHash: "text", root: "text", sumsHash: "text", checkpoint: "texts", sections: "f64", tickSums: "f64", sums: "text", exposures: "integer", backends: "texts", seconds: "number" });
 export const INPUT = codec<Input>("Input/1", { run: "text", tick: "integer", eventIds: "texts" });
-export const RUN_RECORD = codec<RunRecord>("RunRecord/1", { run: "text", spec: "object", attempt: "integer", view: "integer", state: "text", execution: "object", shards: "objects", owners: "texts", reason: "text" });
-export const HEARTBEAT = codec<Heartbeat>("Heartbeat/2", { incarnation: "text", state: "text", workers: "integer", backends: "texts", backendReason: "text", exposuresPerSecond: "number", memoryBytes: "number", exposures: "integer" });
-export const NODE_FAILURE = codec<NodeFailure>("NodeFailure/1", { run: "text", attempt: "integer", tick: "integer", shard: "integer", incarnation: "text", code: "text", message: "text" });
-export const RUN_STOP = codec<RunStop>("RunStop/1", { run: "text", attempt: "integer", reason: "text" });
-export const LEADER_RECORD = codec<LeaderRecord>("LeaderRecord/1", { holder: "text", nonce: "text", term: "integer" });
-export const VIEW_RECORD = codec<ViewRecord>("ViewRecord/1", { view: "integer", members: "texts", dead: "texts" });
+export const RUN_RECORD = codec<RunRecord>("RunRecord/2", { run: "text", spec: "object", number: "integer", label: "text", priority: "signed", attempt: "integer", firstAttempt: "integer", term: "integer", change: "integer", view: "integer", state: "text", wanted: "object", execution: "object or null", shards: "objects", owners: "texts", unfit: "texts", dispute: "object or null", code: "text", reason: "text", tick: "signed", root: "text", exposures: "integer", seconds: "number", backends: "texts" });
+export const HEARTBEAT = codec<Heartbeat>("Heartbeat/4", { incarnation: "text", state: "text", workers: "integer", backends: "texts", backendReason: "text", exposuresPerSecond: "number", memoryBytes: "number", exposures: "integer", term: "integer", loopLagMs: "number" });
+export const NODE_FAILURE = codec<NodeFailure>("NodeFailure/2", { run: "text", attempt: "integer", tick: "integer", shard: "integer", incarnation: "text", code: "text", message: "text", output: "text" });
+export const RUN_STOP = codec<RunStop>("RunStop/2", { run: "text", attempt: "integer", term: "integer", reason: "text" });
+export const LEADER_RECORD = codec<LeaderRecord>("LeaderRecord/2", { holder: "text", nonce: "text", term: "integer", address: "text" });
+export const VIEW_RECORD = codec<ViewRecord>("ViewRecord/2", { view: "integer", members: "texts", draining: "texts", dead: "texts" });
+export const LEADER_BEAT = codec<LeaderBeat>("LeaderBeat/1", { holder: "text", term: "integer", view: "integer" });
+export const RECOMPUTE = codec<Recompute>("Recompute/1", { run: "text", attempt: "integer", term: "integer", view: "integer", incarnation: "text", backend: "text", shard: "integer", tick: "integer", span: "integer", checkpoint: "flag", blocks: "integers" });
+export const RECOMPUTED = codec<Recomputed>("Recomputed/1", { run: "text", attempt: "integer", incarnation: "text", backend: "text", shard: "integer", tick: "integer", compared: "integer" });
+export const RELEASE = codec<Release>("Release/1", { number: "integer", model: "text", term: "integer", note: "text" });
 
-/** Body of a slot whose ShardOut is over LIMITS.slotBytesMax: its address in the blob store. */
+/** Body of a slot or of a COMMIT over LIMITS.slotBytesMax: its address in the blob store. */
 export interface SlotReference {
   readonly blob: string;
   readonly bytes: number;
@@ -113,5 +120,5 @@ export function schemaOf(bytes: Uint8Array): string {
 
 /** Every codec, for the contract text and its tests. */
 export const CODECS: readonly { readonly schema: string; readonly fields: Readonly<Record<string, string>> }[] = [
-  TICK_OPEN, SHARD_OUT, COMMIT, INPUT, RUN_RECORD, HEARTBEAT, NODE_FAILURE, RUN_STOP, LEADER_RECORD, VIEW_RECORD, SLOT_REFERENCE,
+  TICK_OPEN, SHARD_OUT, COMMIT, INPUT, RUN_RECORD, HEARTBEAT, NODE_FAILURE, RUN_STOP, LEADER_RECORD, VIEW_RECORD, LEADER_BEAT, RECOMPUTE, RECOMPUTED, RELEASE, SLOT_REFERENCE,
 ];

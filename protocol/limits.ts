@@ -22,12 +22,26 @@ export const LIMITS = {
   runsQueuedMax: 1000,
   /** Finished runs whose ShardOuts stay readable; older ones keep their commits and statistics. */
   runsWithSlotsMax: 4,
-  heartbeatMs: 500,
-  /** A node not heard for this long is a suspect in the thin detector: 10 heartbeats. */
-  nodeSilenceMs: 5000,
+  /** Four a second: three in a row may be lost before anybody is suspected (coordinator/core/failure-detector.ts). */
+  heartbeatMs: 250,
+  /** How often the leader looks who has fallen silent. */
+  lookMs: 100,
+  /** How long a node waits to be relieved of its shards when it drains; then it leaves, and they are restored elsewhere as after a loss. */
+  drainMs: 60_000,
   /** How long a run waits for its first node before UNAVAILABLE. */
   nodeWaitMs: 10_000,
   /** TickOpen is repeated this often while its slots are open: a lost message heals within one period. */
   tickOpenRepeatMs: 1000,
+  /** A leader that could not renew for this long is none; a rival takes over after seeing no change for as long. 2 s suit one NATS server, 15 s three. */
   leaseTtlMs: 2000,
+  /** One request of the election; unanswered, it is asked again. */
+  requestMs: 1000,
+  /** Times a node may fail at one run with an error that a retry can heal before the run does without it; other errors count once. */
+  nodeFailuresMax: 3,
+  /** Repetitions of one TickOpen after which the COMMIT log is compared with the coordinator's own commits. */
+  auditRepeats: 4,
+  /** Share of slotStreamBytesMax from which no tick is opened until a checkpoint has made room. */
+  slotStreamShare: 0.7,
+  /** How often somebody who waits for a run looks at its record. */
+  runPollMs: 250,
 } as const;

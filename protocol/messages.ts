@@ -2,7 +2,8 @@
  * Messages of the cluster protocol (ARCHITECTURE.md, "The protocol"). Integers and bytes only where a hash is taken.
  *
  * What a node does:
- * 1. Publishes a Heartbeat every LIMITS.heartbeatMs; the first one is its join.
+ * 1. Publishes a Heartbeat every LIMITS.heartbeatMs; the first one is its join. A node that hears nothing of a leader for half of
+ *    LIMITS.leaseTtlMs reads the ViewRecord and the run's record again before it fills a slot; one that reads itself dead ends.
  * 2. Subscribes to the TickOpens of its tenant (`openSubject(tenant, "*", "*")`); they repeat until the tick is committed, so
  *    one that it is already computing or has already filled is ignored. A term below the highest seen is refused.
  * 3. On a run, attempt or view it does not know: reads the RunRecord (registry, `runKey`) and the plan (blob `spec.planHash`,
@@ -15,6 +16,9 @@
  *    SLOT_REFERENCE) and fills `outSubject(tenant, run, attempt, tick, shard)`. Filled already: compares `hashes`; equal is done,
  *    different is a NodeFailure with code DIVERGENCE. Anything it cannot do is a NodeFailure, never silence.
  * 6. On RunStop it drops the attempt within one block. A new attempt forgets the state of the old one.
+ *
+ * The registry, COMMIT and the blobs together are the whole truth about a run: an empty coordinator, and anybody who wants the
+ * outcome, needs nothing else. A body over LIMITS.slotBytesMax is replaced by its address (`bodyOf`).
  */
 
 /** Never part of the RunSpec: changes no root. */
@@ -116,31 +120,75 @@ export interface Commit {
    * influence. The inbox of tick + 1 for every shard: a node that joins at t derives warmth from the commits 0..t-1.
    */
   readonly sections: Float64Array;
+  /** cells x personas x columns: the tick's integer sums over worlds. */
+  readonly tickSums: Float64Array;
+  /** Blob address of cells x personas x worlds x columns (f64), summed over the ticks 0 to this one: at checkpoints and at the last tick; "" elsewhere. */
+  readonly sums: string;
+  /** Exposures of the ticks 0 to this one. */
+  readonly exposures: number;
+  /** Kernel backends that computed the ticks 0 to this one, and the time it took over all attempts; part of no hash. */
+  readonly backends: readonly string[];
+  readonly seconds: number;
 }
 
 /**
- * What a node needs to take part: registry record `runKey`, written before the first TickOpen and whenever the view changes.
- * The plan lies in the blob store under `spec.planHash`. A node that hears a TickOpen of a run, attempt or view it does not
- * know reads this first.
+ * What a run is, where it stands and who computes it: registry record `runKey`, written under compare-and-set by the leader when
+ * the run is submitted and at every change. Of two copies the one with the higher (term, change) is the newer. The plan lies in
+ * the blob store under `spec.planHash`. A node that hears a TickOpen of a run, attempt or view it does not know reads this first.
  */
 export interface RunRecord {
   readonly run: string;
   readonly spec: RunSpec;
+  /** Order of submission within the tenant. */
+  readonly number: number;
+  /** What runs that belong together (the cells of a sweep) have in common; "" = alone. */
+  readonly label: string;
+  /** Higher ones are given more of the cluster; 0 = ordinary. */
+  readonly priority: number;
   readonly attempt: number;
+  /** Commits of earlier attempts do not count: the run was begun anew. */
+  readonly firstAttempt: number;
+  /** Term of the leader who wrote this, and how many times the record was written before. */
+  readonly term: number;
+  readonly change: number;
   readonly view: number;
   readonly state: RunState;
-  readonly execution: ExecutionPlan;
+  /** What was asked for; `execution` is what came of it when the run was planned, null before. */
+  readonly wanted: Partial<ExecutionPlan>;
+  readonly execution: ExecutionPlan | null;
   readonly shards: readonly Shard[];
   /** Incarnation that owns each shard in this view. */
   readonly owners: readonly string[];
-  /** Why the run is frozen, failed or canceled; empty otherwise. */
+  /** Incarnations that may not compute this run: they failed at it, or a third computation contradicted them. */
+  readonly unfit: readonly string[];
+  /** The two outputs of a frozen run that disagree; null elsewhere. */
+  readonly dispute: Dispute | null;
+  /** Error code and sentence of a paused, frozen, failed or canceled run; "" otherwise. */
+  readonly code: string;
   readonly reason: string;
+  /** Committed when this was written: last tick (-1 = none), its root, exposures, time spent, backends. COMMIT may be further. */
+  readonly tick: number;
+  readonly root: string;
+  readonly exposures: number;
+  readonly seconds: number;
+  readonly backends: readonly string[];
 }
 
-/** The first one of an incarnation is its join; every HEARTBEAT_MS. */
+/** Two computations of one shard that disagree: the slot holds the first one, a blob the second. */
+export interface Dispute {
+  readonly attempt: number;
+  readonly tick: number;
+  readonly shard: number;
+  /** The node that found the slot filled with something else, and the blob address of its own ShardOut. */
+  readonly incarnation: string;
+  readonly output: string;
+}
+
+/** The first one of an incarnation is its join; every LIMITS.heartbeatMs, and at once when it is probed. */
 export interface Heartbeat {
   readonly incarnation: string;
-  readonly state: "up" | "leaving";
+  /** "draining": keeps its shards until the next barrier, is given none after it, and leaves when it owns nothing. */
+  readonly state: "up" | "draining" | "leaving";
   readonly workers: number;
   /** Kernel backends it has, the one it takes by itself first. */
   readonly backends: readonly string[];
@@ -151,6 +199,10 @@ export interface Heartbeat {
   readonly memoryBytes: number;
   /** Exposures computed so far, over all runs, also inside an unfinished span: progress. */
   readonly exposures: number;
+  /** Highest term seen: a new leader numbers above it even when registry and log forgot theirs. */
+  readonly term: number;
+  /** How late the last beat was: what the node's event loop was busy with. */
+  readonly loopLagMs: number;
 }
 
 /** A node could not compute a shard, or found the slot filled with something else (DIVERGENCE). */
@@ -162,12 +214,16 @@ export interface NodeFailure {
   readonly incarnation: string;
   readonly code: string;
   readonly message: string;
+  /** Of a DIVERGENCE: blob address of this node's own ShardOut; "" otherwise. */
+  readonly output: string;
 }
 
 /** Nodes drop the attempt's work within one block and forget its state. */
 export interface RunStop {
   readonly run: string;
   readonly attempt: number;
+  /** A stop of a term below the highest seen is refused, as a TickOpen is. */
+  readonly term: number;
   readonly reason: string;
 }
 
@@ -176,10 +232,68 @@ export interface LeaderRecord {
   readonly holder: string;
   readonly nonce: string;
   readonly term: number;
+  /** Where its control service listens, host:port; "" = nowhere. */
+  readonly address: string;
 }
 
+/** Who is there. A node that reads itself under `dead` ends; one that drains and reads itself under `draining` will be given nothing more. */
 export interface ViewRecord {
   readonly view: number;
   readonly members: readonly string[];
+  /** Those of the members that drain. */
+  readonly draining: readonly string[];
   readonly dead: readonly string[];
+}
+
+/** Published by the leader every LIMITS.heartbeatMs, heard by nodes and by itself; sent to one node it is a probe, answered by a heartbeat at once, or, on another subject, the wish that it drains. */
+export interface LeaderBeat {
+  readonly holder: string;
+  readonly term: number;
+  readonly view: number;
+}
+
+/**
+ * A second computation on a named node, apart from what that node holds: blocks of one shard through a span of ticks, from the newest checkpoint
+ * before it. Repeated until answered.
+ */
+export interface Recompute {
+  readonly run: string;
+  readonly attempt: number;
+  readonly term: number;
+  readonly view: number;
+  /** Who is asked, and with which kernel backend; "auto": the one it takes by itself. */
+  readonly incarnation: string;
+  readonly backend: string;
+  readonly shard: number;
+  readonly tick: number;
+  readonly span: number;
+  /** As in TickOpen; only without `blocks`. */
+  readonly checkpoint: boolean;
+  /**
+   * Empty: the whole shard is computed and its slot filled, as its owner would (a straggler). Otherwise these blocks, by their index in the
+   * canonical list, are compared with the slots of the span (a double run): different hashes are a NodeFailure with code DIVERGENCE.
+   */
+  readonly blocks: readonly number[];
+}
+
+/** What became of a Recompute that found nothing wrong. */
+export interface Recomputed {
+  readonly run: string;
+  readonly attempt: number;
+  readonly incarnation: string;
+  readonly backend: string;
+  readonly shard: number;
+  readonly tick: number;
+  /** Hashes that were compared: blocks times ticks whose slots were still there; 0 = nothing could be compared. */
+  readonly compared: number;
+}
+
+/** A model version that production serves: registry record `releaseKey`. The number only grows; a roll-back is a new release of an older version. */
+export interface Release {
+  readonly number: number;
+  /** Content address of the model file in the blob store. */
+  readonly model: string;
+  readonly term: number;
+  /** For people: why it was announced, or of which release it is the roll-back. */
+  readonly note: string;
 }

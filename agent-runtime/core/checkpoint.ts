@@ -49,3 +49,26 @@ export function afterCommit(plan: Plan, view: CommitView, commit: Commit): Commi
 export function climateAt(plan: Plan, view: CommitView, tick: number): Climate {
   return view.climates[plan.influence === null ? 0 : tick - view.checkpoint.tick - 1];
 }
+
+/** What it takes to compute a span a second time: the newest checkpoint before it, and the climate of every tick from there to the span's end. */
+export interface History {
+  readonly checkpoint: Checkpoint;
+  readonly climates: readonly Climate[];
+}
+
+/** The history of the ticks `tick` to `tick + span - 1` out of a run's commits, in order from the first; null when they do not reach far enough. */
+export function historyOf(plan: Plan, run: string, commits: readonly Commit[], tick: number, span: number): History | null {
+  let view = noCommits(plan, run);
+  const climates = [initialClimate(plan)];
+  let checkpoint = view.checkpoint;
+  for (const commit of commits) {
+    if (commit.tick >= tick + span - 1 || (plan.influence === null && view.tick === tick - 1)) break;
+    const next = afterCommit(plan, view, commit);
+    if (next === null) return null;
+    if (next.tick > view.tick) climates.push(climateAt(plan, next, next.tick + 1));
+    if (next.tick < tick) checkpoint = next.checkpoint;
+    view = next;
+  }
+  if (view.tick < (plan.influence === null ? tick - 1 : tick + span - 2)) return null;
+  return { checkpoint, climates: Array.from({ length: tick + span - 1 - checkpoint.tick }, (_, at) => climates[plan.influence === null ? 0 : checkpoint.tick + 1 + at]) };
+}

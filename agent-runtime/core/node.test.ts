@@ -14,12 +14,13 @@ const open = (tick: number, more: Partial<TickOpen> = {}): TickOpen => ({
 });
 const record = (more: Partial<RunRecord> = {}): RunRecord => ({
   run: RUN, attempt: 1, view: 1, state: "running", shards: SHARDS, owners: [ME, ME], reason: "",
+  number: 1, label: "", priority: 0, firstAttempt: 1, term: 1, change: 0, wanted: {}, unfit: [], dispute: null, code: "", tick: -1, root: RUN, exposures: 0, seconds: 0, backends: [],
   spec: { kernelSpec: "expose-2", arithmeticProfile: "nest8-2", planHash: "", seed: [0, 0], agents: 20, ticks: 9 },
   execution: { shards: 2, workers: 1, backend: "reference", population: "stored", spanTicks: 1, checkpointTicks: 0 }, ...more,
 });
 const commit = (tick: number, more: Partial<Commit> = {}): Commit => ({
   run: RUN, attempt: 1, term: 1, tick, prevRoot: tick === 0 ? RUN : `root-${tick - 1}`, inputHash: "", root: `root-${tick}`, sumsHash: "", checkpoint: [],
-  sections: new Float64Array(2 * 2 * 2), ...more,
+  sections: new Float64Array(2 * 2 * 2), tickSums: new Float64Array(0), sums: "", exposures: 0, backends: [], seconds: 0, ...more,
 });
 
 /** A node and the commits of its log; performs effects by answering them as a faultless shell would. */
@@ -45,7 +46,7 @@ class Rig {
         this.effects.push(effect);
         if (effect.kind === fail) events.push({ kind: "failed", run: RUN });
         else if (effect.kind === "load") events.push({ kind: "loaded", open: effect.open, record: this.record, plan: this.plan });
-        else if (effect.kind === "readCommits") events.push({ kind: "commits", run: RUN, commits: this.log.filter((entry) => entry.tick > effect.after) });
+        else if (effect.kind === "readCommits") events.push({ kind: "commits", run: RUN, commits: this.log.filter((entry) => entry.tick > effect.after && entry.tick < effect.before) });
         else if (effect.kind === "restore") events.push({ kind: "restored", run: RUN, shards: effect.shards, tick: effect.tick });
         else if (effect.kind === "compute") events.push({ kind: "filled", run: RUN });
       }
@@ -77,7 +78,7 @@ describe("node core", () => {
     expect(rig.tick(1)).toEqual(["readCommits"]);
     rig.log.push(commit(0), commit(1));
     expect(rig.tick(1)).toEqual(["readCommits", "compute"]);
-    expect(rig.tick(2)).toEqual(["compute"]);
+    expect(rig.tick(2)).toEqual(["readCommits", "compute"]);
     expect(rig.tick(1)).toEqual([]);
   });
 
@@ -85,8 +86,7 @@ describe("node core", () => {
     const rig = new Rig();
     rig.log.push(commit(0), commit(1), commit(2));
     expect(rig.tick(1)).toEqual(["load", "readCommits", "restore", "compute"]);
-    expect(rig.tick(2)).toEqual(["compute"]);
-    expect(rig.tick(2, { prevRoot: "another" })).toEqual([]);
+    expect(rig.tick(2)).toEqual(["readCommits", "compute"]);
   });
 
   it("refills its slots when a TickOpen is repeated and computes again when its span changed", () => {
@@ -104,13 +104,13 @@ describe("node core", () => {
     expect(rig.state.term).toBe(5);
   });
 
-  it("refuses a TickOpen that builds on another root", () => {
+  it("refuses a TickOpen that builds on another root, and reads everything anew", () => {
     const rig = new Rig();
     rig.tick(0);
     rig.log.push(commit(0));
-    expect(rig.tick(1, { prevRoot: "other" })).toEqual(["readCommits", "refuse"]);
+    expect(rig.tick(1, { prevRoot: "other" })).toEqual(["readCommits", "refuse", "drop"]);
     expect(rig.last("refuse").code).toBe("STALE_ROOT");
-    expect(rig.tick(1)).toEqual(["compute"]);
+    expect(rig.tick(1)).toEqual(["load", "readCommits", "restore", "compute"]);
   });
 
   it("forgets everything and reads anew when the commits do not chain", () => {
@@ -163,12 +163,12 @@ describe("node core", () => {
   it("drops a run that is stopped, ignores the late TickOpens of that attempt, and takes the next attempt", () => {
     const rig = new Rig();
     rig.tick(0);
-    expect(rig.send({ kind: "stop", stop: { run: RUN, attempt: 1, reason: "" } })).toEqual(["drop"]);
+    expect(rig.send({ kind: "stop", stop: { run: RUN, attempt: 1, term: 1, reason: "" } })).toEqual(["drop"]);
     expect(rig.state.runs.size).toBe(0);
     expect(rig.tick(0)).toEqual([]);
     rig.record = record({ attempt: 2 });
     expect(rig.tick(0, { attempt: 2 })).toEqual(["load", "restore", "compute"]);
-    for (let i = 0; i < 1500; i++) rig.send({ kind: "stop", stop: { run: `other-${i}`, attempt: 1, reason: "" } });
+    for (let i = 0; i < 1500; i++) rig.send({ kind: "stop", stop: { run: `other-${i}`, attempt: 1, term: 1, reason: "" } });
     expect(rig.state.stopped.size).toBe(1000);
   });
 

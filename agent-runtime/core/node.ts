@@ -51,8 +51,8 @@ export type NodeEvent =
 export type NodeEffect =
   /** Read the run's record and plan, answer with `loaded`. */
   | { readonly kind: "load"; readonly open: TickOpen }
-  /** Read the commits after tick `after`, answer with `commits`. */
-  | { readonly kind: "readCommits"; readonly run: string; readonly after: number }
+  /** Read the commits after tick `after` and before tick `before`, answer with `commits`. Later ones are none of this tick's business: while lost state is recomputed, they name checkpoints that may be lost too. */
+  | { readonly kind: "readCommits"; readonly run: string; readonly after: number; readonly before: number }
   /** Bring these shards from the checkpoint to the start of `tick`, one climate a replayed tick; answer with `restored`. */
   | { readonly kind: "restore"; readonly run: string; readonly shards: readonly Shard[]; readonly checkpoint: Checkpoint; readonly climates: readonly Climate[]; readonly tick: number }
   /** Compute the span for these shards, put checkpoints if asked, fill the slots; answer with `filled`. `whole`: the span is the run, and no block need be held. */
@@ -125,15 +125,16 @@ function proceed(state: NodeState, runId: string): NodeStep {
   const run = state.runs.get(runId);
   if (run === undefined || run.current === null) return { state, effects: [] };
   const { current: open, commits } = run;
-  if (commits.tick < open.tick - 1) return { state, effects: [{ kind: "readCommits", run: runId, after: commits.tick }] };
+  if (commits.tick < open.tick - 1) return { state, effects: [{ kind: "readCommits", run: runId, after: commits.tick, before: open.tick }] };
   const idle = withRun(state, { ...run, current: null });
-  // Committed already: a late repetition, unless this attempt has not computed it. Then the leader rebuilds state from the
-  // checkpoint and compares the roots with the committed ones.
-  const behindNobody = run.owned.every((shard) => (run.cursors.get(shard.index) ?? -1) > open.tick);
-  if (run.owned.length === 0 || open.tick <= commits.checkpoint.tick || (commits.tick >= open.tick && behindNobody)) return { state: idle, effects: [] };
+  if (run.owned.length === 0 || open.tick <= commits.checkpoint.tick) return { state: idle, effects: [] };
   const root = commits.roots[open.tick - 1 - commits.checkpoint.tick];
   if (root !== open.prevRoot) {
-    return { state: idle, effects: [{ kind: "refuse", open, code: "STALE_ROOT", message: `run ${runId}: TickOpen ${open.tick} builds on root ${open.prevRoot}, the commit of tick ${open.tick - 1} has ${root}` }] };
+    // What was read may be another history than the leader's: everything is forgotten and read anew at the next TickOpen.
+    return { state: withoutRun(state, runId), effects: [
+      { kind: "refuse", open, code: "STALE_ROOT", message: `run ${runId}: TickOpen ${open.tick} builds on root ${open.prevRoot}, the commit of tick ${open.tick - 1} has ${root}` },
+      { kind: "drop", run: runId, attempt: run.record.attempt },
+    ] };
   }
   if (run.plan.influence !== null && open.span > 1) {
     return { state: idle, effects: [{ kind: "refuse", open, code: "BAD_REQUEST", message: `run ${runId}: a span of ${open.span} ticks was opened, but its personas influence one another at every tick; expected a span of 1` }] };
@@ -141,6 +142,8 @@ function proceed(state: NodeState, runId: string): NodeStep {
   if (run.filled !== null && run.filled.tick === open.tick && run.filled.span === open.span && run.filled.checkpoint === open.checkpoint) {
     return { state: idle, effects: [{ kind: "refill", open }] };
   }
+  // A late repetition: a later tick has been computed since.
+  if (run.filled !== null && run.filled.tick > open.tick) return { state: idle, effects: [] };
   if (open.tick === 0 && open.span === run.plan.ticks && run.plan.influence === null && !open.checkpoint) {
     return { state, effects: [{ kind: "compute", open, shards: run.owned, climate: climateAt(run.plan, commits, 0), whole: true }] };
   }
@@ -192,6 +195,7 @@ function onFailed(state: NodeState, runId: string): NodeStep {
 }
 
 function onStop(state: NodeState, stop: RunStop): NodeStep {
+  if (stop.term < state.term) return { state, effects: [] };
   const stopped = new Map(state.stopped);
   stopped.delete(stop.run);
   stopped.set(stop.run, Math.max(stop.attempt, state.stopped.get(stop.run) ?? 0));

@@ -63,6 +63,7 @@ class Drive {
     const { workers, population = "stored", span = 1, checkpointTicks = 0 } = this.options;
     const record = RUN_RECORD.encode({
       run: this.run, spec: runSpecOf(this.plan, hash), attempt: this.attempt, view: this.view, state: "running", shards: this.shards, owners, reason: "",
+      number: 1, label: "", priority: 0, firstAttempt: 1, term: this.term, change: 1, wanted: {}, unfit: [], dispute: null, code: "", tick: -1, root: this.run, exposures: 0, seconds: 0, backends: [],
       execution: { shards: this.shards.length, workers, backend: "reference", population, spanTicks: span, checkpointTicks },
     });
     const current = await this.ports.registry.get(runKey(TENANT, this.run));
@@ -127,7 +128,7 @@ class Drive {
     const checkpoint = isCheckpoint ? Array.from({ length: leaves.length / 64 }, (_, block) => states.subarray(block * 32, block * 32 + 32).toString("hex")) : [];
     const commit: Commit = {
       run: this.run, attempt: this.attempt, term: this.term, tick, prevRoot, inputHash: INPUT_HASH, root, sumsHash, checkpoint,
-      sections: plan.influence === null ? new Float64Array(0) : sections,
+      sections: plan.influence === null ? new Float64Array(0) : sections, tickSums: new Float64Array(0), sums: "", exposures: 0, backends: [], seconds: 0,
     };
     await this.ports.log.append(commitSubject(TENANT, this.run), COMMIT.encode(commit));
     this.roots.push(root);
@@ -302,7 +303,7 @@ describe("a node", () => {
     await drive.join("node-a");
     drive.publish(0, 40);
     await until(async () => drive.node.exposures() > 0);
-    drive.ports.bus.publish(stopSubject(TENANT, drive.run, 1), RUN_STOP.encode({ run: drive.run, attempt: 1, reason: "canceled" }));
+    drive.ports.bus.publish(stopSubject(TENANT, drive.run, 1), RUN_STOP.encode({ run: drive.run, attempt: 1, term: drive.term, reason: "canceled" }));
     let last = -1;
     await until(async () => { const now = drive.node.exposures(), same = now === last; last = now; await settled(); return same && drive.node.exposures() === now; });
     expect(last).toBeLessThan(2 * 40 * 400_000);

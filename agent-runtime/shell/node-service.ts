@@ -3,12 +3,15 @@ import { PopulaceError } from "@populace/domain";
 import { type Logger, type Ports, sha256Hex, SILENT, type Stop } from "@populace/io";
 import { chooseBackend } from "@populace/kernels/backends";
 import {
-  type Block, blocksOf, COMMIT, commitSubject, decodePlan, failSubject, HEARTBEAT, heartbeatSubject, LIMITS, NODE_FAILURE, openSubject, outSubject,
-  type Plan, RUN_RECORD, RUN_STOP, runKey, type Shard, SHARD_OUT, type ShardOut, SLOT_REFERENCE, schemaOf, stopSubject, TICK_OPEN, type TickOpen,
+  type Block, blocksOf, bodyOf, type Commit, COMMIT, commitSubject, decodePlan, drainSubject, failSubject, fitBody, HEARTBEAT, type Heartbeat, heartbeatSubject, LEADER_BEAT, leaderBeatSubject, LIMITS, NODE_FAILURE,
+  openSubject, outSubject, type Plan, probeSubject, RECOMPUTE, recomputeSubject, RUN_RECORD, RUN_STOP, type RunRecord, runKey, type Shard, SHARD_OUT, type ShardOut, stopSubject, TICK_OPEN, type TickOpen,
+  VIEW_RECORD, type ViewRecord, viewKey,
 } from "@populace/protocol";
 import { freshNode, type NodeEffect, type NodeEvent, type NodeState, stepNode } from "../core/node.ts";
 import { outOfUse } from "../core/out-of-use.ts";
+import { assured, heard, isDead, look, mayFill, mayLeave, standing, type Standing } from "../core/self-preservation.ts";
 import { assembleShardOut, type BlockHashes, type ShardPart, spreadBlocks } from "../core/shard.ts";
+import { secondComputations } from "./second-computation.ts";
 import { KernelFailed, startWorkers, type WorkerPool } from "./worker-pool.ts";
 
 /** What a node is started with. */
@@ -24,6 +27,8 @@ export interface NodeOptions {
   readonly backend?: string;
   /** Who computes; default: worker threads of this process. */
   readonly startPool?: (size: number) => WorkerPool;
+  /** How long a leader may be silent, as the coordinators have it; default LIMITS.leaseTtlMs. After half of it the node doubts what it knows. */
+  readonly leaseTtlMs?: number;
 }
 
 /** A started node. */
@@ -33,6 +38,13 @@ export interface RunningNode {
   readonly ready: Promise<{ readonly backend: string; readonly reason: string; readonly exposuresPerSecond: number }>;
   /** Exposures computed so far, over all runs, also inside unfinished spans. */
   exposures(): number;
+  /** Resolves when the node has ended: it was stopped, it has drained, or it read itself dead in the view (then it is to be started as a new incarnation). */
+  readonly ended: Promise<"stopped" | "drained" | "dead">;
+  /**
+   * Takes nothing new, keeps its shards until the next barrier gives them away, then leaves. Resolves when it has left: after LIMITS.drainMs
+   * (`waitMs`) at the latest, and what it still owns then is restored elsewhere.
+   */
+  drain(waitMs?: number): Promise<void>;
   /** Says goodbye, stops the kernels within one block and ends the workers. */
   stop(): Promise<void>;
 }
@@ -52,6 +64,8 @@ interface RunShell {
   /** Whether the run or the node asked for a backend by name, not necessarily this one. */
   readonly isAskedFor: boolean;
   readonly workerOf: Map<number, number>;
+  /** Commits of earlier attempts do not count. */
+  readonly firstAttempt: number;
   commitSequence: number;
   outputs: readonly { readonly shard: number; readonly bytes: Uint8Array }[];
 }
@@ -84,8 +98,14 @@ export function startNode(options: NodeOptions): RunningNode {
     return spent > MEASURED_MS_MIN ? ((pool.exposures() - exposuresBefore) / spent) * 1000 : calibrated;
   };
 
-  const beat = (said: "up" | "leaving"): void => ports.bus.publish(heartbeatSubject(tenant, incarnation), HEARTBEAT.encode({
-    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: pool.exposures(),
+  // What the node says of itself, and how late its last beat was.
+  let said: Heartbeat["state"] = "up", loopLagMs = 0, beatMs = ports.clock.monotonicMs();
+  const doubtMs = (options.leaseTtlMs ?? LIMITS.leaseTtlMs) / 2;
+  let self: Standing = standing(ports.clock.monotonicMs());
+  const ended = Promise.withResolvers<"stopped" | "drained" | "dead">();
+
+  const beat = (): void => ports.bus.publish(heartbeatSubject(tenant, incarnation), HEARTBEAT.encode({
+    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: pool.exposures(), term: state.term, loopLagMs,
   }));
 
   /** One TickOpen of a run at a time; of those that come meanwhile only the newest is kept, for they repeat. */
@@ -113,7 +133,7 @@ export function startNode(options: NodeOptions): RunningNode {
         const isPassedOn = await passOn(run, error);
         await handle({ kind: "failed", run }).catch(() => {});
         if (isPassedOn) mailbox.next ??= event;
-        else if (open !== null && !stopped) report(open, -1, error);
+        else if (open !== null && !stopped) report(open, error);
       }
     }
     mailbox.busy = false;
@@ -163,7 +183,7 @@ export function startNode(options: NodeOptions): RunningNode {
   async function perform(effect: NodeEffect): Promise<NodeEvent | null> {
     switch (effect.kind) {
       case "load": return load(effect.open);
-      case "readCommits": return readCommits(effect.run);
+      case "readCommits": return readCommits(effect);
       case "restore": return restore(effect);
       case "compute": return busy(() => compute(effect));
       case "refill": return refill(effect.open);
@@ -179,6 +199,8 @@ export function startNode(options: NodeOptions): RunningNode {
     const entry = await ports.registry.get(runKey(tenant, open.run));
     if (entry === null) return null;
     const record = RUN_RECORD.decode(entry.bytes);
+    // Not planned yet, or of another attempt: the TickOpen will be repeated.
+    if (record.execution === null) return null;
     let shell = runs.get(open.run);
     if (shell === undefined || shell.attempt !== record.attempt) {
       const bytes = await ports.blobs.get(record.spec.planHash);
@@ -192,7 +214,7 @@ export function startNode(options: NodeOptions): RunningNode {
       const control = new SharedArrayBuffer(4);
       shell = {
         key: `${open.run}/${record.attempt}`, attempt: record.attempt, plan, blocks: blocksOf(plan), control: new Int32Array(control),
-        population: record.execution.population, backend: backend.name, isAskedFor: wanted !== "auto", workerOf: new Map(), commitSequence: 0, outputs: [],
+        population: record.execution.population, backend: backend.name, isAskedFor: wanted !== "auto", workerOf: new Map(), firstAttempt: record.firstAttempt, commitSequence: 0, outputs: [],
       };
       runs.set(open.run, shell);
       for (let worker = 0; worker < pool.size; worker++) {
@@ -202,11 +224,20 @@ export function startNode(options: NodeOptions): RunningNode {
     return { kind: "loaded", open, record, plan: shell.plan };
   }
 
-  async function readCommits(run: string): Promise<NodeEvent> {
+  async function readCommits({ run, after, before }: Extract<NodeEffect, { kind: "readCommits" }>): Promise<NodeEvent> {
     const shell = shellOf(run);
-    const entries = await ports.log.read(commitSubject(tenant, run), { after: shell.commitSequence });
-    if (entries.length > 0) shell.commitSequence = entries[entries.length - 1].sequence;
-    return { kind: "commits", run, commits: entries.map((entry) => COMMIT.decode(entry.bytes)) };
+    // A few more than are missing: a commit whose append was tried twice may be there twice.
+    const entries = await ports.log.read(commitSubject(tenant, run), { after: shell.commitSequence, limit: before - after + 16 });
+    // A log that lost what it had may number anew: from its beginning, then, what is known already is skipped.
+    if (entries.length === 0) shell.commitSequence = 0;
+    const commits: Commit[] = [];
+    for (const { subject, sequence, bytes } of entries) {
+      const commit = COMMIT.decode(await bodyOf(bytes, ports.blobs, `entry ${sequence} of ${subject}`));
+      if (commit.tick >= before) break;
+      shell.commitSequence = sequence;
+      if (commit.attempt >= shell.firstAttempt) commits.push(commit);
+    }
+    return { kind: "commits", run, commits };
   }
 
   /**
@@ -287,17 +318,60 @@ export function startNode(options: NodeOptions): RunningNode {
 
   /** All slots at once: each write waits for the disk, together they wait once. */
   async function fillAll(open: TickOpen, shell: RunShell): Promise<void> {
-    await Promise.all(shell.outputs.map(async ({ shard, bytes }) => {
+    const record = await assure(open.run);
+    const outputs = shell.outputs.filter(({ shard }) => record === null || mayFill(record, incarnation, open.attempt, shard));
+    await Promise.all(outputs.map(async ({ shard, bytes }) => {
       if (Atomics.load(shell.control, 0) !== 0) throw new PopulaceError("INTERRUPTED", `run ${open.run} was stopped`, {});
-      let body = bytes;
-      if (bytes.length > LIMITS.slotBytesMax) body = SLOT_REFERENCE.encode({ blob: await ports.blobs.put(bytes), bytes: bytes.length });
-      const result = await ports.log.fill(outSubject(tenant, open.run, open.attempt, open.tick, shard), body);
-      if (!result.filled) await compareWithStored(open, shard, bytes, result.stored);
+      await fill(open, shard, bytes);
     }));
   }
 
+  async function fill(open: Pick<TickOpen, "run" | "attempt" | "tick">, shard: number, bytes: Uint8Array): Promise<void> {
+    const result = await ports.log.fill(outSubject(tenant, open.run, open.attempt, open.tick, shard), await fitBody(bytes, ports.blobs));
+    if (!result.filled) await compareWithStored(open, shard, bytes, result.stored);
+  }
+
+  /**
+   * Before anything is published: a node that stood still, or has not heard a leader for half its time, asks the registry whether it is alive, for as
+   * long as it takes, and returns the run's record. Null: there is no doubt.
+   */
+  async function assure(run: string): Promise<RunRecord | null> {
+    self = look(self, ports.clock.monotonicMs(), doubtMs);
+    if (!self.isDoubtful) return null;
+    while (!stopped) {
+      try {
+        const [view, entry] = await Promise.all([readView(), ports.registry.get(runKey(tenant, run))]);
+        if (isDead(view, incarnation)) {
+          end();
+          break;
+        }
+        if (entry === null) break;
+        self = assured(ports.clock.monotonicMs());
+        return RUN_RECORD.decode(entry.bytes);
+      } catch (error) {
+        logger.warn({ run, error: String(error) }, "node pauses: the registry does not answer");
+        await ports.clock.sleep(LIMITS.heartbeatMs);
+      }
+    }
+    throw new PopulaceError("INTERRUPTED", `run ${run}: node ${incarnation} is not in the view any more`, { run });
+  }
+
+  async function readView(): Promise<ViewRecord | null> {
+    const entry = await ports.registry.get(viewKey(tenant));
+    return entry === null ? null : VIEW_RECORD.decode(entry.bytes);
+  }
+
+  const readRecords = async (): Promise<readonly RunRecord[]> => (await ports.registry.list(runKey(tenant, "*"))).map((entry) => RUN_RECORD.decode(entry.bytes));
+
+  /** The others went on without this incarnation: it does nothing more under this name. */
+  function end(): void {
+    if (stopped) return;
+    logger.error({ incarnation }, "node reads itself dead in the view and ends; start it anew");
+    void leave("dead");
+  }
+
   /** A slot filled before, by whomever: equal hashes mean the work is done; different ones are a divergence. */
-  async function compareWithStored(open: TickOpen, shard: number, bytes: Uint8Array, stored: Uint8Array): Promise<void> {
+  async function compareWithStored(open: Pick<TickOpen, "run" | "attempt" | "tick">, shard: number, bytes: Uint8Array, stored: Uint8Array): Promise<void> {
     const theirs = await shardOutOf(open.run, stored);
     const ours = SHARD_OUT.decode(bytes);
     // A leader may have opened another span over the same tick; the ticks both cover must agree.
@@ -306,19 +380,13 @@ export function startNode(options: NodeOptions): RunningNode {
       throw new PopulaceError(
         "DIVERGENCE",
         `run ${open.run}, shard ${shard}, tick ${open.tick}: this node (${incarnation}) and ${theirs.incarnation} computed different blocks (${sha256Hex(ours.hashes).slice(0, 12)} and ${sha256Hex(theirs.hashes).slice(0, 12)})`,
-        { shard, tick: open.tick },
+        { shard, tick: open.tick, output: await ports.blobs.put(bytes) },
       );
     }
   }
 
   /** The output a slot holds, itself or by reference. */
-  async function shardOutOf(run: string, body: Uint8Array): Promise<ShardOut> {
-    if (schemaOf(body) !== SLOT_REFERENCE.schema) return SHARD_OUT.decode(body);
-    const { blob } = SLOT_REFERENCE.decode(body);
-    const bytes = await ports.blobs.get(blob);
-    if (bytes === null) throw new PopulaceError("NOT_FOUND", `run ${run}: the output ${blob} that a slot refers to is not in the blob store`, { run, blob });
-    return SHARD_OUT.decode(bytes);
-  }
+  const shardOutOf = async (run: string, body: Uint8Array): Promise<ShardOut> => SHARD_OUT.decode(await bodyOf(body, ports.blobs, `a slot of run ${run}`));
 
   function release(run: string, shards: readonly Shard[]): null {
     const shell = runs.get(run);
@@ -366,16 +434,41 @@ export function startNode(options: NodeOptions): RunningNode {
     }
   }
 
-  function report(open: TickOpen, shard: number, error: unknown): void {
+  function report(open: Pick<TickOpen, "run" | "attempt" | "tick">, error: unknown): void {
     const code = error instanceof PopulaceError ? error.code : "INTERNAL";
     const message = error instanceof Error ? error.message : String(error);
     if (code === "INTERRUPTED") return;
+    const { shard = 0, output = "" } = (error instanceof PopulaceError ? error.details : {}) as { readonly shard?: number; readonly output?: string };
     logger.error({ run: open.run, tick: open.tick, code, message }, "tick failed");
-    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick: open.tick, shard: Math.max(0, shard), incarnation, code, message }));
+    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick: open.tick, shard, incarnation, code, message, output }));
   }
 
+  const second = secondComputations({
+    ports, tenant, incarnation, pool, logger, report, busy,
+    backendFor: async (wanted) => (await chooseBackend(wanted === "auto" ? (options.backend ?? "auto") : wanted, "expose", lost)).backend.name,
+    async fill(open, shard, bytes) {
+      await assure(open.run);
+      await fill(open, shard, bytes);
+    },
+  });
+
+  const hearLeader = (): void => { self = heard(self, ports.clock.monotonicMs(), doubtMs); };
   const stops: Stop[] = [
+    ports.bus.subscribe(leaderBeatSubject(tenant), hearLeader),
+    ports.bus.subscribe(probeSubject(tenant, incarnation), () => {
+      hearLeader();
+      beat();
+    }),
+    ports.bus.subscribe(drainSubject(tenant, incarnation), (_subject, bytes) => {
+      if (LEADER_BEAT.decode(bytes).term >= state.term) void drain();
+    }),
+    ports.registry.watch(viewKey(tenant), (_key, entry) => { if (entry !== null && isDead(VIEW_RECORD.decode(entry.bytes), incarnation)) end(); }),
+    ports.bus.subscribe(recomputeSubject(tenant, "*", "*"), (_subject, bytes) => {
+      const request = RECOMPUTE.decode(bytes);
+      if (request.incarnation === incarnation && request.term >= state.term) second.ask(request);
+    }),
     ports.bus.subscribe(openSubject(tenant, "*", "*"), (_subject, bytes) => {
+      hearLeader();
       const open = TICK_OPEN.decode(bytes);
       deliver(open.run, { kind: "tickOpen", open });
     }),
@@ -383,8 +476,9 @@ export function startNode(options: NodeOptions): RunningNode {
       const stop = RUN_STOP.decode(bytes);
       const shell = runs.get(stop.run);
       // At once, past the mailbox: the kernel is in the middle of a span.
-      if (shell !== undefined && shell.attempt <= stop.attempt) Atomics.store(shell.control, 0, 1);
+      if (shell !== undefined && shell.attempt <= stop.attempt && stop.term >= state.term) Atomics.store(shell.control, 0, 1);
       tooSmall.delete(stop.run);
+      if (stop.term >= state.term) second.stop(stop.run, stop.attempt);
       deliver(stop.run, { kind: "stop", stop });
     }),
   ];
@@ -393,7 +487,7 @@ export function startNode(options: NodeOptions): RunningNode {
     const { backend, reason } = await chooseBackend(options.backend ?? "auto", "expose", lost);
     backends = [backend.name, ...(backend.name === "reference" ? [] : ["reference"])];
     backendReason = `${backend.device}: ${reason}`;
-    beat("up");
+    beat();
     // What was measured before says nothing about this one.
     busyMs = 0;
     busySince = ports.clock.monotonicMs();
@@ -409,28 +503,54 @@ export function startNode(options: NodeOptions): RunningNode {
     }
     calibrated = answers.reduce((sum, answer) => sum + (answer.kind === "calibrated" ? answer.exposuresPerSecond : 0), 0);
     logger.info({ backend: backend.name, device: backend.device, reason, exposuresPerSecond: Math.round(calibrated) }, "node calibrated");
-    if (!stopped) beat("up");
+    if (!stopped) beat();
   }
   const ready = calibrate().then(() => ({ backend: backends[0], reason: backendReason, exposuresPerSecond: calibrated }));
   // Whoever waits hears of it; a node whose workers died while it started is stopped or fails with its first run.
   ready.catch((error: unknown) => { if (!stopped) logger.warn({ error: String(error) }, "node not calibrated"); });
-  const stopBeating = ports.clock.every(LIMITS.heartbeatMs, () => beat("up"));
+  const stopBeating = ports.clock.every(LIMITS.heartbeatMs, () => {
+    const nowMs = ports.clock.monotonicMs();
+    loopLagMs = Math.max(0, nowMs - beatMs - LIMITS.heartbeatMs);
+    beatMs = nowMs;
+    self = look(self, nowMs, doubtMs);
+    beat();
+  });
+
+  async function leave(why: "stopped" | "drained" | "dead"): Promise<void> {
+    if (stopped) return;
+    stopped = true;
+    stopBeating();
+    for (const stopIt of stops) stopIt();
+    for (const run of runs.keys()) drop(run);
+    said = "leaving";
+    beat();
+    const closed = second.close();
+    await pool.close();
+    // What was being written when the stop came is written, so that the caller may close the ports.
+    await Promise.allSettled([...inFlight, closed]);
+    ended.resolve(why);
+  }
+
+  async function drain(waitMs: number = LIMITS.drainMs): Promise<void> {
+    if (stopped || said !== "up") return void (await ended.promise);
+    said = "draining";
+    beat();
+    logger.info({ incarnation }, "node drains");
+    for (const untilMs = ports.clock.monotonicMs() + waitMs; !stopped && ports.clock.monotonicMs() < untilMs; ) {
+      await ports.clock.sleep(LIMITS.heartbeatMs);
+      const [view, records] = await Promise.all([readView(), readRecords()]).catch(() => [null, []] as const);
+      if (mayLeave(view, records, incarnation)) break;
+    }
+    await leave("drained");
+  }
 
   return {
     incarnation,
     ready,
     exposures: () => pool.exposures(),
-    async stop() {
-      if (stopped) return;
-      stopped = true;
-      stopBeating();
-      for (const stop of stops) stop();
-      for (const run of runs.keys()) drop(run);
-      beat("leaving");
-      await pool.close();
-      // What was being written when the stop came is written, so that the caller may close the ports.
-      await Promise.allSettled(inFlight);
-    },
+    ended: ended.promise,
+    drain,
+    stop: () => leave("stopped"),
   };
 }
 

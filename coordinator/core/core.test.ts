@@ -1,11 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { RUN_STATE, type Commit, type Heartbeat, type Plan, type RunState } from "@populace/protocol";
+import { RUN_STATE, type Commit, type Plan, type RunState } from "@populace/protocol";
 import { admit, runSize } from "./admission.ts";
 import { decideCommit, decideRefusedAppend } from "./commit.ts";
 import { resolveExecution, spanAt } from "./execution.ts";
 import { accumulate, exposuresPlanned } from "./ledger.ts";
 import { decideLease } from "./lease.ts";
-import { forgive, hear, noMembers, reap } from "./membership.ts";
 import { isSettled, transition } from "./run.ts";
 import { owners, shardMap } from "./shard-map.ts";
 
@@ -86,35 +85,13 @@ describe("commit", () => {
 });
 
 describe("lease", () => {
-  const record = { holder: "a", nonce: "n", term: 7 };
+  const record = { holder: "a", nonce: "n", term: 7, address: "" };
   test("a rival waits a whole TTL of its own sight, then numbers above everything seen", () => {
     expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000 }, 2500, 2000, 3, false)).toEqual({ kind: "wait", ms: 500 });
     expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000 }, 3000, 2000, 3, false)).toEqual({ kind: "claim", term: 8 });
     expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000 }, 1000, 2000, 12, true)).toEqual({ kind: "claim", term: 13 });
     // The registry lost its store: the commits still know the term.
     expect(decideLease({ record: null, revision: 0, unchangedSinceMs: 0 }, 0, 2000, 12, false)).toEqual({ kind: "claim", term: 13 });
-  });
-});
-
-describe("membership", () => {
-  const beat = (incarnation: string, state: "up" | "leaving" = "up"): Heartbeat => ({ incarnation, state, workers: 1, backends: ["reference"], backendReason: "", exposuresPerSecond: 0, memoryBytes: 0, exposures: 0 });
-  test("a first heartbeat joins, silence kills, the dead stay dead, the view only grows", () => {
-    let membership = hear(hear(noMembers(4), beat("a"), 0), beat("b"), 0);
-    expect([membership.view, membership.members.size]).toEqual([6, 2]);
-    membership = hear(membership, beat("a"), 4000);
-    expect(membership.view).toBe(6);
-    membership = reap(membership, 5500, 5000);
-    expect([membership.view, [...membership.members.keys()], [...membership.dead]]).toEqual([7, ["a"], ["b"]]);
-    membership = hear(membership, beat("b"), 5600);
-    expect(membership.members.has("b")).toBe(false);
-    membership = hear(membership, beat("a", "leaving"), 5700);
-    expect([membership.view, membership.members.size]).toEqual([8, 0]);
-    expect(hear(membership, beat("c", "leaving"), 5800)).toBe(membership);
-  });
-
-  test("after the observer's own stall nobody is declared dead", () => {
-    const membership = forgive(hear(noMembers(0), beat("a"), 0), 10_000);
-    expect(reap(membership, 14_000, 5000).members.size).toBe(1);
   });
 });
 

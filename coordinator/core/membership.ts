@@ -1,44 +1,84 @@
-import type { Heartbeat } from "@populace/protocol";
+import { LIMITS, type Heartbeat } from "@populace/protocol";
+import { arrived, excused, firstArrival, verdict, type Arrivals } from "./failure-detector.ts";
 
-/** Nodes of a tenant as heartbeats tell: the first heartbeat of an incarnation is its join. Thin: silence alone marks one dead. */
+/** Nodes of a tenant as heartbeats tell: the first heartbeat of an incarnation is its join, silence its death. */
 export interface Membership {
-  /** Grows with every join, leave and death. */
+  /** Grows with every join, drain, leave and death, and whenever shards change owners. */
   readonly view: number;
   readonly members: ReadonlyMap<string, Member>;
-  /** Incarnations that were declared dead or left; they never come back under that name. */
+  /** Incarnations that were declared dead or left, the newest DEAD_MAX; they never come back under that name. */
   readonly dead: ReadonlySet<string>;
+  readonly observer: Observer;
+}
+
+/** What the observer knows of itself: it may be blocked, or its bus may be dead, and neither is a node's fault. */
+export interface Observer {
+  readonly lastLookMs: number;
+  /** When it last heard its own beat, which takes the way that the nodes' beats take. */
+  readonly lastEchoMs: number;
 }
 
 export interface Member {
   readonly heartbeat: Heartbeat;
-  readonly lastHeardMs: number;
+  readonly arrivals: Arrivals;
 }
 
-export const noMembers = (view: number): Membership => ({ view, members: new Map(), dead: new Set() });
+/** A node that has been dead for so many deaths has long read it, or its process is gone. */
+const DEAD_MAX = 1000;
+
+/** Without its own beat for so long the observer's bus is dead: three beats and a half. */
+const ECHO_SILENCE_MS = 3.5 * LIMITS.heartbeatMs;
+/** How long nodes have to find the bus again after it was dead: clients try every two seconds, with some jitter. */
+const RECONNECT_MS = 5000;
+
+export const noMembers = (view: number, nowMs: number): Membership => ({ view, members: new Map(), dead: new Set(), observer: { lastLookMs: nowMs, lastEchoMs: nowMs } });
 
 /** After one heartbeat. An incarnation marked dead stays dead. */
 export function hear(membership: Membership, heartbeat: Heartbeat, nowMs: number): Membership {
   const { incarnation } = heartbeat;
   if (membership.dead.has(incarnation)) return membership;
-  if (heartbeat.state === "leaving") return membership.members.has(incarnation) ? bury(membership, [incarnation]) : membership;
-  const members = new Map(membership.members).set(incarnation, { heartbeat, lastHeardMs: nowMs });
-  return { ...membership, view: membership.members.has(incarnation) ? membership.view : membership.view + 1, members };
+  const before = membership.members.get(incarnation);
+  if (heartbeat.state === "leaving") return before === undefined ? membership : bury(membership, [incarnation]);
+  const arrivals = before === undefined ? firstArrival(nowMs, LIMITS.heartbeatMs) : arrived(before.arrivals, nowMs);
+  const isNews = before?.heartbeat.state !== heartbeat.state;
+  return { ...membership, view: membership.view + (isNews ? 1 : 0), members: new Map(membership.members).set(incarnation, { heartbeat, arrivals }) };
 }
 
-/** Marks those dead who have been silent too long. */
-export function reap(membership: Membership, nowMs: number, silenceMs: number): Membership {
-  const silent = [...membership.members].filter(([, member]) => nowMs - member.lastHeardMs > silenceMs).map(([incarnation]) => incarnation);
-  return silent.length === 0 ? membership : bury(membership, silent);
+/** After the observer's own beat came back to it. If its bus was dead, the nodes have some time to find it again. */
+export function hearEcho(membership: Membership, nowMs: number): Membership {
+  const wasDeaf = nowMs - membership.observer.lastEchoMs > ECHO_SILENCE_MS;
+  return { ...(wasDeaf ? excuse(membership, RECONNECT_MS) : membership), observer: { ...membership.observer, lastEchoMs: nowMs } };
 }
 
-/** The observer itself was blocked: nobody's silence counts before this moment. */
-export const forgive = (membership: Membership, nowMs: number): Membership => ({
+/**
+ * A look at everybody, every LIMITS.lookMs: marks those dead who stayed silent after their probe, and names those who are to be probed now. Time in
+ * which the observer was blocked or heard not even itself counts against nobody.
+ */
+export function judge(before: Membership, nowMs: number): { readonly membership: Membership; readonly probes: readonly string[] } {
+  const sinceLookMs = nowMs - before.observer.lastLookMs;
+  const isBlocked = sinceLookMs > 2 * LIMITS.lookMs;
+  const observer = { lastLookMs: nowMs, lastEchoMs: before.observer.lastEchoMs + (isBlocked ? sinceLookMs : 0) };
+  const isDeaf = nowMs - observer.lastEchoMs > ECHO_SILENCE_MS;
+  const membership = { ...(isDeaf || isBlocked ? excuse(before, sinceLookMs) : before), observer };
+  const verdicts = [...membership.members].map(([incarnation, member]) => ({ incarnation, member, verdict: verdict(member.arrivals, nowMs) }));
+  const dead = verdicts.filter((one) => one.verdict === "dead").map((one) => one.incarnation);
+  const suspects = verdicts.filter((one) => one.verdict === "suspect");
+  const members = new Map(membership.members);
+  for (const { incarnation, member } of suspects) members.set(incarnation, { ...member, arrivals: { ...member.arrivals, suspectedMs: nowMs } });
+  const marked = suspects.length === 0 ? membership : { ...membership, members };
+  return { membership: dead.length === 0 ? marked : bury(marked, dead), probes: suspects.map((one) => one.incarnation) };
+}
+
+/** Whether the node keeps its shards only until the next barrier and is given none. */
+export const isDraining = (member: Member): boolean => member.heartbeat.state === "draining";
+
+const excuse = (membership: Membership, ms: number): Membership => ({
   ...membership,
-  members: new Map([...membership.members].map(([incarnation, member]) => [incarnation, { ...member, lastHeardMs: nowMs }])),
+  members: new Map([...membership.members].map(([incarnation, member]) => [incarnation, { ...member, arrivals: excused(member.arrivals, ms) }])),
 });
 
 function bury(membership: Membership, incarnations: readonly string[]): Membership {
   const members = new Map(membership.members);
   for (const incarnation of incarnations) members.delete(incarnation);
-  return { view: membership.view + 1, members, dead: new Set([...membership.dead, ...incarnations]) };
+  return { ...membership, view: membership.view + 1, members, dead: new Set([...membership.dead, ...incarnations].slice(-DEAD_MAX)) };
 }

@@ -78,7 +78,7 @@ export async function driveRun(
     signal.removeEventListener("abort", abort);
     stopFailures();
     stopFollowing();
-    bus.publish(stopSubject(tenant, run, attempt), RUN_STOP.encode({ run, attempt, reason: row.state }));
+    bus.publish(stopSubject(tenant, run, attempt), RUN_STOP.encode({ run, attempt, term, reason: row.state }));
   }
 
   async function attemptRun(): Promise<RunRow> {
@@ -144,10 +144,11 @@ export async function driveRun(
         const next = rootOf(root, now, inputHashes[offset], leaves, sumsHash, sha256);
         const isLast = offset === span - 1;
         const manifest = isLast && wantsCheckpoint ? await checkpointManifest(outs, shards) : [];
-        commits.push({ commit: { run, attempt, term, tick: now, prevRoot: root, inputHash: inputHashes[offset], root: next, sumsHash, checkpoint: manifest, sections }, tickSums: overWorlds(shape, counts) });
         for (const out of outs) backends.add(out.backend);
-        accumulate(sums, counts);
         exposuresDone += exposuresIn(counts, shape.columns);
+        const tickSums = overWorlds(shape, counts);
+        commits.push({ commit: { run, attempt, term, tick: now, prevRoot: root, inputHash: inputHashes[offset], root: next, sumsHash, checkpoint: manifest, sections, tickSums, sums: "", exposures: exposuresDone, backends: [...backends].toSorted(), seconds: submitted.seconds + (clock.monotonicMs() - startedMs) / 1000 }, tickSums });
+        accumulate(sums, counts);
         root = next;
       }
       await commitSpan(commits);
@@ -245,7 +246,8 @@ export async function driveRun(
 
     async function writeRecord(): Promise<void> {
       const key = runKey(tenant, run);
-      const record: RunRecord = { run, spec: row.spec, attempt, view: placement.view, state: row.state, execution, shards: shards as Shard[], owners: placement.owners, reason: row.reason };
+      const record: RunRecord = { run, spec: row.spec, attempt, view: placement.view, state: row.state, execution, shards: shards as Shard[], owners: placement.owners, reason: row.reason,
+        number: row.number, label: "", priority: 0, firstAttempt: 1, term, change: 0, wanted, unfit: [], dispute: null, code: "", tick: row.tick, root: row.root, exposures: row.exposures, seconds: row.seconds, backends: row.backends };
       const bytes = RUN_RECORD.encode(record);
       for (;;) {
         const entry = await registry.get(key);

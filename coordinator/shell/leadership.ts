@@ -36,7 +36,7 @@ export async function lead(
       await clock.sleep(Math.min(decision.ms + 1, LIMITS.leaseTtlMs / 3));
       continue;
     }
-    const bytes = LEADER_RECORD.encode({ holder, nonce, term: decision.term });
+    const bytes = LEADER_RECORD.encode({ holder, nonce, term: decision.term, address: "" });
     const result = entry === null ? await registry.create(key, bytes) : await registry.update(key, bytes, entry.revision);
     if (!result.ok) continue;
     const ruled = await store.transaction((tables) => {

@@ -2,11 +2,11 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, HEARTBEAT, LIMITS, VIEW_RECORD, commitSubject, encodePlan, heartbeatSubject, runIdOf, runSpecOf, viewKey,
+  COMMIT, HEARTBEAT, LEADER_BEAT, LIMITS, VIEW_RECORD, commitSubject, encodePlan, heartbeatSubject, leaderBeatSubject, probeSubject, runIdOf, runSpecOf, viewKey,
   type ExecutionPlan, type Plan,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
-import { forgive, hear, noMembers, reap, type Membership } from "../core/membership.ts";
+import { hear, hearEcho, isDraining, judge, noMembers, type Membership } from "../core/membership.ts";
 import { isSettled, transition } from "../core/run.ts";
 import { driveRun, purgeSlots, type RunContext } from "./drive-run.ts";
 import { lead } from "./leadership.ts";
@@ -54,7 +54,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const { term } = leadership;
 
   const reader = runReader(ports, tenant);
-  let membership = noMembers((await storedView()) + 1);
+  let membership = noMembers((await storedView()) + 1, clock.monotonicMs());
   const stops: Stop[] = [watchNodes()];
   const closing = new AbortController();
   const active = new Map<string, { readonly outcome: Promise<RunOutcome>; readonly cancel: AbortController }>();
@@ -150,29 +150,33 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
 
   function watchNodes(): Stop {
-    const stopHearing = bus.subscribe(heartbeatSubject(tenant, "*"), async (_, bytes) => {
-      await change(hear(membership, HEARTBEAT.decode(bytes), clock.monotonicMs()));
-    });
-    const period = LIMITS.heartbeatMs;
-    let lastLookMs = clock.monotonicMs();
-    const stopLooking = clock.every(period, () => {
-      const nowMs = clock.monotonicMs();
-      const blocked = nowMs - lastLookMs > 2 * period;
-      lastLookMs = nowMs;
-      // Heartbeats that waited behind a blocked event loop are heard only after this look: nobody is declared dead for it.
-      void change(blocked ? forgive(membership, nowMs) : reap(membership, nowMs, LIMITS.nodeSilenceMs)).catch((error: unknown) => logger.error({ error: String(error) }, "view not written"));
-    });
-    return () => {
-      stopHearing();
-      stopLooking();
-    };
+    const heard = (next: (before: Membership, nowMs: number) => Membership): Promise<void> => change(next(membership, clock.monotonicMs()));
+    const watches = [
+      bus.subscribe(heartbeatSubject(tenant, "*"), (_, bytes) => heard((before, nowMs) => hear(before, HEARTBEAT.decode(bytes), nowMs))),
+      bus.subscribe(leaderBeatSubject(tenant), (_, bytes) => {
+        const from = LEADER_BEAT.decode(bytes);
+        return from.holder === holder && from.term === term ? heard(hearEcho) : undefined;
+      }),
+      clock.every(LIMITS.heartbeatMs, () => bus.publish(leaderBeatSubject(tenant), beat())),
+      clock.every(LIMITS.lookMs, () => {
+        const step = judge(membership, clock.monotonicMs());
+        for (const incarnation of step.probes) bus.publish(probeSubject(tenant, incarnation), beat());
+        void change(step.membership).catch((error: unknown) => logger.error({ error: String(error) }, "view not written"));
+      }),
+    ];
+    return () => { for (const stop of watches) stop(); };
+  }
+
+  function beat(): Uint8Array {
+    return LEADER_BEAT.encode({ holder, term, view: membership.view });
   }
 
   async function change(next: Membership): Promise<void> {
     const grew = next.view > membership.view;
     membership = next;
     if (!grew) return;
-    const bytes = VIEW_RECORD.encode({ view: next.view, members: [...next.members.keys()], dead: [...next.dead] });
+    const members = [...next.members];
+    const bytes = VIEW_RECORD.encode({ view: next.view, members: members.map(([incarnation]) => incarnation), draining: members.filter(([, member]) => isDraining(member)).map(([incarnation]) => incarnation), dead: [...next.dead] });
     const entry = await registry.get(viewKey(tenant));
     if (entry === null) await registry.create(viewKey(tenant), bytes);
     else await registry.update(viewKey(tenant), bytes, entry.revision);

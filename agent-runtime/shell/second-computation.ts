@@ -1,0 +1,212 @@
+import { PopulaceError } from "@populace/domain";
+import type { Logger, Ports } from "@populace/io";
+import {
+  type Block, blocksOf, bodyOf, COMMIT, commitSubject, decodePlan, outSubject, type Plan, RECOMPUTED, type Recompute, recomputedSubject, RUN_RECORD, type RunRecord, runKey, type Shard, SHARD_OUT, type ShardOut,
+} from "@populace/protocol";
+import { historyOf, type History } from "../core/checkpoint.ts";
+import { assembleShardOut, type BlockHashes, type ShardPart, spreadBlocks } from "../core/shard.ts";
+import type { WorkerPool } from "./worker-pool.ts";
+
+/** What second computations need of their node. */
+export interface SecondOptions {
+  readonly ports: Ports;
+  readonly tenant: string;
+  readonly incarnation: string;
+  readonly pool: WorkerPool;
+  readonly logger: Logger;
+  /** The backend to use for one that was asked for, by name or "auto". */
+  backendFor(wanted: string): Promise<string>;
+  /** Fills a slot, or compares with what it holds: DIVERGENCE when that differs. */
+  fill(open: Pick<Recompute, "run" | "attempt" | "tick">, shard: number, bytes: Uint8Array): Promise<void>;
+  /** Counts the time of `action` as computing time of the node. */
+  busy<T>(action: () => Promise<T>): Promise<T>;
+  /** Tells the leader what went wrong. */
+  report(request: Recompute, error: unknown): void;
+}
+
+export interface SecondComputations {
+  /** Begins one, or answers again if it was done. A request that is under way already, and one beyond the bound, is ignored: requests repeat. */
+  ask(request: Recompute): void;
+  /** Stops those of an attempt within one block. */
+  stop(run: string, attempt: number): void;
+  close(): Promise<void>;
+}
+
+/** Requests that wait or are under way at once. */
+const WAITING_MAX = 64;
+/** Answers kept for requests that come again. */
+const ANSWERED_MAX = 256;
+
+/**
+ * Computes shards or blocks a second time on the node's workers, one request after another and apart from the blocks that the node holds: a run's
+ * key on the workers is another one, and it is closed again afterwards.
+ */
+export function secondComputations(options: SecondOptions): SecondComputations {
+  const { ports, tenant, incarnation, pool, logger } = options;
+  const waiting = new Map<string, { readonly request: Recompute; readonly control: Int32Array<SharedArrayBuffer> }>();
+  const answered = new Map<string, Uint8Array>();
+  let plan: { readonly hash: string; readonly plan: Plan } | null = null;
+  let working: Promise<void> = Promise.resolve();
+
+  const keyOf = ({ run, attempt, shard, tick, span, blocks }: Recompute): string => [run, attempt, shard, tick, span, ...blocks].join("/");
+  const tell = (request: Recompute, bytes: Uint8Array): void => ports.bus.publish(recomputedSubject(tenant, request.run, request.attempt), bytes);
+
+  return {
+    ask(request) {
+      const key = keyOf(request), before = answered.get(key);
+      if (before !== undefined) return tell(request, before);
+      if (waiting.has(key) || waiting.size >= WAITING_MAX) return;
+      const control = new Int32Array(new SharedArrayBuffer(4));
+      waiting.set(key, { request, control });
+      working = working.then(() => compute(request, key, control)).finally(() => waiting.delete(key));
+    },
+    stop(run, attempt) {
+      for (const { request, control } of waiting.values()) if (request.run === run && request.attempt <= attempt) Atomics.store(control, 0, 1);
+    },
+    async close() {
+      for (const { control } of waiting.values()) Atomics.store(control, 0, 1);
+      await working;
+    },
+  };
+
+  async function compute(request: Recompute, key: string, control: Int32Array<SharedArrayBuffer>): Promise<void> {
+    try {
+      const found = await prepared(request);
+      if (found === null || Atomics.load(control, 0) !== 0) return;
+      const compared = await options.busy(() => second({ ...found, request, control }));
+      const bytes = RECOMPUTED.encode({ run: request.run, attempt: request.attempt, incarnation, backend: found.backend, shard: request.shard, tick: request.tick, compared });
+      answered.set(key, bytes);
+      for (const [oldest] of answered) if (answered.size > ANSWERED_MAX) answered.delete(oldest);
+      tell(request, bytes);
+    } catch (error) {
+      if (error instanceof PopulaceError && error.code === "DIVERGENCE") options.report(request, error);
+      // Its leader asks another node: what is merely checked must not fail the run.
+      else logger.warn({ run: request.run, tick: request.tick, shard: request.shard, error: String(error) }, "second computation failed");
+    }
+  }
+
+  /** All that the request needs and the node may not have; null when the run has gone on without it, or has not come so far here. */
+  async function prepared(request: Recompute): Promise<Omit<Work, "request" | "control"> | null> {
+    const entry = await ports.registry.get(runKey(tenant, request.run));
+    const record = entry === null ? null : RUN_RECORD.decode(entry.bytes);
+    if (record === null || record.attempt !== request.attempt || record.shards.length <= request.shard) return null;
+    const hash = record.spec.planHash;
+    if (plan?.hash !== hash) {
+      const bytes = await ports.blobs.get(hash);
+      if (bytes === null) return null;
+      plan = { hash, plan: decodePlan(bytes) };
+    }
+    const history = historyOf(plan.plan, request.run, await commitsOf(record), request.tick, request.span);
+    if (history === null) return null;
+    return { plan: plan.plan, blocks: blocksOf(plan.plan), shard: record.shards[request.shard], history, backend: await options.backendFor(request.backend) };
+  }
+
+  async function commitsOf(record: RunRecord) {
+    const subject = commitSubject(tenant, record.run), commits = [];
+    for (let after = 0; ; ) {
+      const entries = await ports.log.read(subject, { after });
+      if (entries.length === 0) return commits;
+      for (const entry of entries) {
+        const commit = COMMIT.decode(await bodyOf(entry.bytes, ports.blobs, `a commit of run ${record.run}`));
+        if (commit.attempt >= record.firstAttempt) commits.push(commit);
+      }
+      after = entries[entries.length - 1].sequence;
+    }
+  }
+
+  async function second(work: Work): Promise<number> {
+    const { request, shard } = work;
+    if (request.blocks.length === 0) {
+      const { tick, span, checkpoint } = request;
+      if ((await ports.log.last(outSubject(tenant, request.run, request.attempt, tick, shard.index))) === null) await whole(work, tick, span, checkpoint);
+      return 0;
+    }
+    const rows = await blockRows(work, request.blocks, request.tick, request.span);
+    let compared = 0;
+    for (const entry of await ports.log.read(outSubject(tenant, request.run, request.attempt, "*", shard.index))) {
+      const out: ShardOut = SHARD_OUT.decode(await bodyOf(entry.bytes, ports.blobs, `a slot of run ${request.run}`));
+      for (const block of request.blocks) {
+        for (let tick = Math.max(out.tick, request.tick); tick < Math.min(out.tick + out.span, request.tick + request.span); tick += 1) {
+          const theirs = out.hashes.subarray(((tick - out.tick) * shard.count + block - shard.first) * 64).subarray(0, 64);
+          const ours = rows.get(block)!.subarray((tick - request.tick) * 64).subarray(0, 64);
+          compared += 1;
+          if (Buffer.compare(theirs, ours) === 0) continue;
+          logger.error({ run: request.run, block, tick, node: out.incarnation, backend: out.backend, here: work.backend }, "a block came out otherwise the second time");
+          // The whole shard, for both outputs to be kept. If it agrees, this node erred the first time and says so above.
+          await whole(work, out.tick, out.span, false);
+          return compared;
+        }
+      }
+    }
+    return compared;
+  }
+
+  /** The whole shard as its owner computes it, into its slot. */
+  async function whole(work: Work, tick: number, span: number, checkpoint: boolean): Promise<void> {
+    const { request, plan: runPlan, blocks, shard, backend } = work;
+    const list = Array.from({ length: shard.count }, (_, at) => shard.first + at);
+    const parts: ShardPart[] = [], hashes: BlockHashes[] = [], puts: Promise<unknown>[] = [];
+    await onWorkers(work, list, tick, async (worker, key, mine) => {
+      const answer = await pool.ask(
+        worker, { kind: "compute", key, tick, span, climate: climateOf(work, tick), checkpoint, next: null, shards: [{ shard: shard.index, blocks: mine }] },
+        (_, bytes) => { const put = ports.blobs.put(bytes); put.catch(() => {}); puts.push(put); },
+      );
+      if (answer.kind !== "computed") throw new PopulaceError("INTERNAL", `worker ${worker} answered "${answer.kind}" to "compute"`, {});
+      parts.push(...answer.parts);
+      hashes.push(...answer.hashes);
+    });
+    await Promise.all(puts);
+    const header = { run: request.run, attempt: request.attempt, tick, span, view: request.view, incarnation, backend };
+    await options.fill({ run: request.run, attempt: request.attempt, tick }, shard.index, SHARD_OUT.encode(assembleShardOut(header, runPlan, blocks, shard, parts, hashes)));
+  }
+
+  /** span x 64 bytes a block: its hashes after every tick. Where personas influence one another each tick has a climate of its own. */
+  async function blockRows(work: Work, list: readonly number[], tick: number, span: number): Promise<ReadonlyMap<number, Uint8Array>> {
+    const rows = new Map(list.map((block) => [block, new Uint8Array(span * 64)]));
+    const step = work.plan.influence === null ? span : 1;
+    await onWorkers(work, list, tick, async (worker, key, mine) => {
+      for (let at = 0; at < span; at += step) {
+        const answer = await pool.ask(worker, { kind: "compute", key, tick: tick + at, span: step, climate: climateOf(work, tick + at), checkpoint: false, next: null, shards: [{ shard: work.shard.index, blocks: mine }] });
+        if (answer.kind === "computed") for (const { block, hashes } of answer.hashes) rows.get(block)!.set(hashes, at * 64);
+      }
+    });
+    return rows;
+  }
+
+  /** Holds the blocks at the start of `tick` on workers, each as many as its share, runs `action` on all and lets go of them. */
+  async function onWorkers(work: Work, list: readonly number[], tick: number, action: (worker: number, key: string, blocks: readonly number[]) => Promise<void>): Promise<void> {
+    const { plan: runPlan, blocks, history, backend, request, control } = work;
+    const key = `second/${keyOf(request)}`;
+    const climates = history.climates.slice(0, tick - history.checkpoint.tick - 1);
+    const byWorker = Map.groupBy([...spreadBlocks(blocks, list, pool.size)], ([, worker]) => worker);
+    const results = await Promise.allSettled([...byWorker].map(async ([worker, mine]) => {
+      pool.tell(worker, { kind: "open", key, plan: runPlan, backend, population: "procedural", control: control.buffer });
+      try {
+        const states = await Promise.all(mine.map(async ([block]) => ({ block, state: history.checkpoint.tick < 0 ? null : await stateOf(request.run, history, block) })));
+        await pool.ask(worker, { kind: "hold", key, blocks: states, replayFrom: history.checkpoint.tick + 1, climates });
+        await action(worker, key, mine.map(([block]) => block).toSorted((left, right) => left - right));
+      } finally {
+        pool.tell(worker, { kind: "close", key });
+      }
+    }));
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+
+  async function stateOf(run: string, history: History, block: number): Promise<Uint8Array> {
+    const state = await ports.blobs.get(history.checkpoint.states[block]);
+    if (state === null) throw new PopulaceError("NOT_FOUND", `run ${run}: the checkpoint of block ${block} at tick ${history.checkpoint.tick} is not in the blob store any more`, { run, block });
+    return state;
+  }
+}
+
+interface Work {
+  readonly request: Recompute;
+  readonly control: Int32Array<SharedArrayBuffer>;
+  readonly plan: Plan;
+  readonly blocks: readonly Block[];
+  readonly shard: Shard;
+  readonly history: History;
+  readonly backend: string;
+}
+
+const climateOf = ({ history }: Work, tick: number) => history.climates[tick - history.checkpoint.tick - 1];

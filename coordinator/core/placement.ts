@@ -1,0 +1,125 @@
+import { RandomStream } from "@populace/domain";
+
+/** A node as placement sees it. */
+export interface Candidate {
+  readonly incarnation: string;
+  /** Measured speed; only ratios matter. Positive. */
+  readonly weight: number;
+  /** Takes no shard it has not: it drains. Between spans it loses those it has as well. */
+  readonly isDraining: boolean;
+}
+
+/** A node carries at most this multiple of its share before shards leave it, and takes none beyond. */
+const SLACK = 1.05;
+/** A measured speed replaces the one that shards were placed by when it differs by more than this factor: noise moves nothing. */
+const WEIGHT_FACTOR = 1.25;
+
+/**
+ * Owners of shards by bounded-load rendezvous hashing (Thaler and Ravishankar 1998; weighted as by Schindelhauer and Schomaker 2005; bounded as by
+ * Mirrokni, Thorup, Zadimoghaddam 2018): every shard goes to the node with the highest score that has room, and has room whoever stays within
+ * its share times SLACK. Shards stay with their owner in `before` ("" = none) where that keeps the bound, so that few move; a node above it gives
+ * shards away only where that evens the load. `isMidTick`: nothing moves but what lost its owner, and a draining node keeps what it has.
+ * Deterministic; placing what has been placed changes nothing. `costs` and weights are positive; at least one candidate.
+ */
+export function place(costs: readonly number[], candidates: readonly Candidate[], before: readonly string[] | null, isMidTick = false): readonly string[] {
+  const all = candidates.toSorted((left, right) => (left.incarnation < right.incarnation ? -1 : 1));
+  const willing = all.some((node) => !node.isDraining) ? all.filter((node) => !node.isDraining) : all;
+  const keepers = isMidTick ? all : willing;
+  const takers = keepers.map((node) => willing.includes(node));
+  const total = costs.reduce((sum, cost) => sum + cost, 0), totalWeight = willing.reduce((sum, node) => sum + node.weight, 0);
+  /** Load in shares: 1 is exactly what the node should carry. */
+  const perCost = keepers.map((node) => totalWeight / (total * node.weight));
+  const load = keepers.map(() => 0);
+  const index = new Map(keepers.map((node, at) => [node.incarnation, at]));
+  const owner = costs.map((_, shard) => index.get(before?.[shard] ?? "") ?? -1);
+  owner.forEach((node, shard) => { if (node >= 0) load[node] += costs[shard] * perCost[node]; });
+
+  // The same draws for a node whoever else is there: a shard prefers its nodes in an order that nobody's coming or going changes.
+  const score = keepers.map((node) => {
+    const stream = RandomStream.of("placement", node.incarnation);
+    return costs.map(() => -node.weight / Math.log(stream.uniform()));
+  });
+  const after = (node: number, shard: number): number => load[node] + costs[shard] * perCost[node];
+  /** The preferred node with room, else the one that would carry least. */
+  const home = (shard: number): number => {
+    let best = -1, least = -1;
+    for (let node = 0; node < keepers.length; node += 1) {
+      if (!takers[node] || node === owner[shard]) continue;
+      if (after(node, shard) <= SLACK && (best < 0 || score[node][shard] > score[best][shard])) best = node;
+      if (least < 0 || after(node, shard) < after(least, shard)) least = node;
+    }
+    return best >= 0 ? best : least;
+  };
+  const give = (shard: number, node: number): void => {
+    if (owner[shard] >= 0) load[owner[shard]] -= costs[shard] * perCost[owner[shard]];
+    load[node] = after(node, shard);
+    owner[shard] = node;
+  };
+
+  const homeless = owner.flatMap((node, shard) => (node < 0 ? [shard] : [])).toSorted((left, right) => costs[right] - costs[left] || left - right);
+  for (const shard of homeless) give(shard, home(shard));
+  if (!isMidTick && before !== null) relieve();
+  return owner.map((node) => keepers[node].incarnation);
+
+  /** Moves shards off nodes above the bound, each time the one whose new home prefers it most, as long as the most loaded of the two gets less. */
+  function relieve(): void {
+    const settled = new Set<number>();
+    while (settled.size < keepers.length) {
+      let heaviest = -1;
+      for (let node = 0; node < keepers.length; node += 1) if (!settled.has(node) && (heaviest < 0 || load[node] > load[heaviest])) heaviest = node;
+      if (load[heaviest] <= SLACK) return;
+      let best = -1, bestGain = 0;
+      for (let shard = 0; shard < costs.length; shard += 1) {
+        if (owner[shard] !== heaviest) continue;
+        const target = home(shard);
+        if (target < 0 || after(target, shard) >= load[heaviest] - EPSILON) continue;
+        const gain = score[target][shard] / score[heaviest][shard];
+        if (gain > bestGain) [best, bestGain] = [shard, gain];
+      }
+      if (best < 0) settled.add(heaviest);
+      else give(best, home(best));
+    }
+  }
+}
+
+/** Differences of shares below this are rounding. */
+const EPSILON = 1e-9;
+
+/** The weights to place by: a node's old one while its measured speed stays within WEIGHT_FACTOR of it. */
+export function steadyWeights(before: ReadonlyMap<string, number>, measured: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+  return new Map([...measured].map(([incarnation, weight]) => {
+    const old = before.get(incarnation);
+    return [incarnation, old !== undefined && weight < old * WEIGHT_FACTOR && weight * WEIGHT_FACTOR > old ? old : weight];
+  }));
+}
+
+/** A planned change of membership. */
+export type MembershipChange = { readonly kind: "join"; readonly incarnation: string; readonly weight: number } | { readonly kind: "leave"; readonly incarnation: string };
+
+/** One shard that changes its owner. */
+export interface Move {
+  readonly shard: number;
+  readonly from: string;
+  readonly to: string;
+}
+
+export interface MovePlan {
+  readonly moves: readonly Move[];
+  /** Share of the load by node after the moves, over its fair share: 1 is even. */
+  readonly loads: readonly { readonly incarnation: string; readonly shards: number; readonly load: number }[];
+}
+
+/** What a change would move at the next barrier, without doing it. Nobody left to own the shards: every move goes to "". */
+export function planMoves(costs: readonly number[], candidates: readonly Candidate[], owners: readonly string[], change: MembershipChange): MovePlan {
+  const others = candidates.filter((node) => node.incarnation !== change.incarnation);
+  const nodes = change.kind === "join" ? [...others, { incarnation: change.incarnation, weight: change.weight, isDraining: false }] : others;
+  const next = nodes.length === 0 ? owners.map(() => "") : place(costs, nodes, owners);
+  const total = costs.reduce((sum, cost) => sum + cost, 0), totalWeight = nodes.reduce((sum, node) => sum + node.weight, 0);
+  return {
+    moves: next.flatMap((to, shard) => (to === owners[shard] ? [] : [{ shard, from: owners[shard], to }])),
+    loads: nodes.map(({ incarnation, weight }) => {
+      const own = costs.filter((_, shard) => next[shard] === incarnation);
+      return { incarnation, shards: own.length, load: (own.reduce((sum, cost) => sum + cost, 0) * totalWeight) / (total * weight) };
+    }),
+  };
+}

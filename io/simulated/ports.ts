@@ -1,0 +1,225 @@
+import { PopulaceError } from "@populace/domain";
+import { IO_LIMITS } from "../limits.ts";
+import type { LogEntry, Ports, RegistryEntry, Stop } from "../ports.ts";
+import { assertSubject, subjectMatcher } from "../subject.ts";
+import { checkedBlob, type SimulatedService } from "./service.ts";
+import type { SimulatedNetwork } from "./network.ts";
+import type { SimulatedLife, SimulatedWorld } from "./world.ts";
+
+/** The service's name on the network. */
+export const SERVICE = "service";
+/** After this the caller is told UNAVAILABLE; what it asked for may have happened, or happen yet. */
+export const REQUEST_TIMEOUT_MS = 1000;
+/** How often a follower that may have missed something looks again. */
+const CATCH_UP_MS = 500;
+
+interface Subscription {
+  readonly life: SimulatedLife;
+  readonly matches: (subject: string) => boolean;
+  readonly receive: (subject: string, bytes: Uint8Array) => void | Promise<void>;
+  /** Under way, oldest first. */
+  readonly pending: Set<{ isDropped: boolean }>;
+  last: Promise<void>;
+  isLive: boolean;
+}
+
+/** What all processes of a world share: the bus and the service, on one network. */
+export interface SimulatedHub {
+  portsOf(life: SimulatedLife): Ports;
+  /** Exceptions and rejections of subscribers, and messages dropped beyond the bound. */
+  counts(): { readonly failures: number; readonly dropped: number; readonly unanswered: number };
+}
+
+/**
+ * The ports of lives over a simulated service: requests travel there and back on the network and are refused as UNAVAILABLE when no answer came in
+ * time, though they may have been carried out; bus messages pass through the service's host too, and are lost while it is down.
+ */
+export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, service: SimulatedService): SimulatedHub {
+  const subscriptions = new Set<Subscription>();
+  const wakeFollowers = new Set<() => void>(), wakeWatchers = new Set<(key: string) => void>();
+  let failures = 0, dropped = 0, unanswered = 0;
+  service.onEvent((event) => {
+    if (event.kind === "entry") for (const wake of wakeFollowers) wake();
+  });
+
+  /** Told in order one at a time; a failure is counted. */
+  async function attended(receive: () => void | Promise<void>): Promise<void> {
+    try {
+      await receive();
+    } catch {
+      failures += 1;
+    }
+  }
+
+  function portsOf(life: SimulatedLife): Ports {
+    function ask<T>(perform: () => T): Promise<T> {
+      return new Promise((resolve, reject) => {
+        const askedMs = world.nowMs();
+        let isSettled = false;
+        const settle = (action: () => void): void => life.within(() => {
+          if (isSettled) return;
+          isSettled = true;
+          action();
+        });
+        const noAnswer = (): void => void world.after(REQUEST_TIMEOUT_MS - (world.nowMs() - askedMs), () => settle(() => {
+          unanswered += 1;
+          reject(new PopulaceError("UNAVAILABLE", `no answer of the service within ${REQUEST_TIMEOUT_MS} ms; try again`, {}));
+        }));
+        life.step(() => network.send(life.name, SERVICE, () => {
+          if (!service.isUp) return noAnswer();
+          let answer: () => void;
+          try {
+            const result = perform();
+            answer = () => resolve(result);
+          } catch (error) {
+            answer = () => reject(error as Error);
+          }
+          network.send(SERVICE, life.name, () => {
+            if (world.nowMs() - askedMs > REQUEST_TIMEOUT_MS) noAnswer();
+            else settle(answer);
+          }, noAnswer);
+        }, noAnswer));
+      });
+    }
+
+    const fresh = (entry: LogEntry): LogEntry => ({ ...entry, bytes: new Uint8Array(entry.bytes) });
+    const freshRecord = (entry: RegistryEntry | null): RegistryEntry | null => (entry === null ? null : { ...entry, bytes: new Uint8Array(entry.bytes) });
+
+    function change(key: string, bytes: Uint8Array | null, expected: number | null): Promise<Awaited<ReturnType<Ports["registry"]["update"]>>> {
+      const own = bytes === null ? null : new Uint8Array(bytes);
+      return ask(() => {
+        const result = service.change(life.name, key, own, expected);
+        if (result.ok) for (const wake of wakeWatchers) wake(key);
+        return result.ok ? result : { ok: false, current: freshRecord(result.current) };
+      });
+    }
+
+    return {
+      clock: life.clock,
+      bus: {
+        publish(subject, bytes) {
+          assertSubject(subject);
+          const own = new Uint8Array(bytes);
+          life.step(() => {
+            for (const subscription of subscriptions) if (subscription.matches(subject)) carry(life.name, subscription, subject, own);
+          });
+        },
+        subscribe(filter, receive) {
+          const subscription: Subscription = { life, matches: subjectMatcher(filter), receive, pending: new Set(), last: Promise.resolve(), isLive: true };
+          subscriptions.add(subscription);
+          return () => {
+            subscription.isLive = false;
+            subscriptions.delete(subscription);
+          };
+        },
+      },
+      log: {
+        append: (subject, bytes, expectedLast) => {
+          const own = new Uint8Array(bytes);
+          return ask(() => { assertSubject(subject); return service.append(life.name, subject, own, expectedLast); });
+        },
+        fill: (subject, bytes) => {
+          const own = new Uint8Array(bytes);
+          return ask(() => {
+            assertSubject(subject);
+            const result = service.fill(life.name, subject, own);
+            return result.filled ? result : { filled: false, stored: new Uint8Array(result.stored) };
+          });
+        },
+        last: (subject) => ask(() => { const entry = service.last(subject); return entry === null ? null : fresh(entry); }),
+        read: (filter, options = {}) => ask(() => service.read(filter, options.after ?? 0, options.limit ?? IO_LIMITS.readEntriesMax).map(fresh)),
+        consume: (cursor, filter, limit = IO_LIMITS.readEntriesMax) => ask(() => service.consume(cursor, filter, limit).map(fresh)),
+        acknowledge: (cursor, sequence) => ask(() => service.acknowledge(cursor, sequence)),
+        follow,
+        purge: (filter, below) => ask(() => service.purge(filter, below)),
+      },
+      registry: {
+        get: (key) => ask(() => freshRecord(service.get(key))),
+        create: (key, bytes) => change(key, bytes, null),
+        update: change,
+        remove: (key, revision) => change(key, null, revision),
+        list: (filter) => ask(() => service.list(filter).map((entry) => freshRecord(entry)!)),
+        watch,
+      },
+      blobs: {
+        put: (bytes) => {
+          const own = new Uint8Array(bytes);
+          return ask(() => service.putBlob(own));
+        },
+        get: async (address) => {
+          const bytes = await ask(() => service.blob(address));
+          return bytes === null ? null : checkedBlob(address, bytes);
+        },
+        has: (address) => ask(() => service.hasBlob(address)),
+        remove: (address) => ask(() => service.removeBlob(address)),
+      },
+    };
+
+    function follow(filter: string, after: number, receive: (entry: LogEntry) => void | Promise<void>): Stop {
+      let cursor = after, epoch = service.epoch, isLive = true, isComing = false, last = Promise.resolve();
+      /** The service pushes what is new; what is lost on the way is found missing a little later. */
+      function wake(): void {
+        if (!isLive || isComing || !life.isAlive) return;
+        isComing = true;
+        const again = (): void => void world.after(CATCH_UP_MS, () => { isComing = false; wake(); });
+        network.send(SERVICE, life.name, () => {
+          if (!isLive || !isComing || !life.isAlive) return;
+          if (!service.isUp) return again();
+          isComing = false;
+          if (epoch !== service.epoch) {
+            epoch = service.epoch;
+            cursor = Math.min(cursor, after);
+          }
+          const entries = service.read(filter, cursor, Number.MAX_SAFE_INTEGER).map(fresh);
+          if (entries.length === 0) return;
+          cursor = entries[entries.length - 1].sequence;
+          life.within(() => { for (const entry of entries) last = last.then(() => (isLive ? attended(() => receive(entry)) : undefined)); });
+        }, again);
+      }
+      wakeFollowers.add(wake);
+      wake();
+      return () => {
+        isLive = false;
+        wakeFollowers.delete(wake);
+      };
+    }
+
+    function watch(filter: string, receive: (key: string, entry: RegistryEntry | null) => void | Promise<void>): Stop {
+      const matches = subjectMatcher(filter);
+      let isLive = true, last = Promise.resolve();
+      function tell(key: string): void {
+        if (!matches(key) || !isLive) return;
+        const entry = freshRecord(service.get(key));
+        network.send(SERVICE, life.name, () => life.within(() => { last = last.then(() => (isLive ? attended(() => receive(key, entry)) : undefined)); }), () => world.after(CATCH_UP_MS, () => tell(key)));
+      }
+      wakeWatchers.add(tell);
+      for (const { key } of service.list(filter)) tell(key);
+      return () => {
+        isLive = false;
+        wakeWatchers.delete(tell);
+      };
+    }
+  }
+
+  /** One hop stands for two: to the service's host and on. What waits beyond the bound is dropped, the oldest first. */
+  function carry(from: string, subscription: Subscription, subject: string, bytes: Uint8Array): void {
+    const { life, pending } = subscription;
+    if (!life.isAlive) return void subscriptions.delete(subscription);
+    if (!service.isUp || network.isCut(from, SERVICE) || network.isCut(SERVICE, life.name)) return;
+    const message = { isDropped: false };
+    pending.add(message);
+    if (pending.size > IO_LIMITS.busQueueMax) {
+      const [oldest] = pending;
+      oldest.isDropped = true;
+      pending.delete(oldest);
+      dropped += 1;
+    }
+    network.send(from, life.name, () => {
+      pending.delete(message);
+      if (message.isDropped) return;
+      life.within(() => { subscription.last = subscription.last.then(() => (subscription.isLive ? attended(() => subscription.receive(subject, new Uint8Array(bytes))) : undefined)); });
+    }, () => pending.delete(message));
+  }
+
+  return { portsOf, counts: () => ({ failures, dropped, unanswered }) };
+}

@@ -1,0 +1,182 @@
+import { PopulaceError } from "@populace/domain";
+import { sha256Hex } from "../hash.ts";
+import type { AppendResult, FillResult, LogEntry, RegistryEntry, RegistryResult } from "../ports.ts";
+import { assertSubject, literalPrefix, subjectMatcher } from "../subject.ts";
+import type { Chance } from "./world.ts";
+
+/** What the service tells of itself as it happens, before anybody else knows. */
+export type ServiceEvent =
+  | { readonly kind: "entry"; readonly entry: LogEntry; readonly by: string }
+  | { readonly kind: "record"; readonly entry: RegistryEntry; readonly by: string };
+
+/**
+ * The service in the middle, in the manner of a NATS server with JetStream: one log, one registry, one blob store, all of which may lose what they
+ * acknowledged. Its methods are what happens inside it at one moment; getting there and back is the network's affair.
+ */
+export interface SimulatedService {
+  readonly isUp: boolean;
+  /** How often the log lost something: a follower that has seen an older one begins again. */
+  readonly epoch: number;
+  setUp(isUp: boolean): void;
+  /** Loses the newest `count` entries of the log; their sequences come again. */
+  forgetNewest(count: number): number;
+  /** Loses log, registry and blobs whole. */
+  forgetAll(): void;
+  /** Loses a share of the blobs. */
+  forgetBlobs(share: number): number;
+  /** Flips a bit in a stored blob; false when there is none. */
+  flipBlobBit(): boolean;
+  onEvent(listen: (event: ServiceEvent) => void): void;
+
+  append(by: string, subject: string, bytes: Uint8Array, expectedLast?: number): AppendResult;
+  fill(by: string, subject: string, bytes: Uint8Array): FillResult;
+  last(subject: string): LogEntry | null;
+  read(filter: string, after: number, limit: number): readonly LogEntry[];
+  consume(cursor: string, filter: string, limit: number): readonly LogEntry[];
+  acknowledge(cursor: string, sequence: number): void;
+  purge(filter: string, below: number): number;
+  lastSequence(): number;
+
+  get(key: string): RegistryEntry | null;
+  change(by: string, key: string, bytes: Uint8Array | null, expected: number | null): RegistryResult;
+  list(filter: string): readonly RegistryEntry[];
+
+  putBlob(bytes: Uint8Array): string;
+  /** The stored bytes, unchecked: the reader checks. */
+  blob(address: string): Uint8Array | null;
+  hasBlob(address: string): boolean;
+  removeBlob(address: string): void;
+  /** Puts other bytes under an address. */
+  corruptBlob(address: string, bytes: Uint8Array): void;
+  bytesHeld(): number;
+}
+
+/** A service that is up and holds nothing. */
+export function simulatedService(chance: Chance): SimulatedService {
+  let entries: LogEntry[] = [];
+  const lastOf = new Map<string, LogEntry>();
+  const cursors = new Map<string, number>();
+  const records = new Map<string, { revision: number; bytes: Uint8Array | null }>();
+  const blobs = new Map<string, Uint8Array>();
+  const listeners: ((event: ServiceEvent) => void)[] = [];
+  let isUp = true, epoch = 0, sequence = 0;
+  const tell = (event: ServiceEvent): void => { for (const listen of listeners) listen(event); };
+
+  function store(by: string, subject: string, bytes: Uint8Array): LogEntry {
+    const entry: LogEntry = { subject, sequence: (sequence += 1), bytes };
+    entries.push(entry);
+    lastOf.set(subject, entry);
+    tell({ kind: "entry", entry, by });
+    return entry;
+  }
+  function index(): void {
+    lastOf.clear();
+    for (const entry of entries) lastOf.set(entry.subject, entry);
+  }
+  function read(filter: string, after: number, limit: number): LogEntry[] {
+    const matches = subjectMatcher(filter), prefix = literalPrefix(filter);
+    const found: LogEntry[] = [];
+    for (const entry of entries) {
+      if (found.length >= limit) break;
+      if (entry.sequence > after && entry.subject.startsWith(prefix) && matches(entry.subject)) found.push(entry);
+    }
+    return found;
+  }
+
+  return {
+    get isUp() { return isUp; },
+    get epoch() { return epoch; },
+    setUp(next) { isUp = next; },
+    forgetNewest(count) {
+      const gone = entries.splice(Math.max(0, entries.length - count)).length;
+      sequence = entries.at(-1)?.sequence ?? 0;
+      epoch += 1;
+      index();
+      return gone;
+    },
+    forgetAll() {
+      entries = [];
+      lastOf.clear();
+      cursors.clear();
+      records.clear();
+      blobs.clear();
+      sequence = 0;
+      epoch += 1;
+    },
+    forgetBlobs(share) {
+      let gone = 0;
+      for (const address of blobs.keys()) if (chance() < share && blobs.delete(address)) gone += 1;
+      return gone;
+    },
+    flipBlobBit() {
+      if (blobs.size === 0) return false;
+      const [address, bytes] = [...blobs][Math.floor(chance() * blobs.size)];
+      if (bytes.length === 0) return false;
+      const flipped = new Uint8Array(bytes);
+      flipped[Math.floor(chance() * flipped.length)] ^= 1 << Math.floor(chance() * 8);
+      blobs.set(address, flipped);
+      return true;
+    },
+    onEvent: (listen) => void listeners.push(listen),
+
+    append(by, subject, bytes, expectedLast) {
+      const last = lastOf.get(subject)?.sequence ?? 0;
+      if (expectedLast !== undefined && last !== expectedLast) return { appended: false, lastSequence: last };
+      return { appended: true, sequence: store(by, subject, bytes).sequence };
+    },
+    fill(by, subject, bytes) {
+      const stored = lastOf.get(subject);
+      return stored === undefined ? { filled: true, sequence: store(by, subject, bytes).sequence } : { filled: false, stored: stored.bytes };
+    },
+    last: (subject) => lastOf.get(subject) ?? null,
+    read,
+    consume: (cursor, filter, limit) => read(filter, cursors.get(cursor) ?? 0, limit),
+    acknowledge(cursor, upTo) {
+      if ((cursors.get(cursor) ?? 0) < upTo) cursors.set(cursor, upTo);
+    },
+    purge(filter, below) {
+      const matches = subjectMatcher(filter), before = entries.length;
+      entries = entries.filter((entry) => entry.sequence >= below || !matches(entry.subject));
+      if (entries.length < before) index();
+      return before - entries.length;
+    },
+    lastSequence: () => sequence,
+
+    get(key) {
+      const record = records.get(key);
+      return record === undefined || record.bytes === null ? null : { key, revision: record.revision, bytes: record.bytes };
+    },
+    change(by, key, bytes, expected) {
+      assertSubject(key);
+      const record = records.get(key) ?? { revision: 0, bytes: null };
+      const current = record.bytes === null ? null : { key, revision: record.revision, bytes: record.bytes };
+      if (expected === null ? current !== null : current?.revision !== expected) return { ok: false, current };
+      const revision = record.revision + 1;
+      records.set(key, { revision, bytes });
+      if (bytes !== null) tell({ kind: "record", entry: { key, revision, bytes }, by });
+      return { ok: true, revision };
+    },
+    list(filter) {
+      const matches = subjectMatcher(filter);
+      return [...records].filter(([key, { bytes }]) => bytes !== null && matches(key)).map(([key, { revision, bytes }]) => ({ key, revision, bytes: bytes! }))
+        .toSorted((left, right) => (left.key < right.key ? -1 : 1));
+    },
+
+    putBlob(bytes) {
+      const address = sha256Hex(bytes);
+      blobs.set(address, bytes);
+      return address;
+    },
+    blob: (address) => blobs.get(address) ?? null,
+    hasBlob: (address) => blobs.has(address),
+    removeBlob: (address) => void blobs.delete(address),
+    corruptBlob: (address, bytes) => void blobs.set(address, bytes),
+    bytesHeld: () => entries.reduce((sum, { bytes }) => sum + bytes.length, 0),
+  };
+}
+
+/** Checks bytes that came from afar against their address. CORRUPT when they do not match. */
+export function checkedBlob(address: string, bytes: Uint8Array): Uint8Array {
+  if (sha256Hex(bytes) !== address) throw new PopulaceError("CORRUPT", `blob ${address}: the ${bytes.length} bytes that came do not match this hash; let it be computed or copied again`, { address, bytes: bytes.length });
+  return new Uint8Array(bytes);
+}
