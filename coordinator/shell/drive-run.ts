@@ -9,7 +9,7 @@ import { arrive, openBarrier, type Barrier } from "../core/barrier.ts";
 import { decideCommit, decideRefusedAppend } from "../core/commit.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
-import { checkNodes, mayCompute } from "../core/node-fit.ts";
+import { checkNodes, mayCompute, weightOf } from "../core/node-fit.ts";
 import type { Membership } from "../core/membership.ts";
 import { transition } from "../core/run.ts";
 import { owners, shardMap } from "../core/shard-map.ts";
@@ -241,7 +241,7 @@ export async function driveRun(
     async function place(): Promise<void> {
       await waitForNodes();
       const { view, members: current } = context.membership();
-      const nodes = [...current].filter(([, { heartbeat }]) => mayCompute(plan, heartbeat)).map(([incarnation, { heartbeat }]) => ({ incarnation, weight: heartbeat.exposuresPerSecond || heartbeat.workers })).toSorted((left, right) => (left.incarnation < right.incarnation ? -1 : 1));
+      const nodes = [...current].filter(([, { heartbeat }]) => mayCompute(plan, heartbeat)).map(([incarnation, { heartbeat }]) => ({ incarnation, weight: weightOf(plan, heartbeat) })).toSorted((left, right) => (left.incarnation < right.incarnation ? -1 : 1));
       placement = { view, owners: owners(shards, nodes) };
     }
 

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compileBehavior, startNode } from "@populace/agent-runtime";
@@ -7,7 +7,7 @@ import { startCoordinator } from "@populace/coordinator";
 import { philox4x32 } from "@populace/domain/random";
 import { memoryPorts } from "@populace/io";
 import { personaKey } from "@populace/kernels";
-import type { BehaviorPlan } from "@populace/protocol";
+import { RUN_RECORD, runKey, type BehaviorPlan } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
 import { afterAll, describe, expect, test } from "vitest";
 import { runPopulace } from "../../program.ts";
@@ -180,7 +180,38 @@ describe("word of mouth on a small world", () => {
     expect(outcome.roots).toEqual(reference.roots);
     await after.close();
   });
+
+  test.skipIf(!existsSync("/proc/self/task"))("goes through the SIGKILL of all its processes and the leaving of a node to the same root (skipped without /proc)", async () => {
+    const { plan } = await compiled, ports = memoryPorts(), tenant = "t";
+    const coordinator = await startCoordinator({ ports, tenant, alone: true });
+    const nodes = ["a", "b"].map((incarnation) => startNode({ ports, tenant, workers: 1, incarnation, backend: "reference", allowBehaviors: true }));
+    await Promise.all(nodes.map((node) => node.ready));
+    const killed: number[] = [];
+    let hasLeft = false;
+    const outcome = await coordinator.submit(plan, { shards: 6, checkpointTicks: 100 }, {
+      onProgress({ tick }) {
+        if (tick >= 6 && killed.length === 0) for (const pid of processesOfBehaviors()) { process.kill(pid, "SIGKILL"); killed.push(pid); }
+        if (tick >= 14 && !hasLeft) {
+          hasLeft = true;
+          void nodes[1].stop();
+        }
+      },
+    });
+    expect(killed.length).toBeGreaterThanOrEqual(2);
+    expect(hasLeft).toBe(true);
+    expect(outcome.roots).toEqual(reference.roots);
+    const record = RUN_RECORD.decode((await ports.registry.get(runKey(tenant, outcome.runId)))!.bytes);
+    expect(new Set(record.owners)).toEqual(new Set(["a"]));
+    await coordinator.close();
+    await Promise.all(nodes.map((node) => node.stop()));
+  });
 });
+
+/** Children of this process that run a behavior. */
+function processesOfBehaviors(): readonly number[] {
+  return readdirSync("/proc/self/task").flatMap((task) => readFileSync(`/proc/self/task/${task}/children`, "utf8").split(" ").filter((pid) => pid !== "").map(Number))
+    .filter((pid) => existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("behavior/host"));
+}
 
 describe("Schelling on a torus", () => {
   test("counts what a naive model counts, and people end up among their like", async () => {
