@@ -1,8 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { InvalidArgumentError } from "commander";
+import type { BehaviorDescription } from "@populace/agent-runtime";
+import { PopulaceError } from "@populace/domain";
 import { whole } from "../arguments.ts";
-import { withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
+import { addressesOf, withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
 import { compact, count, duration, paint, plain, table } from "../output.ts";
 import { runnerOf } from "../runner.ts";
@@ -25,6 +27,18 @@ function setting(text: string, before: Readonly<Record<string, number>> = {}): R
   const [name, value] = text.split("=", 2), number = Number(value);
   if (name === "" || value === undefined || value === "" || !Number.isFinite(number)) throw new InvalidArgumentError("Expected name=number.");
   return { ...before, [name]: number };
+}
+
+const COLUMN_BYTES = { u8: 1, u16: 2, i32: 4 } as const;
+
+/** TOO_LARGE when traits and state of the agents do not fit this machine. */
+async function checkMemory({ traits, state }: BehaviorDescription, agents: number): Promise<void> {
+  const { MEMORY_SHARE } = await import("@populace/coordinator");
+  const perAgent = 4 * traits.length + state.reduce((sum, { type }) => sum + COLUMN_BYTES[type], 0);
+  const bytesNeeded = perAgent * agents, bytesAllowed = Math.floor(process.availableMemory() * MEMORY_SHARE);
+  if (bytesNeeded <= bytesAllowed) return;
+  const agentsLimit = Math.floor(bytesAllowed / perAgent);
+  throw new PopulaceError("TOO_LARGE", `${count(agents)} agents need ${compact(bytesNeeded)}B of traits and state, ${perAgent} bytes an agent; this machine allows ${compact(bytesAllowed)}B (${MEMORY_SHARE * 100} % of what is available): ask for at most ${count(agentsLimit)} agents, or use a cluster`, { agents, agentsLimit, bytesNeeded, bytesAllowed });
 }
 
 export const behaveCommand: CommandDefinition<BehaveOptions> = {
@@ -53,6 +67,7 @@ export const behaveCommand: CommandDefinition<BehaveOptions> = {
     const { plan, description } = await compileBehavior(source, {
       agents: options.agents, ticks: options.ticks, seed: seedWords(context.seed ?? 1), ...(options.set === undefined ? {} : { parameters: options.set }),
     });
+    if (addressesOf(options) === null) await checkMemory(description, options.agents);
     const runner = await runnerOf(options, context.signal, (note) => context.say(paint("dim", note)));
     return withRunner(runner, bar, async () => {
       const outcome = await runner(plan, options.shards === undefined ? {} : { shards: options.shards }, {

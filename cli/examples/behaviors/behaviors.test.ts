@@ -266,9 +266,13 @@ describe("populace behave", () => {
     expect(counted.total).toBeGreaterThan(5);
   });
 
-  test("an unknown parameter is bad usage with the one that was meant", async () => {
+  test.each([
+    [["--agents", "100", "--set", "wantd=0.5"], "did you mean wanted?"],
+    [["--agents", "4_294_000_000"], "agents need 12.9 GB of traits and state, 3 bytes an agent"],
+    [["--agents", "100", "--set", "wanted"], "Expected name=number."],
+  ])("%j is refused with what to do", async (args, reason) => {
     const err: string[] = [];
-    expect(await runPopulace(["behave", "--behavior", fileOf("schelling"), "--agents", "100", "--ticks", "4", "--set", "wantd=0.5", "--store", join(root, "usage")], new AbortController().signal, { out: () => {}, err: (text) => err.push(text) })).toBe(2);
-    expect(err.join("")).toContain("did you mean wanted?");
+    expect(await runPopulace(["behave", "--behavior", fileOf("schelling"), "--ticks", "4", ...args, "--store", join(root, "usage")], new AbortController().signal, { out: () => {}, err: (text) => err.push(text) })).toBe(2);
+    expect(err.join("")).toContain(reason);
   });
 });
