@@ -31,14 +31,13 @@ function setting(text: string, before: Readonly<Record<string, number>> = {}): R
 
 const COLUMN_BYTES = { u8: 1, u16: 2, i32: 4 } as const;
 
-/** TOO_LARGE when traits and state of the agents do not fit this machine. */
-async function checkMemory({ traits, state }: BehaviorDescription, agents: number): Promise<void> {
-  const { MEMORY_SHARE } = await import("@populace/coordinator");
+/** TOO_LARGE when traits and state of the agents need more bytes than allowed. */
+export function checkMemory({ traits, state }: Pick<BehaviorDescription, "traits" | "state">, agents: number, bytesAllowed: number): void {
   const perAgent = 4 * traits.length + state.reduce((sum, { type }) => sum + COLUMN_BYTES[type], 0);
-  const bytesNeeded = perAgent * agents, bytesAllowed = Math.floor(process.availableMemory() * MEMORY_SHARE);
+  const bytesNeeded = perAgent * agents;
   if (bytesNeeded <= bytesAllowed) return;
   const agentsLimit = Math.floor(bytesAllowed / perAgent);
-  throw new PopulaceError("TOO_LARGE", `${count(agents)} agents need ${compact(bytesNeeded)}B of traits and state, ${perAgent} bytes an agent; this machine allows ${compact(bytesAllowed)}B (${MEMORY_SHARE * 100} % of what is available): ask for at most ${count(agentsLimit)} agents, or use a cluster`, { agents, agentsLimit, bytesNeeded, bytesAllowed });
+  throw new PopulaceError("TOO_LARGE", `${count(agents)} agents need ${compact(bytesNeeded)}B of traits and state, ${perAgent} bytes an agent; this machine allows ${compact(bytesAllowed)}B: ask for at most ${count(agentsLimit)} agents, or use a cluster`, { agents, agentsLimit, bytesNeeded, bytesAllowed });
 }
 
 export const behaveCommand: CommandDefinition<BehaveOptions> = {
@@ -67,7 +66,8 @@ export const behaveCommand: CommandDefinition<BehaveOptions> = {
     const { plan, description } = await compileBehavior(source, {
       agents: options.agents, ticks: options.ticks, seed: seedWords(context.seed ?? 1), ...(options.set === undefined ? {} : { parameters: options.set }),
     });
-    if (addressesOf(options) === null) await checkMemory(description, options.agents);
+    const { MEMORY_SHARE } = await import("@populace/coordinator");
+    if (addressesOf(options) === null) checkMemory(description, options.agents, process.availableMemory() * MEMORY_SHARE);
     const runner = await runnerOf(options, context.signal, (note) => context.say(paint("dim", note)));
     return withRunner(runner, bar, async () => {
       const outcome = await runner(plan, options.shards === undefined ? {} : { shards: options.shards }, {
