@@ -3,8 +3,8 @@
  * What outlives an attempt (inputs, commits) has the attempt token `all`.
  */
 export const SUBJECT_TABLE = [
-  { name: "open", pattern: "pop.<tenant>.<run>.<attempt>.open", port: "bus and log", message: "TickOpen", owner: "coordinator", writers: "leader", readers: "nodes", retention: "until the run is purged" },
-  { name: "out", pattern: "pop.<tenant>.<run>.<attempt>.out.<tick>.<shard>", port: "log, write-once slot", message: "ShardOut", owner: "coordinator", writers: "nodes", readers: "coordinators", retention: "until the last complete checkpoint" },
+  { name: "open", pattern: "pop.<tenant>.<run>.<attempt>.open", port: "bus and log", message: "TickOpen", owner: "coordinator", writers: "leader", readers: "nodes, coordinators", retention: "until the run is purged" },
+  { name: "out", pattern: "pop.<tenant>.<run>.<attempt>.out.<tick>.<shard>", port: "log, write-once slot", message: "ShardOut", owner: "coordinator", writers: "nodes", readers: "coordinators, nodes", retention: "until the last complete checkpoint" },
   { name: "fail", pattern: "pop.<tenant>.<run>.<attempt>.fail", port: "bus", message: "NodeFailure", owner: "coordinator", writers: "nodes", readers: "leader", retention: "none" },
   { name: "stop", pattern: "pop.<tenant>.<run>.<attempt>.stop", port: "bus", message: "RunStop", owner: "coordinator", writers: "leader", readers: "nodes", retention: "none" },
   { name: "input", pattern: "pop.<tenant>.<run>.all.input.<tick>", port: "log, write-once slot", message: "Input", owner: "coordinator", writers: "leader", readers: "nodes, coordinators", retention: "life of the run" },
