@@ -53,7 +53,7 @@ function startWorker(incarnation: string): RunningNode {
   return node;
 }
 
-const planOf = (ticks: number, seed = 11): Plan => samplePlan(seed, { agents: [70_000, 5000, 9000, 7000], ticks, influence: true, worlds: 4, gapTicks: 1, copula: true });
+const planOf = (ticks: number, seed = 11): Plan => samplePlan(seed, { agents: [4000, 900, 1500, 700], ticks, influence: true, worlds: 4, gapTicks: 1, copula: true });
 
 let first: Process, second: Process, cluster: ClusterClient;
 

@@ -36,12 +36,12 @@ function tenantName(text: string): string {
 /** Opens the ports over NATS in the given role; errors name the server and the fix. */
 export async function natsPortsOf(options: NatsCommandOptions, role: NatsRole, name: string, logger: Logger, more: Pick<NatsPortsOptions, "storeDir"> & Partial<NatsPortsOptions>): Promise<NatsPorts> {
   const { openNatsPorts } = await import("@populace/io/nats");
-  const { STREAMS } = await import("@populace/protocol");
+  const { STREAM_TABLE } = await import("@populace/protocol");
   const servers = options.nats.map((url) => url.replace(/\/\/[^@/]*@/, "//"));
   const login = options.nats.map((url) => /\/\/([^:@/]+):([^@/]*)@/.exec(url)).find((match) => match !== null);
   const { natsSeed, natsCa, natsCert, natsKey } = options;
   return openNatsPorts({
-    servers, role, name, streams: STREAMS, logger, ...more,
+    servers, role, name, streams: STREAM_TABLE, logger, ...more,
     ...(natsSeed !== undefined ? { credentials: { nkeySeedFile: natsSeed } } : login !== undefined ? { credentials: { user: decodeURIComponent(login[1]), password: decodeURIComponent(login[2]) } } : {}),
     ...(natsCa === undefined && natsCert === undefined ? {} : { tls: { ...(natsCa === undefined ? {} : { caFile: natsCa }), ...(natsCert === undefined ? {} : { certFile: natsCert }), ...(natsKey === undefined ? {} : { keyFile: natsKey }) } }),
   });

@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import type { Coordinator, CoordinatorMetrics } from "@populace/coordinator";
 import { PopulaceError } from "@populace/domain";
 import type { Metric } from "@populace/io/status-server";
 import { whole } from "../arguments.ts";
@@ -35,37 +36,35 @@ export const coordinatorCommand: CommandDefinition<CoordinatorCommandOptions> = 
     const { serveGrpc } = await import("@populace/io/rpc");
     const { startStatusServer } = await import("@populace/io/status-server");
     const { startCoordinator } = await import("@populace/coordinator");
-    const { controlService, controlTarget } = await import("@populace/coordinator/control");
+    const { controlService } = await import("@populace/coordinator/control");
     const logger = createLogger("coordinator", process.env["POPULACE_LOG"] ?? "info");
     const { tenant } = options;
     const ports = await natsPortsOf(options, "coordinator", `coordinator ${options.listen}`, logger, { storeDir: options.store, replicas: options.replicas });
     const stops: (() => Promise<unknown>)[] = [() => ports.close()];
     try {
       stops.push(await claimProcess(ports.store, `coordinator ${tenant}`, `the store ${options.store}`));
-      let target: ReturnType<typeof controlTarget> | null = null;
-      const targetOf = (asked: string): NonNullable<typeof target> => {
+      let coordinator: Coordinator | null = null;
+      const coordinatorOf = (asked: string): { readonly coordinator: Coordinator; readonly tenant: string } => {
         if (asked !== "" && asked !== tenant) throw new PopulaceError("NOT_FOUND", `this coordinator serves tenant ${tenant}, not ${asked.slice(0, 64)}; leave --tenant out or call another`, { tenant: asked });
-        if (target === null) throw new PopulaceError("UNAVAILABLE", "the coordinator is starting; call again", { leader: "" });
-        return target;
+        if (coordinator === null) throw new PopulaceError("UNAVAILABLE", "the coordinator is starting; call again", { address: "" });
+        return { coordinator, tenant };
       };
-      const server = await serveGrpc({ listen: options.listen, services: [controlService(targetOf, VERSION)], logger, ...securityOf(options) });
+      const server = await serveGrpc({ listen: options.listen, services: [controlService({ coordinatorOf, ports, version: VERSION })], logger, ...securityOf(options) });
       stops.push(() => server.close());
       const address = options.advertise ?? server.address.replace(/^(0\.0\.0\.0|\[::\])(?=:)/, hostname());
-      const coordinator = await startCoordinator({
-        ports, tenant, logger, holder: `coordinator-${address}`, address, ttlMs: options.replicas > 1 ? LEASE_TTL_MS.several : LEASE_TTL_MS.one,
-      });
-      stops.push(() => coordinator.close());
-      target = controlTarget(coordinator, ports, tenant);
-      const serving = target;
+      const leads = await startCoordinator({ ports, tenant, logger, holder: `coordinator-${address}`, address, leaseTtlMs: options.replicas > 1 ? LEASE_TTL_MS.several : LEASE_TTL_MS.one });
+      coordinator = leads;
+      stops.push(() => leads.close());
       if (options.metrics !== undefined) {
         const status = await startStatusServer({
           listen: options.metrics,
-          metrics: () => [...coordinatorMetrics(coordinator.metrics(), tenant), ...natsMetrics(ports)],
-          health: () => ({ isOk: true, reason: serving.status().role }),
+          metrics: () => [...coordinatorMetrics(leads.metrics(), tenant), ...natsMetrics(ports)],
+          health: () => ({ isOk: true, reason: leads.role }),
           readiness: () => {
-            const { role, leader } = serving.status();
             if (!ports.connection.isLive()) return { isOk: false, reason: "NATS does not answer" };
-            return role === "leader" || leader !== "" ? { isOk: true, reason: role === "leader" ? "leads" : `follows ${leader}` } : { isOk: false, reason: "nobody is known to lead" };
+            if (leads.role === "leader") return { isOk: true, reason: `leads with term ${leads.term}` };
+            const leader = leads.leader();
+            return leader === null ? { isOk: false, reason: "nobody is known to lead" } : { isOk: true, reason: `follows ${leader.holder}` };
           },
         });
         stops.push(() => status.close());
@@ -80,8 +79,6 @@ export const coordinatorCommand: CommandDefinition<CoordinatorCommandOptions> = 
     }
   },
 };
-
-type CoordinatorMetrics = ReturnType<Awaited<ReturnType<typeof import("@populace/coordinator").startCoordinator>>["metrics"]>;
 
 function coordinatorMetrics({ role, term, view, members, runs, counters }: CoordinatorMetrics, tenant: string): readonly Metric[] {
   const gauge = (name: string, help: string, value: number): Metric => ({ name: `populace_coordinator_${name}`, help, kind: "gauge", samples: [{ labels: { tenant }, value }] });

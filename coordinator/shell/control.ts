@@ -1,7 +1,7 @@
 import { PopulaceError } from "@populace/domain";
 import type { Bus, Clock } from "@populace/io";
 import type { RpcCall, RpcMethod, RpcService } from "@populace/io/rpc";
-import { LEADER_BEAT, LIMITS, decodePlan, drainSubject, encodePlan, type ExecutionPlan, type RunRecord } from "@populace/protocol";
+import { LEADER_BEAT, LIMITS, blocksOf, decodePlan, drainSubject, encodePlan, type ExecutionPlan, type Plan, type RunRecord } from "@populace/protocol";
 import {
   CONTROL, CONTROL_HEADER, CONTROL_SERVICE, checkControlVersion, controlVersionText,
   type ControlMethods, type Execution, type MovesReply, type Node, type OutcomeHead, type Run,
@@ -181,6 +181,12 @@ async function movesOf(coordinator: Coordinator, records: readonly RunRecord[], 
   return { moves, shards, imbalanceBefore: imbalance(loads.before, before), imbalanceAfter: imbalance(loads.after, after) };
 }
 
+/** Shards are cut to about equal cost; what is left of a difference is that of their agents. */
+function shardCosts(plan: Plan, shards: RunRecord["shards"]): readonly number[] {
+  const blocks = blocksOf(plan);
+  return shards.map((shard) => blocks.slice(shard.first, shard.first + shard.count).reduce((sum, block) => sum + block.agents, 0));
+}
+
 /** The largest load over its node's fair share; 1 where there is none. */
 function imbalance(loads: ReadonlyMap<string, number>, nodes: readonly Candidate[]): number {
   const total = [...loads.values()].reduce((sum, load) => sum + load, 0), weights = nodes.reduce((sum, node) => sum + node.weight, 0);
@@ -192,8 +198,8 @@ function* parts(bytes: Uint8Array): Generator<Uint8Array> {
 }
 
 const nodeMessage = ({ heartbeat, ...member }: Member, nowMs: number): Node => ({
-  incarnation: heartbeat.incarnation, state: heartbeat.state, workers: heartbeat.workers, backends: heartbeat.backends, backendReason: heartbeat.backendReason,
-  exposuresPerSecond: heartbeat.exposuresPerSecond, memoryBytes: heartbeat.memoryBytes, exposures: heartbeat.exposures, heardMs: nowMs - heardAt(member),
+  incarnation: heartbeat.incarnation, state: member.arrivals.suspectedMs === null ? heartbeat.state : "suspect", workers: heartbeat.workers, backends: heartbeat.backends, backendReason: heartbeat.backendReason,
+  exposuresPerSecond: heartbeat.exposuresPerSecond, memoryBytes: heartbeat.memoryBytes, exposures: heartbeat.exposures, heardMs: nowMs - member.arrivals.lastMs,
 });
 
 /** Committed exposures, or those of the span under way as well. */
