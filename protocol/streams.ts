@@ -33,6 +33,7 @@ export interface Access {
 /** The words of the subject table for those who write and read. */
 const ROLES: Readonly<Record<string, readonly Role[]>> = {
   leader: ["coordinator"],
+  "the leader itself": ["coordinator"],
   candidates: ["coordinator"],
   coordinators: ["coordinator"],
   nodes: ["node"],
@@ -42,7 +43,7 @@ const ROLES: Readonly<Record<string, readonly Role[]>> = {
 
 /** The access of a role, read off the subject table. */
 export function accessOf(role: Role): Access {
-  const may = (words: string): boolean => words.split(", ").some((word) => ROLES[word].includes(role));
+  const may = (words: string): boolean => words.split(", ").some((word) => rolesOf(word).includes(role));
   const filterOf = (pattern: string): string => pattern.replaceAll(/<[a-z]+>/g, "*");
   const rows = (port: RegExp, who: "writers" | "readers"): readonly string[] => SUBJECT_TABLE.filter((row) => port.test(row.port) && may(row[who])).map((row) => filterOf(row.pattern));
   const read = rows(/\blog\b/, "readers");
@@ -54,4 +55,10 @@ export function accessOf(role: Role): Access {
     writesRegistry: rows(/^registry$/, "writers").length > 0,
     writesBlobs: role === "coordinator" || role === "node",
   };
+}
+
+function rolesOf(word: string): readonly Role[] {
+  const roles = ROLES[word];
+  if (roles === undefined) throw new RangeError(`the subject table says "${word}", whose roles are not known; the words are ${Object.keys(ROLES).join(", ")}`);
+  return roles;
 }
