@@ -6,7 +6,7 @@ import type { NatsPorts, NatsPortsOptions, NatsRole } from "@populace/io/nats";
 import { list } from "./arguments.ts";
 
 /** Tenant of a cluster that nobody named one for. */
-export const DEFAULT_TENANT = "default";
+const DEFAULT_TENANT = "default";
 
 /** Options of every command that is a process of the cluster. */
 export interface NatsCommandOptions {
