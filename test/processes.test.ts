@@ -114,12 +114,12 @@ describe.skipIf(NATS.path === "")(`processes of a cluster${NATS.path === "" ? ` 
   });
 
   it("end with it after a node was killed, a node joined and the leader was killed, all in one run", async () => {
-    const plan = planOf(22, 500);
+    const plan = planOf(22, 280);
     const leader = (await cluster.call("Describe", {})).leader;
     await runWith(plan, [
       { tick: 10, strike: async () => { nodes[0].child.kill("SIGKILL"); await nodes[0].ended; } },
-      { tick: 60, strike: async () => { nodes.push(await joined(startNode(nats))); } },
-      { tick: 120, strike: async () => { const led = coordinators[addresses.indexOf(leader)]; led.child.kill("SIGKILL"); await led.ended; } },
+      { tick: 40, strike: async () => { nodes.push(await joined(startNode(nats))); } },
+      { tick: 80, strike: async () => { const led = coordinators[addresses.indexOf(leader)]; led.child.kill("SIGKILL"); await led.ended; } },
     ]).then(async ({ root }) => expect(root).toBe(await rootAlone(plan)));
     const now = await cluster.call("Describe", {});
     expect(now.leader).not.toBe(leader);
@@ -127,7 +127,7 @@ describe.skipIf(NATS.path === "")(`processes of a cluster${NATS.path === "" ? ` 
   });
 
   it("end with it while one node drains, which leaves with success when it owns nothing any more", async () => {
-    const plan = planOf(23, 200);
+    const plan = planOf(23, 120);
     const draining = nodes[1];
     const { root } = await runWith(plan, [
       { tick: 10, strike: async () => expect(await cluster.call("Drain", { node: incarnations.get(draining)!.slice(0, 13) })).toMatchObject({ state: "draining" }) },
