@@ -1,14 +1,10 @@
 // A client in another language, made from control.proto alone: submits a plan, watches the run, reads the result as Parquet.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startNode } from "@populace/agent-runtime";
-import { startCoordinator } from "@populace/coordinator";
-import { controlService } from "@populace/coordinator/control";
-import { memoryPorts } from "@populace/io";
-import { serveGrpc } from "@populace/io/rpc";
 import { samplePlan } from "@populace/kernels/sample-plan";
 import { columnCount, encodePlan } from "@populace/protocol";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { startSmallCluster } from "../cli/cluster.fixture.ts";
 import { ROOT } from "./helpers/data.ts";
 import { run, temporaryFolder } from "./helpers/process.ts";
 
@@ -16,20 +12,13 @@ const PACKAGES = process.env["POPULACE_PYTHON_PATH"] ?? "";
 const why = PACKAGES === "" ? ` (skipped: ${process.env["POPULACE_NO_PYTHON"] ?? "tests are run by \"npm test\""})` : "";
 
 describe.skipIf(PACKAGES === "")(`the Python client${why}`, () => {
-  const shut: (() => Promise<unknown>)[] = [];
-  afterAll(async () => { for (const each of shut.toReversed()) await each(); });
-
   it("submits, watches and reads what this machine computes alone; is told why it is refused", async () => {
-    const ports = memoryPorts();
-    const coordinator = await startCoordinator({ ports, tenant: "default", alone: true });
-    const node = startNode({ ports, incarnation: "node-a", workers: 1 });
-    const server = await serveGrpc({ listen: "127.0.0.1:0", services: [controlService({ coordinatorOf: () => ({ coordinator, tenant: "default" }), ports, version: "0.0.0" })] });
-    shut.push(() => ports.close(), () => coordinator.close(), () => node.stop(), () => server.close());
-
+    const { address, coordinator, close } = await startSmallCluster();
+    onTestFinished(close);
     const folder = temporaryFolder();
     const plan = samplePlan(31, { agents: [4000, 900], ticks: 5, influence: false, worlds: 2, gapTicks: 0, copula: false });
     writeFileSync(join(folder, "study.plan"), encodePlan(plan));
-    const client = (...args: readonly string[]) => run("python3", [join(ROOT, "cli", "examples", "python", "client.py"), server.address, ...args], { env: { PYTHONPATH: PACKAGES } });
+    const client = (...args: readonly string[]) => run("python3", [join(ROOT, "cli", "examples", "python", "client.py"), address, ...args], { env: { PYTHONPATH: PACKAGES } });
     const ended = await client(join(folder, "study.plan"), join(folder, "ticks.parquet"));
     expect(ended.code, ended.stderr).toBe(0);
     const said = JSON.parse(ended.stdout);
