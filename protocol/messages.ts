@@ -213,8 +213,8 @@ export interface NodeFailure {
   readonly incarnation: string;
   readonly code: string;
   readonly message: string;
-  /** Of a DIVERGENCE: blob address of this node's own ShardOut; "" otherwise. */
-  readonly output: string;
+  /** Of a DIVERGENCE: blob addresses of the ShardOut that lay in the slot and of this node's own; empty otherwise. */
+  readonly outputs: readonly string[];
 }
 
 /** Nodes drop the attempt's work within one block and forget its state. */

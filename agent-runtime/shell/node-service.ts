@@ -380,7 +380,7 @@ export function startNode(options: NodeOptions): RunningNode {
       throw new PopulaceError(
         "DIVERGENCE",
         `run ${open.run}, shard ${shard}, tick ${open.tick}: this node (${incarnation}) and ${theirs.incarnation} computed different blocks (${sha256Hex(ours.hashes).slice(0, 12)} and ${sha256Hex(theirs.hashes).slice(0, 12)})`,
-        { shard, tick: open.tick, output: await ports.blobs.put(bytes) },
+        { shard, tick: open.tick, outputs: [await ports.blobs.put(SHARD_OUT.encode(theirs)), await ports.blobs.put(bytes)] },
       );
     }
   }
@@ -438,9 +438,9 @@ export function startNode(options: NodeOptions): RunningNode {
     const code = error instanceof PopulaceError ? error.code : "INTERNAL";
     const message = error instanceof Error ? error.message : String(error);
     if (code === "INTERRUPTED") return;
-    const { shard = 0, output = "" } = (error instanceof PopulaceError ? error.details : {}) as { readonly shard?: number; readonly output?: string };
+    const { shard = 0, outputs = [] } = (error instanceof PopulaceError ? error.details : {}) as { readonly shard?: number; readonly outputs?: readonly string[] };
     logger.error({ run: open.run, tick: open.tick, code, message }, "tick failed");
-    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick: open.tick, shard, incarnation, code, message, output }));
+    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick: open.tick, shard, incarnation, code, message, outputs }));
   }
 
   const second = secondComputations({

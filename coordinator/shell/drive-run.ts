@@ -250,7 +250,9 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const error = new PopulaceError(code in ERROR_TABLE ? (code as ErrorCode) : "INTERNAL", message, { run, tick, shard, node: incarnation });
       logger.warn({ run, attempt, node: incarnation, code, message, decision }, "a node failed");
       if (decision === "freeze") {
-        void keepBoth(failed).finally(() => failure.reject(error));
+        // With one of them alone nobody could say who else has a part in it.
+        record = { ...record, dispute: failed.outputs.length < 2 ? null : { attempt, tick, shard, outputs: failed.outputs } };
+        failure.reject(error);
       } else if (decision === "fail") failure.reject(error);
       else if (decision === "repair") failure.reject(new AttemptLost(message, { cause: error }));
       else if (decision === "unfit") {
@@ -258,14 +260,6 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         record = { ...record, unfit: [...record.unfit, incarnation] };
         mustReplace = true;
       }
-    }
-
-    /** Slots may be purged; the two outputs that disagree are kept as blobs. */
-    async function keepBoth({ tick, shard, output }: NodeFailure): Promise<void> {
-      if (output === "") return;
-      const slot = await log.last(outSubject(tenant, run, attempt, tick, shard));
-      const first = slot === null ? [] : [await blobs.put(await bodyOf(slot.bytes, blobs, `slot ${slot.subject}`))];
-      record = { ...record, dispute: { attempt, tick, shard, outputs: [...first, output] } };
     }
 
     /** Waits until every slot of the span is filled. `isReplay`: nodes are beyond this tick, so what is not there is lost. */
