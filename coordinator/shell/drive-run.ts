@@ -10,6 +10,7 @@ import { arrive, openBarrier, type Barrier } from "../core/barrier.ts";
 import { decideCommit } from "../core/commit.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
+import { checkNodes, mayCompute } from "../core/node-fit.ts";
 import type { Membership } from "../core/membership.ts";
 import { decideFailure } from "../core/node-failure.ts";
 import { stateAfter, transition } from "../core/run.ts";
@@ -245,7 +246,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const failures = (failuresBy.get(incarnation) ?? 0) + 1;
       failuresBy.set(incarnation, failures);
       counters.nodeFailures += 1;
-      const hasOthers = [...context.membership().members.keys()].some((other) => other !== incarnation && !record.unfit.includes(other));
+      const hasOthers = fitMembers().some(([other]) => other !== incarnation);
       const decision = decideFailure(code, failures, hasOthers);
       const error = new PopulaceError(code in ERROR_TABLE ? (code as ErrorCode) : "INTERNAL", message, { run, tick, shard, node: incarnation });
       logger.warn({ run, attempt, node: incarnation, code, message, decision }, "a node failed");
@@ -448,7 +449,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   }
 
   function fitMembers(): [string, { readonly heartbeat: { readonly workers: number; readonly exposuresPerSecond: number } }][] {
-    return [...context.membership().members].filter(([incarnation]) => !record.unfit.includes(incarnation)).toSorted(([left], [right]) => (left < right ? -1 : 1));
+    return [...context.membership().members].filter(([incarnation, { heartbeat }]) => !record.unfit.includes(incarnation) && mayCompute(plan, heartbeat)).toSorted(([left], [right]) => (left < right ? -1 : 1));
   }
 
   /** Who computes which shard now. A run of one shard falls to one node, another run's to another. */
@@ -464,6 +465,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     while (fitMembers().length === 0) {
       signal.throwIfAborted();
       context.assertLeads();
+      // Never placed: said at once, and not only when somebody wonders why nothing happens.
+      if (record.shards.length === 0) checkNodes(plan, [...context.membership().members.values()].map(({ heartbeat }) => heartbeat));
       if (context.isAlone && clock.monotonicMs() > deadline) throw new PopulaceError("UNAVAILABLE", `no node joined tenant ${tenant} within ${LIMITS.nodeWaitMs / 1000} s; start one`, { tenant, run, node: "" });
       await clock.sleep(5);
     }
