@@ -10,6 +10,7 @@ import { compact, paint } from "../output.ts";
 interface NodeCommandOptions extends NatsCommandOptions {
   readonly workers?: number;
   readonly backend?: string;
+  readonly allowBehaviors?: boolean;
 }
 
 export const nodeCommand: CommandDefinition<NodeCommandOptions> = {
@@ -18,7 +19,8 @@ export const nodeCommand: CommandDefinition<NodeCommandOptions> = {
   examples: ["populace node --nats nats://127.0.0.1:4222", "populace node --nats nats://127.0.0.1:4222 --workers 8 --metrics :9100"],
   configure: (command) => withNatsOptions(command)
     .option("--workers <number>", "worker threads (default: the machine's cores)", whole(1, 256))
-    .option("--backend <name>", `kernel backend: auto, ${BACKEND_NAMES.join(", ")}`, oneOf("auto", ...BACKEND_NAMES)),
+    .option("--backend <name>", `kernel backend: auto, ${BACKEND_NAMES.join(", ")}`, oneOf("auto", ...BACKEND_NAMES))
+    .option("--allow-behaviors", "run behaviors, which are foreign code, in processes without files or network"),
   async run(context, options) {
     const { createLogger } = await import("@populace/io");
     const { startStatusServer } = await import("@populace/io/status-server");
@@ -60,7 +62,7 @@ export const nodeCommand: CommandDefinition<NodeCommandOptions> = {
         if (current.isMember && !was) context.say(`${paint("green", "joined")} the cluster of tenant ${tenant}`);
       }));
       for (;;) {
-        const node = startNode({ ports, incarnation: randomUUID(), workers, tenant, logger, ...(options.backend === undefined ? {} : { backend: options.backend }) });
+        const node = startNode({ ports, incarnation: randomUUID(), workers, tenant, logger, allowBehaviors: options.allowBehaviors === true, ...(options.backend === undefined ? {} : { backend: options.backend }) });
         const life = { node, calibrated: null as number | null, isMember: false };
         current = life;
         context.say(`node ${paint("bold", node.incarnation)}, ${workers} workers, NATS ${ports.connection.server()} ${ports.connection.version()}; Ctrl-C drains it`);
