@@ -48,7 +48,7 @@ export const behaveCommand: CommandDefinition<BehaveOptions> = {
     "populace behave --behavior word-of-mouth.ts --agents 1e7 --ticks 50 --cluster 10.0.0.5:7000",
     "populace behave --behavior schelling.ts --agents 10000 --ticks 200 --set wanted=0.5 --seed 7",
   ],
-  configure: (command) => withClusterOptions(command)
+  configure: (command) => withClusterOptions(command
     .requiredOption("--behavior <file>", "a TypeScript module whose default export is defineBehavior({ ... })")
     .requiredOption("--agents <number>", "simulated individuals", whole(1))
     .requiredOption("--ticks <number>", "simulated time steps", whole(1))
@@ -57,7 +57,7 @@ export const behaveCommand: CommandDefinition<BehaveOptions> = {
     .option("--shards <number>", "parts the population is cut into; changes no result", whole(1, 4096))
     .option("--store <folder>", "where runs are committed and resumed from", ".populace")
     .option("--out <folder>", "where the results go (default: STORE/runs/RUNID)")
-    .option("--fresh", "compute again what was already committed"),
+    .option("--fresh", "compute again what was already committed")),
   async run(context, options) {
     const source = readFileSync(options.behavior, "utf8");
     const bar = context.progress("running", "agent ticks");
