@@ -16,10 +16,10 @@ interface Release {
  */
 export async function commitRelease(ports: Pick<Ports, "blobs" | "registry">, table: ScoreTable, modelText: string): Promise<string> {
   const release: Release = { table, model: await ports.blobs.put(Buffer.from(modelText)) };
-  const content = await ports.blobs.put(Buffer.from(JSON.stringify(release)));
+  const address = await ports.blobs.put(Buffer.from(JSON.stringify(release)));
   const served = (await releasesOf(ports.registry, LOCAL_TENANT)).at(-1)?.content;
-  if (served !== content) await announceRelease(ports.registry, LOCAL_TENANT, { content, note: `${table.model}, version ${table.version}` });
-  return content;
+  if (served !== address) await announceRelease(ports.registry, LOCAL_TENANT, { content: address, note: `${table.model}, version ${table.version}` });
+  return address;
 }
 
 /** The score table last committed to the store, or null while there is none. CORRUPT when its content is gone or changed. */
