@@ -8,11 +8,12 @@ import { parseArgs, stripVTControlCharacters } from "node:util";
 import { type TestModule, startVitest } from "vitest/node";
 import { check } from "./check.ts";
 import { nats } from "./nats.ts";
+import { python } from "./python.ts";
 import { ROOMS } from "./rooms.ts";
 import { vulkan } from "./vulkan.ts";
 
-/** What a suite may cost on two cores before it needs a reason; printed beside what it took, never a failure. Kernels run on every backend, an emulated GPU among them. */
-const BUDGET_SECONDS: Readonly<Record<string, number>> = { check: 20, kernels: 60, test: 180, cli: 60 };
+/** What a suite may cost on two cores before it needs a reason; printed beside what it took, never a failure. Kernels run on every backend, an emulated GPU among them; io kills real servers. */
+const BUDGET_SECONDS: Readonly<Record<string, number>> = { check: 20, kernels: 60, io: 90, test: 180, cli: 60 };
 const BUDGET_SECONDS_DEFAULT = 30;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -30,7 +31,7 @@ interface Tally {
 if (process.env.POPULACE_PROVISION === "1") execFileSync(process.execPath, [`${root}/tools/provision.ts`], { stdio: "inherit" });
 
 // Beside the check, since the first time it fetches; needed before vitest forks, since a process finds its libraries when it starts.
-const provided = Promise.all([vulkan(root), nats(root)]);
+const provided = Promise.all([vulkan(root), nats(root), python(root)]);
 const tally: Tally = { passed: 0, failed: 0, skipped: [] };
 if (!isPartial) {
   const started = performance.now();
@@ -39,9 +40,9 @@ if (!isPartial) {
   tally.failed += failed.length;
   console.log(timed("check", (performance.now() - started) / 1000));
 }
-const [gpu, servers] = await provided;
-Object.assign(process.env, gpu.env, servers.env);
-console.log(`vulkan: ${gpu.note}\nnats: ${servers.note}`);
+const [gpu, servers, packages] = await provided;
+Object.assign(process.env, gpu.env, servers.env, packages.env);
+console.log(`vulkan: ${gpu.note}\nnats: ${servers.note}\npython: ${packages.note}`);
 await runTests(tally);
 
 if (tally.skipped.length > 0) console.log(["", "Skipped:", ...tally.skipped.map((each) => `  ${each}`)].join("\n"));

@@ -257,7 +257,7 @@ describe("a node", () => {
     const blocks = drive.shards[0].count;
     await drive.ports.log.fill(outSubject(TENANT, drive.run, 1, 0, 0), SHARD_OUT.encode({
       run: drive.run, attempt: 1, tick: 0, span: 1, shard: 0, view: 1, incarnation: "liar", backend: "reference", states: new Uint8Array(0), hashes: new Uint8Array(64 * blocks), personas: [0, 3],
-      counts: new Uint32Array(0), sections: new Uint32Array(0),
+      counts: new Uint32Array(0), sections: new Uint32Array(0), mail: new Uint32Array(0),
     }));
     await drive.join("node-a");
     drive.publish(0, 1);

@@ -1,7 +1,7 @@
 import { PopulaceError } from "@populace/domain";
 import type { Logger, Ports } from "@populace/io";
 import {
-  type Block, blocksOf, bodyOf, COMMIT, commitSubject, decodePlan, outSubject, type Plan, RECOMPUTED, type Recompute, recomputedSubject, RUN_RECORD, type RunRecord, runKey, type Shard, SHARD_OUT, type ShardOut,
+  type Block, blocksOf, bodyOf, COMMIT, commitSubject, decodePlan, isBehaviorPlan, outSubject, type Plan, RECOMPUTED, type Recompute, recomputedSubject, RUN_RECORD, type RunRecord, runKey, type Shard, SHARD_OUT, type ShardOut,
 } from "@populace/protocol";
 import { historyOf, type History } from "../core/checkpoint.ts";
 import { assembleShardOut, type BlockHashes, type ShardPart, spreadBlocks } from "../core/shard.ts";
@@ -96,6 +96,8 @@ export function secondComputations(options: SecondOptions): SecondComputations {
       if (bytes === null) return null;
       plan = { hash, plan: decodePlan(bytes) };
     }
+    // A behavior's node computes it twice by itself (behavior/pool.ts): a second node would need all messages, only to hear the same.
+    if (isBehaviorPlan(plan.plan)) return null;
     const history = historyOf(plan.plan, request.run, await commitsOf(record), request.tick, request.span);
     if (history === null) return null;
     return { plan: plan.plan, blocks: blocksOf(plan.plan), shard: record.shards[request.shard], history, backend: await options.backendFor(request.backend) };

@@ -10,6 +10,7 @@ import { arrive, openBarrier, type Barrier } from "../core/barrier.ts";
 import { decideCommit } from "../core/commit.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
+import { checkNodes, mayCompute, weightOf } from "../core/node-fit.ts";
 import type { Membership } from "../core/membership.ts";
 import { decideFailure } from "../core/node-failure.ts";
 import { stateAfter, transition } from "../core/run.ts";
@@ -245,12 +246,14 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const failures = (failuresBy.get(incarnation) ?? 0) + 1;
       failuresBy.set(incarnation, failures);
       counters.nodeFailures += 1;
-      const hasOthers = [...context.membership().members.keys()].some((other) => other !== incarnation && !record.unfit.includes(other));
+      const hasOthers = fitMembers().some(([other]) => other !== incarnation);
       const decision = decideFailure(code, failures, hasOthers);
       const error = new PopulaceError(code in ERROR_TABLE ? (code as ErrorCode) : "INTERNAL", message, { run, tick, shard, node: incarnation });
       logger.warn({ run, attempt, node: incarnation, code, message, decision }, "a node failed");
       if (decision === "freeze") {
-        void keepBoth(failed).finally(() => failure.reject(error));
+        // With one of them alone nobody could say who else has a part in it.
+        record = { ...record, dispute: failed.outputs.length < 2 ? null : { attempt, tick, shard, outputs: failed.outputs } };
+        failure.reject(error);
       } else if (decision === "fail") failure.reject(error);
       else if (decision === "repair") failure.reject(new AttemptLost(message, { cause: error }));
       else if (decision === "unfit") {
@@ -258,14 +261,6 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         record = { ...record, unfit: [...record.unfit, incarnation] };
         mustReplace = true;
       }
-    }
-
-    /** Slots may be purged; the two outputs that disagree are kept as blobs. */
-    async function keepBoth({ tick, shard, output }: NodeFailure): Promise<void> {
-      if (output === "") return;
-      const slot = await log.last(outSubject(tenant, run, attempt, tick, shard));
-      const first = slot === null ? [] : [await blobs.put(await bodyOf(slot.bytes, blobs, `slot ${slot.subject}`))];
-      record = { ...record, dispute: { attempt, tick, shard, outputs: [...first, output] } };
     }
 
     /** Waits until every slot of the span is filled. `isReplay`: nodes are beyond this tick, so what is not there is lost. */
@@ -454,14 +449,14 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   }
 
   function fitMembers(): [string, { readonly heartbeat: { readonly workers: number; readonly exposuresPerSecond: number } }][] {
-    return [...context.membership().members].filter(([incarnation]) => !record.unfit.includes(incarnation)).toSorted(([left], [right]) => (left < right ? -1 : 1));
+    return [...context.membership().members].filter(([incarnation, { heartbeat }]) => !record.unfit.includes(incarnation) && mayCompute(plan, heartbeat)).toSorted(([left], [right]) => (left < right ? -1 : 1));
   }
 
   /** Who computes which shard now. A run of one shard falls to one node, another run's to another. */
   function placed(shards: readonly Shard[]): Pick<RunRecord, "owners" | "view"> {
     const fit = fitMembers();
     const preferred = fit.filter(([incarnation]) => !disputants.includes(incarnation));
-    const nodes = (preferred.length > 0 ? preferred : fit).map(([incarnation, { heartbeat }]) => ({ incarnation, weight: heartbeat.exposuresPerSecond || heartbeat.workers }));
+    const nodes = (preferred.length > 0 ? preferred : fit).map(([incarnation, { heartbeat }]) => ({ incarnation, weight: weightOf(plan, heartbeat) }));
     return { owners: owners(shards, nodes), view: Math.max(context.membership().view, record.view + 1) };
   }
 
@@ -470,6 +465,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     while (fitMembers().length === 0) {
       signal.throwIfAborted();
       context.assertLeads();
+      // Never placed: said at once, and not only when somebody wonders why nothing happens.
+      if (record.shards.length === 0) checkNodes(plan, [...context.membership().members.values()].map(({ heartbeat }) => heartbeat));
       if (context.isAlone && clock.monotonicMs() > deadline) throw new PopulaceError("UNAVAILABLE", `no node joined tenant ${tenant} within ${LIMITS.nodeWaitMs / 1000} s; start one`, { tenant, run, node: "" });
       await clock.sleep(5);
     }

@@ -1,7 +1,7 @@
 /**
  * The cluster simulator.
- *   node test/simulator/main.ts --seeds 1000 [--first 1] [--seconds 180] [--workers 2] [--json]
- *   node test/simulator/main.ts --seed 42          one seed, with a trace of everything that happens
+ *   npm run simulator -- --seeds 1000 [--first 1] [--seconds 180] [--workers 2] [--failures 1] [--json]
+ *   npm run simulator -- --seed 42          one seed, with a trace of everything that happens
  * Either takes `--plant "no fencing"` (planted.ts). The exit code is 1 when a promise was broken; a failing seed is shrunk and its command printed.
  */
 import { spawn } from "node:child_process";
@@ -36,7 +36,7 @@ interface Summary {
 }
 
 const emptySummary = (): Summary => ({ seeds: 0, seconds: 0, faults: {}, counts: {}, virtualHours: 0, failed: [] });
-const replayOf = (seed: number): string => `node_modules/.bin/node test/simulator/main.ts --seed ${seed}${planted === undefined ? "" : ` --plant "${planted}"`}`;
+const replayOf = (seed: number): string => `npm run simulator -- --seed ${seed}${planted === undefined ? "" : ` --plant "${planted}"`}`;
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 if (values.seed !== undefined) {

@@ -42,7 +42,7 @@ export function plant(name: string): void {
       if (!url.startsWith("file:")) return loaded;
       const mine = edits.filter(({ file }) => file === relative(root, fileURLToPath(url)));
       if (mine.length === 0) return loaded;
-      let source = String(loaded.source instanceof Uint8Array ? Buffer.from(loaded.source) : loaded.source);
+      let source = typeof loaded.source === "string" ? loaded.source : Buffer.from(loaded.source as Uint8Array).toString();
       for (const { file, find, put } of mine) {
         if (source.split(find).length !== 2) throw new Error(`planted bug "${name}": ${file} does not hold "${find}" exactly once; bring the edit up to date`);
         source = source.replace(find, put);

@@ -34,7 +34,7 @@ export function rootsOf(truth: Truth, inputs: ReadonlyMap<number, Input> = new M
 }
 
 /** Computes a plan whole. */
-export async function truthOf(plan: Plan): Promise<Truth> {
+async function truthOf(plan: Plan): Promise<Truth> {
   const { kernels } = await openBackend("reference", "expose");
   const session = await kernels.expose.open(plan, "procedural");
   const blocks = blocksOf(plan);
