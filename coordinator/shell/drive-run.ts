@@ -10,7 +10,7 @@ import { arrive, openBarrier, type Barrier } from "../core/barrier.ts";
 import { decideCommit } from "../core/commit.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
-import { checkNodes, mayCompute } from "../core/node-fit.ts";
+import { checkNodes, mayCompute, weightOf } from "../core/node-fit.ts";
 import type { Membership } from "../core/membership.ts";
 import { decideFailure } from "../core/node-failure.ts";
 import { stateAfter, transition } from "../core/run.ts";
@@ -459,7 +459,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   function placed(shards: readonly Shard[]): Pick<RunRecord, "owners" | "view"> {
     const fit = fitMembers();
     const preferred = fit.filter(([incarnation]) => !disputants.includes(incarnation));
-    const nodes = (preferred.length > 0 ? preferred : fit).map(([incarnation, { heartbeat }]) => ({ incarnation, weight: heartbeat.exposuresPerSecond || heartbeat.workers }));
+    const nodes = (preferred.length > 0 ? preferred : fit).map(([incarnation, { heartbeat }]) => ({ incarnation, weight: weightOf(plan, heartbeat) }));
     return { owners: owners(shards, nodes), view: Math.max(context.membership().view, record.view + 1) };
   }
 
