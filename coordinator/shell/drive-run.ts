@@ -2,7 +2,7 @@ import { ERROR_TABLE, PopulaceError, type ErrorCode } from "@populace/domain";
 import { sha256, type LogEntry, type Logger, type Ports, type Store } from "@populace/io";
 import {
   INPUT, LIMITS, NODE_FAILURE, RUN_STOP, SHARD_OUT, TICK_OPEN,
-  blocksOf, bodyOf, failSubject, inputHashOf, inputSubject, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
+  blocksOf, bodyOf, encodePlan, failSubject, inputHashOf, inputSubject, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
   type Commit, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
 } from "@populace/protocol";
 import type { RunProgress } from "@populace/studies";
@@ -16,6 +16,7 @@ import { decideFailure } from "../core/node-failure.ts";
 import { stateAfter, transition } from "../core/run.ts";
 import { owners, shardMap } from "../core/shard-map.ts";
 import { commitLog } from "./commit-log.ts";
+import { keepCopy } from "./copies.ts";
 import type { Counters } from "./metrics.ts";
 import { changeRecord } from "./record-writer.ts";
 import { discardCommits, markGarbage, raiseTerm, readCommit, readEnd, readLastCommit, readTerm, writeCommit } from "./run-store.ts";
@@ -74,6 +75,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   const failuresBy = new Map<string, number>();
   const seconds = (): number => secondsBefore + (clock.monotonicMs() - startedMs) / 1000;
   let record = begun;
+  /** The attempt that the next one takes the place of. */
+  let superseded: number | null = null;
   /** Nodes with a part in the dispute: others decide it, where there are others. */
   let disputants: readonly string[] = [];
   let expected: ReadonlyMap<number, string> = new Map();
@@ -88,7 +91,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         if (!(error instanceof AttemptLost) || attempts >= ATTEMPTS_MAX) throw error instanceof AttemptLost ? (error.cause ?? new PopulaceError("CORRUPT", `run ${short}: ${error.message}, ${attempts} attempts in a row`, { run })) : error;
         counters.attemptsRestarted += 1;
         logger.error({ run, attempt: record.attempt, alarm: "attempt restarted", why: error.message }, "a new attempt begins at the newest whole checkpoint");
-        stopNodes("superseded");
+        superseded = record.attempt;
         canContinue = false;
       }
     }
@@ -106,10 +109,16 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     signal.addEventListener("abort", () => failure.reject(signal.reason), { once: true, signal: abandoned.signal });
     signal.throwIfAborted();
 
+    // Nodes that do not know the run read it.
+    if (!(await blobs.has(record.spec.planHash))) await blobs.put(encodePlan(plan));
     const base = await startingPoint();
     if (base.start === plan.ticks) return finish();
-    if (!isContinued) await begin();
-    else record = await changeRecord(context, record);
+    if (!isContinued) {
+      await begin();
+      // Not before the new attempt is recorded: a later leader that continued the old one would be refused by nodes that were told it is over.
+      if (superseded !== null) stopNodes("superseded", superseded);
+      superseded = null;
+    } else record = await changeRecord(context, record);
     const { attempt, shards, execution } = record as RunRecord & { readonly execution: NonNullable<RunRecord["execution"]> };
     const covered = shards.map((shard) => personasOf(plan, shard));
     const committedTick = readEnd(store, tenant, run).tick;
@@ -478,8 +487,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     while (checkpointed.checkpoint.length === 0 && checkpointed.tick > 0) checkpointed = readCommit(store, tenant, run, checkpointed.tick - 1)!;
     if (record.state === "submitted") record = { ...record, state: transition(record.state, "planned") };
     if (record.state === "planned") record = { ...record, state: transition(record.state, "running") };
-    // What is done is read from COMMIT by everybody: it is whole then.
-    if (!context.isAlone) await commits.reconcile(true);
+    // What is done is read from COMMIT by everybody: it is whole then, and what it names is on this disk too.
+    if (!context.isAlone) {
+      await commits.reconcile(true);
+      await keepCopy(ports, last.sums);
+    }
     await change("done", "", "");
     stopNodes("done");
     await discard([...checkpointed.checkpoint, checkpointed.sums].filter((hash) => hash !== "" && hash !== last.sums));
@@ -501,8 +513,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     });
   }
 
-  function stopNodes(reason: string): void {
-    bus.publish(stopSubject(tenant, run, record.attempt), RUN_STOP.encode({ run, attempt: record.attempt, term, reason }));
+  function stopNodes(reason: string, attempt = record.attempt): void {
+    bus.publish(stopSubject(tenant, run, attempt), RUN_STOP.encode({ run, attempt, term, reason }));
   }
 
   async function settle(error: unknown): Promise<void> {

@@ -10,6 +10,7 @@ import { hear, hearEcho, isDraining, judge, noMembers, type Membership } from ".
 import { isSettled, stateAfter, transition } from "../core/run.ts";
 import { newerRecord } from "../core/takeover.ts";
 import { commitLog } from "./commit-log.ts";
+import { blobOrCopy, keepCopy } from "./copies.ts";
 import { driveRun, forgetRun, purgeSlots, type RunContext } from "./drive-run.ts";
 import { followTenant } from "./follow.ts";
 import { lead, type Leadership } from "./leadership.ts";
@@ -315,6 +316,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (mine.active.size === 0) await sweep();
 
     await blobs.put(planBytes);
+    if (!isAlone) await keepCopy(ports, spec.planHash);
     // Of an unknown run there may be commits of another version of this program.
     if (isFresh || (before === null && (await log.last(commitSubject(tenant, run))) !== null)) await forgetRun(ports, tenant, run);
     const attempt = (before?.attempt ?? 0) + 1;
@@ -332,7 +334,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   /** Whether the outcome of a finished run can still be read, from COMMIT and the blobs as everybody reads it; the run is gone through again otherwise. */
   async function isReadable(run: string): Promise<boolean> {
     try {
-      await reader.outcome(run);
+      await outcome(run);
       return true;
     } catch (error) {
       if (error instanceof PopulaceError && (error.code === "NOT_FOUND" || error.code === "CORRUPT")) return false;
@@ -432,12 +434,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
 
   async function planOf({ run, spec }: RunRecord): Promise<Plan> {
-    const bytes = await blobs.get(spec.planHash).catch(async (error: unknown) => {
-      if (!(error instanceof PopulaceError && error.code === "CORRUPT")) throw error;
-      // A submission puts it there anew, which it does not while the broken one stands in its place.
-      await blobs.remove(spec.planHash);
-      return null;
-    });
+    const bytes = await blobOrCopy(ports, spec.planHash);
     if (bytes !== null) return decodePlan(bytes);
     const error = new PopulaceError("NOT_FOUND", `run ${run.slice(0, 12)}: its plan ${spec.planHash.slice(0, 12)} is not in the blob store; submit it again`, { run });
     const term = reign?.leadership.term ?? 0;
@@ -458,8 +455,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       return await reader.outcome(runId);
     } catch (error) {
       const leadership = reign?.leadership;
-      if (leadership === undefined || !(error instanceof PopulaceError) || error.code !== "CORRUPT") throw error;
-      await commitLog({ ports, tenant, term: leadership.term, logger, counters }, await known(runId)).reconcile(true);
+      if (leadership === undefined || !(error instanceof PopulaceError) || (error.code !== "CORRUPT" && error.code !== "NOT_FOUND")) throw error;
+      const record = await known(runId);
+      if (record.state !== "done") throw error;
+      await commitLog({ ports, tenant, term: leadership.term, logger, counters }, record).reconcile(true);
+      await blobOrCopy(ports, readLastCommit(store, tenant, record.run)?.sums ?? "");
       return reader.outcome(runId);
     }
   }
