@@ -438,9 +438,9 @@ export function startNode(options: NodeOptions): RunningNode {
     const code = error instanceof PopulaceError ? error.code : "INTERNAL";
     const message = error instanceof Error ? error.message : String(error);
     if (code === "INTERRUPTED") return;
-    const { shard = 0, output = "" } = (error instanceof PopulaceError ? error.details : {}) as { readonly shard?: number; readonly output?: string };
-    logger.error({ run: open.run, tick: open.tick, code, message }, "tick failed");
-    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick: open.tick, shard, incarnation, code, message, output }));
+    const { shard = 0, tick = open.tick, output = "" } = (error instanceof PopulaceError ? error.details : {}) as { readonly shard?: number; readonly tick?: number; readonly output?: string };
+    logger.error({ run: open.run, tick, code, message }, "tick failed");
+    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick, shard, incarnation, code, message, output }));
   }
 
   const second = secondComputations({
