@@ -73,7 +73,9 @@ export function addCommand<Options>(parent: Command, definition: CommandDefiniti
     .addHelpText("after", `\n${definition.examples.length === 1 ? "Example" : "Examples"}:\n${definition.examples.map((example) => `  $ ${example}`).join("\n")}`);
   command.action(async (...received: unknown[]) => {
     const given = received.at(-1) as Command;
-    const options = given.opts<Options & { json?: boolean; seed?: number }>();
+    // Words without a flag are options by their names.
+    const named = Object.fromEntries(given.registeredArguments.map((argument, index) => [argument.name(), given.processedArgs[index] as unknown]));
+    const options = { ...given.opts<Options & { json?: boolean; seed?: number }>(), ...named };
     const json = options.json === true;
     const result = await definition.run({
       json, seed: options.seed ?? null, signal,

@@ -105,6 +105,35 @@ describe("the JSON contract of the commands", () => {
     expect(await json(2, "runs", "show", "--run", "zz", "--store", file("store"))).toMatchObject({ error: { code: "NOT_FOUND" } });
   });
 
+  it("replay: every committed root again; compile: the plan of the same run", async () => {
+    const args = ["--model", file("model.json"), "--agents", "3000", "--ticks", "6"];
+    const { runId, rootHash, outDir } = await json(0, "simulate", ...args, "--store", file("store"));
+    const { roots } = JSON.parse(readFileSync(join(outDir, "manifest.json"), "utf8"));
+    expect(await json(0, "replay", runId.slice(0, 16), "--store", file("store"), "--backend", "reference", "--workers", "1")).toMatchObject({ runId, rootHash, ticks: roots.length, isEqual: true, backend: "reference" });
+    expect(await json(2, "replay", "ffff", "--store", file("store"))).toMatchObject({ error: { code: "NOT_FOUND" } });
+    const compiled = await json(0, "compile", ...args, "--out", file("study.plan"));
+    expect(compiled).toMatchObject({ runId, agents: 3000, ticks: 6, bytes: readFileSync(file("study.plan")).length });
+  });
+
+  it("sweep: one run a combination, the same as that run alone; a table and a drawing of all", async () => {
+    const swept = await json(0, "sweep", "--model", file("model.json"), "--vary", "agents=1000,2000", "--vary", "ticks=2,3", "--seed", "5", "--store", file("store-sweep"), "--out", file("sweep"));
+    expect(swept.cells.map((cell: { values: number[] }) => cell.values)).toEqual([[1000, 2], [1000, 3], [2000, 2], [2000, 3]]);
+    const alone = await json(0, "simulate", "--model", file("model.json"), "--agents", "2000", "--ticks", "2", "--seed", "5", "--store", file("store-sweep"));
+    expect(alone).toMatchObject({ runId: swept.cells[2].runId, rootHash: swept.cells[2].rootHash, cached: true });
+    expect(new Set(swept.cells.map((cell: { rootHash: string }) => cell.rootHash)).size).toBe(4);
+    expect(swept.cells[2].rates).toEqual(alone.rates.filter((row: { persona: string }) => row.persona === "*"));
+    expect(readFileSync(swept.table).subarray(0, 4).toString()).toBe("PAR1");
+    expect(readFileSync(swept.page, "utf8")).toContain("ticks 3");
+    expect(await json(2, "sweep", "--model", file("model.json"), "--vary", "agent=1,2", "--store", file("store-sweep"))).toMatchObject({ error: { code: "BAD_STUDY" } });
+  });
+
+  it("commands of a cluster: what to do when none is named, or none answers", async () => {
+    expect(await json(2, "nodes")).toMatchObject({ error: { code: "BAD_USAGE", message: expect.stringContaining("--cluster HOST:PORT") } });
+    expect(await json(2, "drain", "node-1", "--cluster", "example.org:7600")).toMatchObject({ error: { code: "BAD_USAGE", message: expect.stringContaining("--tls-ca") } });
+    expect(await json(2, "plan", "--cluster", "127.0.0.1:1")).toMatchObject({ error: { code: "BAD_USAGE", message: expect.stringContaining("--leave NODE or --join NUMBER") } });
+    expect(await json(1, "runs", "watch", "3f9a", "--cluster", "127.0.0.1:1")).toMatchObject({ error: { code: "UNAVAILABLE", message: expect.stringContaining("populace coordinator --nats URL") } });
+  });
+
   it("optimize: best, regret, baselines", async () => {
     const found = await json(0, "optimize", "--model", file("model.json"), "--batch", "500", "--rounds", "3", "--store", file("store"));
     expect(found.best.length).toBe(4);

@@ -24,6 +24,8 @@ export const ERROR_TABLE = {
   STORE_FAILED: { sentence: "The store refused a read or a write.", http: 503, grpc: "UNAVAILABLE", exit: 1, retry: true },
   STORE_IN_USE: { sentence: "Another process leads in this store.", http: 409, grpc: "FAILED_PRECONDITION", exit: 1, retry: true },
   UNAVAILABLE: { sentence: "A process or a source outside could not be reached.", http: 503, grpc: "UNAVAILABLE", exit: 1, retry: true },
+  FORBIDDEN: { sentence: "A credential was refused, or does not permit this.", http: 403, grpc: "PERMISSION_DENIED", exit: 2, retry: false },
+  SERVER_UNFIT: { sentence: "A server outside lacks a feature or holds settings that this cannot work with.", http: 503, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
   INTERNAL: { sentence: "A programmer's error.", http: 500, grpc: "INTERNAL", exit: 1, retry: false },
 } as const;
 

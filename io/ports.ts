@@ -1,6 +1,6 @@
 /**
  * The ports: everything a process may do to the world outside it, in bytes and strings, with no knowledge of messages.
- * Each port has twins that pass one contract suite (contract.ts): embedded (LMDB, in process), in memory, later NATS and simulated.
+ * Each port has twins that pass one contract suite (contract.ts): embedded (LMDB, in process), in memory, over NATS, simulated.
  *
  * Subjects are dot-separated tokens of [A-Za-z0-9_-]; a filter may hold `*` (one token) and, last, `>` (one or more tokens).
  * Bytes handed to a port may be reused by the caller at once; bytes received belong to the receiver and are aligned at 8.
@@ -18,7 +18,7 @@ export interface Bus {
 
 export interface LogEntry {
   readonly subject: string;
-  /** Grows over the whole log, from 1; never reused, not even after a purge. */
+  /** Grows over the log (over NATS: over the stream that holds the subject), from 1; never reused, not even after a purge. */
   readonly sequence: number;
   readonly bytes: Uint8Array;
 }
@@ -26,7 +26,10 @@ export interface LogEntry {
 export type AppendResult = { readonly appended: true; readonly sequence: number } | { readonly appended: false; readonly lastSequence: number };
 export type FillResult = { readonly filled: true; readonly sequence: number } | { readonly filled: false; readonly stored: Uint8Array };
 
-/** An ordered log of subjects that survives the process. */
+/**
+ * An ordered log of subjects that survives the process. Slots (`fill`) and records (`append`) are different subjects. Over NATS a filter
+ * lies within one stream, except for `purge`, and what a server loses is gone: sequences then begin anew.
+ */
 export interface Log {
   /** Appends; with `expectedLast`, only if the subject's last sequence is exactly that (0 = the subject is empty). */
   append(subject: string, bytes: Uint8Array, expectedLast?: number): Promise<AppendResult>;
@@ -52,7 +55,7 @@ export interface RegistryEntry {
 }
 export type RegistryResult = { readonly ok: true; readonly revision: number } | { readonly ok: false; readonly current: RegistryEntry | null };
 
-/** Small records under compare-and-set. Keys are subjects. Revisions grow per key, from 1, and go on after a removal. */
+/** Small records under compare-and-set. Keys are subjects. Revisions of a key only grow, by how much is the twin's, and go on after a removal. */
 export interface Registry {
   get(key: string): Promise<RegistryEntry | null>;
   /** Writes only if the key holds nothing. */
@@ -62,7 +65,10 @@ export interface Registry {
   remove(key: string, revision: number): Promise<RegistryResult>;
   /** Entries whose key matches the filter, in key order. */
   list(filter: string): Promise<readonly RegistryEntry[]>;
-  /** Calls `receive` with each current entry that matches and then with every change (`null` bytes = removed). */
+  /**
+   * Calls `receive` with each current entry that matches and then with the changes, in order (`null` = removed; over NATS also for keys removed before).
+   * Changes of one key in quick succession may be told as the last of them.
+   */
   watch(filter: string, receive: (key: string, entry: RegistryEntry | null) => void | Promise<void>): Stop;
 }
 

@@ -24,3 +24,15 @@ export function assertSubject(subject: string): void {
     throw new PopulaceError("BAD_REQUEST", `"${subject.slice(0, 120)}" is no subject: expected tokens of letters, digits, "_" and "-" joined by dots`, { subject });
   }
 }
+
+/** Whether a subject exists that both filters match. */
+export function filtersMeet(left: string, right: string): boolean {
+  const a = left.split("."), b = right.split(".");
+  for (let index = 0; ; index += 1) {
+    if (index === a.length && index === b.length) return true;
+    if (a[index] === ">" && index < b.length) return true;
+    if (b[index] === ">" && index < a.length) return true;
+    if (index === a.length || index === b.length) return false;
+    if (a[index] !== b[index] && a[index] !== "*" && b[index] !== "*") return false;
+  }
+}

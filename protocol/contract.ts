@@ -2,6 +2,7 @@ import { CODECS } from "./codec.ts";
 import { LIMITS } from "./limits.ts";
 import { RUN_STATE } from "./messages.ts";
 import { ARITHMETIC_PROFILES, BLOCK_AGENTS, KERNEL_SPEC, STEPS_MAX } from "./plan.ts";
+import { ROLE_NAMES, STREAM_TABLE, accessOf } from "./streams.ts";
 import { SUBJECT_TABLE } from "./subjects.ts";
 
 /**
@@ -22,6 +23,12 @@ export function contractText(proto: string): string {
     "",
     "SUBJECTS AND KEYS",
     ...SUBJECT_TABLE.flatMap((row) => ["", row.pattern, `  ${row.message}; ${row.port}`, `  owner ${row.owner}; writers ${row.writers}; readers ${row.readers}; retention ${row.retention}`]),
+    "",
+    "STREAMS (over NATS: <cluster>_<name>; coordinators make them, everyone compares them)",
+    ...STREAM_TABLE.flatMap((row) => ["", `${row.name}: ${row.subjects.join(" ")}`, `  keeps ${row.keeps}; at most ${row.bytesMax} bytes, then: ${row.atLimit}`]),
+    "",
+    "ACCESS",
+    ...ROLE_NAMES.flatMap((role) => ["", role, ...Object.entries(accessOf(role)).map(([what, value]) => `  ${what}: ${Array.isArray(value) ? value.join(" ") : String(value)}`.trimEnd())]),
     "",
     "LIMITS",
     ...Object.entries(LIMITS).map(([name, value]) => `  ${name}: ${value}`),

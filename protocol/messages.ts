@@ -245,7 +245,7 @@ export interface ViewRecord {
   readonly dead: readonly string[];
 }
 
-/** Published by the leader every LIMITS.heartbeatMs, heard by nodes and by itself; sent to one node it is a probe, answered by a heartbeat at once. */
+/** Published by the leader every LIMITS.heartbeatMs, heard by nodes and by itself; sent to one node it is a probe, answered by a heartbeat at once, or, on another subject, the wish that it drains. */
 export interface LeaderBeat {
   readonly holder: string;
   readonly term: number;

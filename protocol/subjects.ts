@@ -3,14 +3,15 @@
  * What outlives an attempt (inputs, commits) has the attempt token `all`.
  */
 export const SUBJECT_TABLE = [
-  { name: "open", pattern: "pop.<tenant>.<run>.<attempt>.open", port: "bus and log", message: "TickOpen", owner: "coordinator", writers: "leader", readers: "nodes", retention: "until the run is purged" },
-  { name: "out", pattern: "pop.<tenant>.<run>.<attempt>.out.<tick>.<shard>", port: "log, write-once slot", message: "ShardOut", owner: "coordinator", writers: "nodes", readers: "coordinators", retention: "until the last complete checkpoint" },
+  { name: "open", pattern: "pop.<tenant>.<run>.<attempt>.open", port: "bus and log", message: "TickOpen", owner: "coordinator", writers: "leader", readers: "nodes, coordinators", retention: "until the run is purged" },
+  { name: "out", pattern: "pop.<tenant>.<run>.<attempt>.out.<tick>.<shard>", port: "log, write-once slot", message: "ShardOut", owner: "coordinator", writers: "nodes", readers: "coordinators, nodes", retention: "until the last complete checkpoint" },
   { name: "fail", pattern: "pop.<tenant>.<run>.<attempt>.fail", port: "bus", message: "NodeFailure", owner: "coordinator", writers: "nodes", readers: "leader", retention: "none" },
   { name: "stop", pattern: "pop.<tenant>.<run>.<attempt>.stop", port: "bus", message: "RunStop", owner: "coordinator", writers: "leader", readers: "nodes", retention: "none" },
   { name: "input", pattern: "pop.<tenant>.<run>.all.input.<tick>", port: "log, write-once slot", message: "Input", owner: "coordinator", writers: "leader", readers: "nodes, coordinators", retention: "life of the run" },
   { name: "commit", pattern: "pop.<tenant>.<run>.all.commit", port: "log, compare-and-set on the subject's last sequence", message: "Commit", owner: "coordinator", writers: "leader", readers: "everyone", retention: "life of the run" },
   { name: "heartbeat", pattern: "pop.<tenant>.node.<incarnation>.heartbeat", port: "bus", message: "Heartbeat", owner: "node", writers: "that node", readers: "coordinators", retention: "none" },
   { name: "probe", pattern: "pop.<tenant>.node.<incarnation>.probe", port: "bus", message: "LeaderBeat", owner: "coordinator", writers: "leader", readers: "that node", retention: "none" },
+  { name: "drain", pattern: "pop.<tenant>.node.<incarnation>.drain", port: "bus", message: "LeaderBeat", owner: "coordinator", writers: "leader", readers: "that node", retention: "none" },
   { name: "leader beat", pattern: "pop.<tenant>.leader.beat", port: "bus", message: "LeaderBeat", owner: "coordinator", writers: "leader", readers: "nodes, the leader itself", retention: "none" },
   { name: "recompute", pattern: "pop.<tenant>.<run>.<attempt>.recompute", port: "bus", message: "Recompute", owner: "coordinator", writers: "leader", readers: "nodes", retention: "none" },
   { name: "recomputed", pattern: "pop.<tenant>.<run>.<attempt>.recomputed", port: "bus", message: "Recomputed", owner: "coordinator", writers: "nodes", readers: "leader", retention: "none" },
@@ -32,6 +33,7 @@ export const inputSubject = (tenant: string, run: Run, tick: number): string => 
 export const commitSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.commit`;
 export const heartbeatSubject = (tenant: string, incarnation: string): string => `pop.${tenant}.node.${incarnation}.heartbeat`;
 export const probeSubject = (tenant: string, incarnation: string): string => `pop.${tenant}.node.${incarnation}.probe`;
+export const drainSubject = (tenant: string, incarnation: string): string => `pop.${tenant}.node.${incarnation}.drain`;
 export const leaderBeatSubject = (tenant: string): string => `pop.${tenant}.leader.beat`;
 export const recomputeSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.recompute`;
 export const recomputedSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.recomputed`;

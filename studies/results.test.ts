@@ -9,7 +9,7 @@ import { contact, handModel } from "./hand-model.fixture.ts";
 import { summarizeRun, tickRows } from "./intervals.ts";
 import { runHere } from "./local-run.fixture.ts";
 import { compilePlan } from "./plan.ts";
-import { writeRun } from "./results.ts";
+import { sweepParquet, writeRun } from "./results.ts";
 import type { Manifest } from "./results.ts";
 import { readStudy } from "./study.ts";
 
@@ -21,8 +21,8 @@ const study = readStudy({ agents: 2_000, ticks: 3, everyTicks: 1, seed: 11 }, mo
 const plan = compilePlan(model, study);
 const outcome = runHere(plan);
 const rows = summarizeRun(model, study, plan, outcome);
-const parquet = async (path: string) => {
-  const bytes = readFileSync(path);
+const parquet = async (path: string) => parquetOf(readFileSync(path));
+const parquetOf = async (bytes: Uint8Array) => {
   return parquetReadObjects({ file: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer });
 };
 
@@ -39,6 +39,13 @@ describe("writeRun", () => {
     expect(rates.map((row) => ({ ...row, exposures: Number(row["exposures"]), responses: Number(row["responses"]) }))).toEqual(rows.map((row) => ({ ...row })));
     const ticks = await parquet(join(outDir, "ticks.parquet"));
     expect(ticks.map((row) => Number(row["responses"]))).toEqual(tickRows(plan, outcome).map((row) => row.responses));
+  });
+
+  it("the rates of a sweep are one table with the varied values, numbers as numbers", async () => {
+    const cell = (values: (string | number)[]) => ({ values, runId: `run ${values[0]}`, rootHash: "ab", rows });
+    const read = await parquetOf(sweepParquet(["agents", "population.form"], [cell([1, "coded"]), cell([2, "factor"])]));
+    expect(read).toHaveLength(2 * rows.length);
+    expect(read[rows.length]).toMatchObject({ agents: 2, "population.form": "factor", runId: "run 2", rootHash: "ab", persona: rows[0].persona, mean: rows[0].mean });
   });
 
   it("a folder that cannot be written leaves nothing behind", () => {

@@ -49,38 +49,13 @@ export function writeRun(
   version = "0.1.0",
 ): Manifest {
   const { model, study, plan, outcome, rows } = run;
-  const ticks = tickRows(plan, outcome);
   const files: Record<string, { rows: number; sha256: string }> = {};
-  const write = (name: string, rowCount: number, columnData: ColumnSource[]): void => {
-    const bytes = new Uint8Array(parquetWriteBuffer({ columnData, kvMetadata: [{ key: "populace.runId", value: outcome.runId }, { key: "populace.rootHash", value: outcome.rootHash }] }));
+  const write = (name: string, { rows: rowCount, bytes }: { readonly rows: number; readonly bytes: Uint8Array }): void => {
     writeFileAtomic(join(outDir, name), bytes);
     files[name] = { rows: rowCount, sha256: sha256Hex(bytes) };
   };
-  write("rates.parquet", rows.length, [
-    text("scenario", rows.map((row) => row.scenario)),
-    text("persona", rows.map((row) => row.persona)),
-    text("stimulus", rows.map((row) => row.stimulus)),
-    text("step", rows.map((row) => row.step)),
-    number("mean", rows.map((row) => row.mean)),
-    number("low", rows.map((row) => row.low)),
-    number("high", rows.map((row) => row.high)),
-    number("ess", rows.map((row) => row.ess)),
-    text("label", rows.map((row) => row.label)),
-    integer("exposures", rows.map((row) => row.exposures)),
-    integer("responses", rows.map((row) => row.responses)),
-    number("conditional", rows.map((row) => row.conditional)),
-  ]);
-  write("ticks.parquet", ticks.length, [
-    { name: "tick", data: Int32Array.from(ticks, (row) => row.tick), type: "INT32", nullable: false },
-    text("scenario", ticks.map((row) => row.scenario)),
-    text("persona", ticks.map((row) => row.persona)),
-    text("stimulus", ticks.map((row) => row.stimulus)),
-    text("step", ticks.map((row) => row.step)),
-    integer("exposures", ticks.map((row) => row.exposures)),
-    integer("responses", ticks.map((row) => row.responses)),
-    integer("left", ticks.map((row) => row.left)),
-    integer("shared", ticks.map((row) => row.shared)),
-  ]);
+  write("rates.parquet", parquet(outcome, rows.length, rateColumns(rows)));
+  write("ticks.parquet", ticksParquet(plan, outcome));
   const hash = planHash(plan, sha256);
   const manifest: Manifest = {
     format: RESULTS_FORMAT,
@@ -100,6 +75,59 @@ export function writeRun(
   writeFileAtomic(join(outDir, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
   return manifest;
 }
+
+/** The table of ticks as a Parquet file: the counts of every tick by scenario, persona, stimulus and step. */
+export function ticksParquet(plan: Plan, outcome: RunOutcome): { readonly rows: number; readonly bytes: Uint8Array } {
+  const ticks = tickRows(plan, outcome);
+  return parquet(outcome, ticks.length, [
+    { name: "tick", data: Int32Array.from(ticks, (row) => row.tick), type: "INT32", nullable: false },
+    text("scenario", ticks.map((row) => row.scenario)),
+    text("persona", ticks.map((row) => row.persona)),
+    text("stimulus", ticks.map((row) => row.stimulus)),
+    text("step", ticks.map((row) => row.step)),
+    integer("exposures", ticks.map((row) => row.exposures)),
+    integer("responses", ticks.map((row) => row.responses)),
+    integer("left", ticks.map((row) => row.left)),
+    integer("shared", ticks.map((row) => row.shared)),
+  ]);
+}
+
+/** One run of a sweep: the varied values, and what came of them. */
+export interface SweepCell {
+  readonly values: readonly (string | number | boolean)[];
+  readonly runId: string;
+  readonly rootHash: string;
+  readonly rows: readonly RateRow[];
+}
+
+/** The rates of all runs of a sweep as one Parquet file: the varied values by the names in `paths`, the run, and the columns of rates.parquet. */
+export function sweepParquet(paths: readonly string[], cells: readonly SweepCell[]): Uint8Array {
+  const rows = cells.flatMap((cell) => cell.rows.map((row) => ({ cell, row })));
+  const varied = paths.map((path, index): ColumnSource => {
+    const values = rows.map(({ cell }) => cell.values[index]);
+    return values.every((value) => typeof value === "number") ? number(path, values) : text(path, values.map(String));
+  });
+  return new Uint8Array(parquetWriteBuffer({ columnData: [...varied, text("runId", rows.map(({ cell }) => cell.runId)), text("rootHash", rows.map(({ cell }) => cell.rootHash)), ...rateColumns(rows.map(({ row }) => row))] }));
+}
+
+const rateColumns = (rows: readonly RateRow[]): ColumnSource[] => [
+  text("scenario", rows.map((row) => row.scenario)),
+  text("persona", rows.map((row) => row.persona)),
+  text("stimulus", rows.map((row) => row.stimulus)),
+  text("step", rows.map((row) => row.step)),
+  number("mean", rows.map((row) => row.mean)),
+  number("low", rows.map((row) => row.low)),
+  number("high", rows.map((row) => row.high)),
+  number("ess", rows.map((row) => row.ess)),
+  text("label", rows.map((row) => row.label)),
+  integer("exposures", rows.map((row) => row.exposures)),
+  integer("responses", rows.map((row) => row.responses)),
+  number("conditional", rows.map((row) => row.conditional)),
+];
+
+const parquet = (outcome: RunOutcome, rows: number, columnData: ColumnSource[]): { readonly rows: number; readonly bytes: Uint8Array } => ({
+  rows, bytes: new Uint8Array(parquetWriteBuffer({ columnData, kvMetadata: [{ key: "populace.runId", value: outcome.runId }, { key: "populace.rootHash", value: outcome.rootHash }] })),
+});
 
 const text = (name: string, data: string[]): ColumnSource => ({ name, data, type: "STRING", nullable: false });
 const number = (name: string, data: (number | null)[]): ColumnSource => ({ name, data, type: "DOUBLE", nullable: true });

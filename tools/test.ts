@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, stripVTControlCharacters } from "node:util";
 import { type TestModule, startVitest } from "vitest/node";
 import { check } from "./check.ts";
+import { nats } from "./nats.ts";
 import { ROOMS } from "./rooms.ts";
 import { vulkan } from "./vulkan.ts";
 
@@ -29,7 +30,7 @@ interface Tally {
 if (process.env.POPULACE_PROVISION === "1") execFileSync(process.execPath, [`${root}/tools/provision.ts`], { stdio: "inherit" });
 
 // Beside the check, since the first time it fetches; needed before vitest forks, since a process finds its libraries when it starts.
-const gpu = vulkan(root);
+const provided = Promise.all([vulkan(root), nats(root)]);
 const tally: Tally = { passed: 0, failed: 0, skipped: [] };
 if (!isPartial) {
   const started = performance.now();
@@ -38,9 +39,9 @@ if (!isPartial) {
   tally.failed += failed.length;
   console.log(timed("check", (performance.now() - started) / 1000));
 }
-const { env, note } = await gpu;
-Object.assign(process.env, env);
-console.log(`vulkan: ${note}`);
+const [gpu, servers] = await provided;
+Object.assign(process.env, gpu.env, servers.env);
+console.log(`vulkan: ${gpu.note}\nnats: ${servers.note}`);
 await runTests(tally);
 
 if (tally.skipped.length > 0) console.log(["", "Skipped:", ...tally.skipped.map((each) => `  ${each}`)].join("\n"));

@@ -3,7 +3,7 @@ import { PopulaceError } from "@populace/domain";
 import { type Logger, type Ports, sha256Hex, SILENT, type Stop } from "@populace/io";
 import { chooseBackend } from "@populace/kernels/backends";
 import {
-  type Block, blocksOf, bodyOf, type Commit, COMMIT, commitSubject, decodePlan, failSubject, fitBody, HEARTBEAT, type Heartbeat, heartbeatSubject, leaderBeatSubject, LIMITS, NODE_FAILURE,
+  type Block, blocksOf, bodyOf, type Commit, COMMIT, commitSubject, decodePlan, drainSubject, failSubject, fitBody, HEARTBEAT, type Heartbeat, heartbeatSubject, LEADER_BEAT, leaderBeatSubject, LIMITS, NODE_FAILURE,
   openSubject, outSubject, type Plan, probeSubject, RECOMPUTE, recomputeSubject, RUN_RECORD, RUN_STOP, type RunRecord, runKey, type Shard, SHARD_OUT, type ShardOut, stopSubject, TICK_OPEN, type TickOpen,
   VIEW_RECORD, type ViewRecord, viewKey,
 } from "@populace/protocol";
@@ -459,6 +459,9 @@ export function startNode(options: NodeOptions): RunningNode {
       hearLeader();
       beat();
     }),
+    ports.bus.subscribe(drainSubject(tenant, incarnation), (_subject, bytes) => {
+      if (LEADER_BEAT.decode(bytes).term >= state.term) void drain();
+    }),
     ports.registry.watch(viewKey(tenant), (_key, entry) => { if (entry !== null && isDead(VIEW_RECORD.decode(entry.bytes), incarnation)) end(); }),
     ports.bus.subscribe(recomputeSubject(tenant, "*", "*"), (_subject, bytes) => {
       const request = RECOMPUTE.decode(bytes);
@@ -528,23 +531,25 @@ export function startNode(options: NodeOptions): RunningNode {
     ended.resolve(why);
   }
 
+  async function drain(waitMs: number = LIMITS.drainMs): Promise<void> {
+    if (stopped || said !== "up") return void (await ended.promise);
+    said = "draining";
+    beat();
+    logger.info({ incarnation }, "node drains");
+    for (const untilMs = ports.clock.monotonicMs() + waitMs; !stopped && ports.clock.monotonicMs() < untilMs; ) {
+      await ports.clock.sleep(LIMITS.heartbeatMs);
+      const [view, records] = await Promise.all([readView(), readRecords()]).catch(() => [null, []] as const);
+      if (mayLeave(view, records, incarnation)) break;
+    }
+    await leave("drained");
+  }
+
   return {
     incarnation,
     ready,
     exposures: () => pool.exposures(),
     ended: ended.promise,
-    async drain(waitMs = LIMITS.drainMs) {
-      if (stopped || said !== "up") return void (await ended.promise);
-      said = "draining";
-      beat();
-      logger.info({ incarnation }, "node drains");
-      for (const untilMs = ports.clock.monotonicMs() + waitMs; !stopped && ports.clock.monotonicMs() < untilMs; ) {
-        await ports.clock.sleep(LIMITS.heartbeatMs);
-        const [view, records] = await Promise.all([readView(), readRecords()]).catch(() => [null, []] as const);
-        if (mayLeave(view, records, incarnation)) break;
-      }
-      await leave("drained");
-    },
+    drain,
     stop: () => leave("stopped"),
   };
 }

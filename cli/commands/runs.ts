@@ -2,10 +2,11 @@ import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { PopulaceError, closestName } from "@populace/domain";
 import type { Manifest } from "@populace/studies/results";
+import { addressesOf, withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
 import { count, duration, plain, table } from "../output.ts";
 
-interface RunsOptions {
+interface RunsOptions extends ClusterCommandOptions {
   readonly store: string;
   readonly run?: string;
 }
@@ -32,10 +33,11 @@ function runsOf(store: string): readonly { readonly folder: string; readonly man
 
 export const runsListCommand: CommandDefinition<RunsOptions> = {
   name: "list",
-  summary: "runs whose results lie in the store",
-  examples: ["populace runs list", "populace runs list --store ./populace-demo/store"],
-  configure: (command) => command.option("--store <folder>", "where runs are committed", ".populace"),
-  async run(_context, options) {
+  summary: "runs whose results lie in the store, or those of a cluster",
+  examples: ["populace runs list", "populace runs list --store ./populace-demo/store", "populace runs list --cluster 127.0.0.1:7600"],
+  configure: (command) => withClusterOptions(command.option("--store <folder>", "where runs are committed", ".populace")),
+  async run(context, options) {
+    if (addressesOf(options) !== null) return (await import("./runs-cluster.ts")).clusterRuns(context, options);
     const runs = runsOf(options.store);
     return {
       json: {

@@ -3,14 +3,16 @@ import { join } from "node:path";
 import type { Model, Study } from "@populace/studies";
 import { BACKEND_NAMES } from "@populace/kernels/names";
 import { oneOf, whole } from "../arguments.ts";
+import { withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
 import type { ModelFigures } from "../report/page.ts";
 import type { ModelParts } from "../report/report.ts";
 import { VERSION } from "../version.ts";
 import { compact, count, duration, evidence, paint, plain, rateText, shortened, table } from "../output.ts";
+import { runnerOf } from "../runner.ts";
 import { withRunner } from "../with-runner.ts";
 
-interface SimulateOptions {
+interface SimulateOptions extends ClusterCommandOptions {
   readonly model: string;
   readonly study?: string;
   readonly agents?: number;
@@ -23,6 +25,8 @@ interface SimulateOptions {
   readonly store: string;
   readonly out?: string;
   readonly fresh?: boolean;
+  readonly label?: string;
+  readonly priority?: number;
 }
 
 /** A run with so long to go is not held up by drawing beside it. */
@@ -35,8 +39,9 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
     "populace simulate --model model.json",
     "populace simulate --model model.json --study study.yaml --agents 1e6 --ticks 30 --workers 2",
     "populace simulate --model model.json --agents 1e9 --ticks 1",
+    "populace simulate --model model.json --cluster 127.0.0.1:7600",
   ],
-  configure: (command) => command
+  configure: (command) => withClusterOptions(command
     .requiredOption("--model <file>", "a model made by fit or learn")
     .option("--study <file>", "YAML or JSON: what to rehearse; without it each stimulus in a world of its own")
     .option("--agents <number>", "simulated individuals", whole(1))
@@ -48,15 +53,13 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
     .option("--force", "begin a run that will take longer than two hours")
     .option("--store <folder>", "where runs are committed and resumed from", ".populace")
     .option("--out <folder>", "where the results go (default: STORE/runs/RUNID)")
-    .option("--fresh", "compute again what was already committed"),
+    .option("--fresh", "compute again what was already committed")
+    .option("--label <text>", "on a cluster: what runs that belong together have in common")
+    .option("--priority <number>", "on a cluster: higher ones are given more of it", whole(0, 100))),
   async run(context, options) {
     const note = (text: string): void => { if (text !== "") context.say(paint("dim", text)); };
     const bar = context.progress("simulating", "exposures");
-    const { embeddedRunner } = await import("../embedded.ts");
-    const runner = embeddedRunner({
-      storeDir: options.store, onNote: note, force: options.force === true,
-      ...(options.workers === undefined ? {} : { workers: options.workers }), ...(options.backend === undefined ? {} : { backend: options.backend }),
-    });
+    const runner = await runnerOf(options, context.signal, note, { label: options.label ?? "", priority: options.priority ?? 0 });
     return withRunner(runner, bar, async () => {
       // The workers start and warm up while this thread loads and compiles; not for a file that will turn out to be missing.
       const warming = [options.model, options.study].every((file) => file === undefined || existsSync(file)) ? await runner.warmUp() : null;
@@ -73,7 +76,7 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
       const draw = (): ReturnType<typeof drawnModel> => (drawing ??= drawnModel(model));
       const { population } = options;
       const outcome = await runner(compiled.plan, {
-        ...(options.shards === undefined ? {} : { shards: options.shards }), ...(population === "stored" || population === "procedural" ? { population } : {}),
+        ...(options.shards === undefined ? {} : { shards: options.shards }), ...(options.workers === undefined ? {} : { workers: options.workers }), ...(population === "stored" || population === "procedural" ? { population } : {}),
       }, {
         signal: context.signal, fresh: options.fresh === true,
         onProgress({ exposures, exposuresTotal }) {

@@ -2,16 +2,21 @@ import type { CommandDefinition } from "../command.ts";
 import { backendsCommand } from "./backends.ts";
 import { backtestCommand } from "./backtest.ts";
 import { clusterCommand } from "./cluster.ts";
+import { compileCommand } from "./compile.ts";
 import { demoCommand } from "./demo.ts";
 import { fitCommand } from "./fit.ts";
 import { learnCommand } from "./learn.ts";
+import { drainCommand, nodesCommand, planCommand } from "./nodes.ts";
 import { optimizeCommand } from "./optimize.ts";
 import { prioritizeCommand } from "./prioritize.ts";
+import { replayCommand } from "./replay.ts";
 import { reportCommand } from "./report.ts";
 import { runsListCommand, runsShowCommand } from "./runs.ts";
+import { runsCancelCommand, runsPauseCommand, runsResolveCommand, runsResumeCommand, runsWatchCommand } from "./runs-cluster.ts";
 import { signalsParseCommand, signalsRunCommand, signalsSentimentCommand } from "./signals.ts";
 import { simulateCommand } from "./simulate.ts";
 import { surfaceCommand } from "./surface.ts";
+import { sweepCommand } from "./sweep.ts";
 import { upCommand } from "./up.ts";
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- each command has options of its own type; commander hands them over untyped
@@ -19,7 +24,10 @@ type AnyCommand = CommandDefinition<any>;
 
 /** In the order of the loop, which is the order of `populace --help`. */
 export const COMMANDS: readonly AnyCommand[] = [
-  demoCommand, fitCommand, surfaceCommand, simulateCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
+  demoCommand, fitCommand, surfaceCommand, simulateCommand, sweepCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
+  nodesCommand, planCommand, drainCommand, replayCommand, compileCommand,
 ];
 export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, signalsSentimentCommand, signalsRunCommand];
-export const RUN_COMMANDS: readonly AnyCommand[] = [runsListCommand, runsShowCommand];
+export const RUN_COMMANDS: readonly AnyCommand[] = [
+  runsListCommand, runsShowCommand, runsWatchCommand, runsCancelCommand, runsPauseCommand, runsResumeCommand, runsResolveCommand,
+];

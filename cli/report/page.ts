@@ -121,6 +121,13 @@ export async function surfacePage(data: Pick<ReportData, "title" | "subtitle" | 
   return page(data, [figure(await surfaceFigure(surface)), table, provenance({ provenance: data.provenance, roots: [] }, "A preview from the model alone; nothing was simulated, and no run depends on it."), `<footer><p>${EVIDENCE}</p></footer>`]);
 }
 
+/** A page of one figure over many runs, with the runs as a table. */
+export function sweepPage(data: Pick<ReportData, "title" | "subtitle" | "warnings" | "provenance">, drawn: Figure, columns: readonly string[], rows: readonly (readonly string[])[]): string {
+  const table = `<details><summary>All ${rows.length} runs</summary><table><thead><tr>${columns.map((column) => `<th>${escaped(column)}</th>`).join("")}</tr></thead><tbody>${rows
+    .map((row) => `<tr>${row.map((cell) => `<td>${escaped(cell)}</td>`).join("")}</tr>`).join("")}</tbody></table></details>`;
+  return page(data, [figure(drawn), table, provenance({ provenance: data.provenance, roots: [] }, "Every run by itself gives the same root hash on any machine."), `<footer><p>${EVIDENCE}</p></footer>`]);
+}
+
 /** Rows and columns of the table under a surface, at most. */
 const TABLE_MAX = 7;
 

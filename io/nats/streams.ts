@@ -1,0 +1,152 @@
+import { PopulaceError } from "@populace/domain";
+import type { Link } from "./link.ts";
+import { Refusal, troubleOf } from "./refusal.ts";
+
+/** A stream of the log, in the subjects of the port. */
+export interface StreamSpec {
+  /** Upper-case letters, digits and "_"; the server knows it as <cluster>_<name>. */
+  readonly name: string;
+  /** Filters of the subjects it holds; no two streams share a subject. */
+  readonly subjects: readonly string[];
+  /** slots: one body a subject, the first stays (`fill`). records: any number a subject (`append`). latest: one a subject, the newest. */
+  readonly keeps: "slots" | "records" | "latest";
+  readonly bytesMax: number;
+  /** At the byte limit: new entries wait (back-pressure), or the oldest leave. */
+  readonly atLimit: "wait" | "drop oldest";
+}
+
+/** A stream as the server knows it. */
+export interface Stream {
+  readonly name: string;
+  readonly spec: StreamSpec;
+  /** Before a subject of the port, so that log, bus and registry do not hear one another. */
+  readonly prefix: string;
+}
+
+export interface StreamState {
+  readonly created: string;
+  readonly lastSequence: number;
+}
+
+/** Since 2.9.0: discard-new per subject, on which write-once slots rest. */
+const VERSION_MIN = [2, 9] as const;
+/** Set at creation and read back: a server drops in silence what it does not know, and people alter streams. */
+type Settings = Readonly<Record<string, string | number | boolean | readonly string[]>>;
+
+const settingsOf = ({ name, spec, prefix }: Stream, replicas: number): Settings => ({
+  name,
+  subjects: spec.subjects.map((subject) => prefix + subject),
+  retention: "limits",
+  storage: "file",
+  num_replicas: replicas,
+  discard: spec.atLimit === "wait" ? "new" : "old",
+  discard_new_per_subject: spec.keeps === "slots",
+  max_msgs_per_subject: spec.keeps === "records" ? -1 : 1,
+  max_bytes: spec.bytesMax,
+  max_msgs: -1,
+  max_age: 0,
+  max_msg_size: -1,
+  max_consumers: -1,
+  duplicate_window: 120_000_000_000,
+  sealed: false,
+  deny_delete: true,
+  deny_purge: false,
+  allow_rollup_hdrs: false,
+  // A direct read may be answered by a replica that lags.
+  allow_direct: false,
+});
+
+/** Who does not make a stream does not know how large it was made. */
+const OWN_TO_MAKER = ["max_bytes", "num_replicas"];
+
+/** SERVER_UNFIT unless the server is new enough and has JetStream; FORBIDDEN when the credential may not ask. */
+export async function probeServer(link: Link): Promise<void> {
+  const { version = "?", jetstream, headers } = link.client.info ?? {};
+  const server = link.client.getServer();
+  const numbers = version.split(".").map((part) => Number.parseInt(part, 10));
+  if (!(numbers[0] > VERSION_MIN[0] || (numbers[0] === VERSION_MIN[0] && numbers[1] >= VERSION_MIN[1])) || headers !== true) {
+    throw new PopulaceError("SERVER_UNFIT", `nats-server ${version} at ${server}: write-once slots (discard_new_per_subject) need ${VERSION_MIN.join(".")} or later; upgrade the server`, { server, version });
+  }
+  if (jetstream !== true) {
+    throw new PopulaceError("SERVER_UNFIT", `nats-server ${version} at ${server} has no JetStream, which keeps the log; start it with "-js" or with a jetstream block in its configuration`, { server, version });
+  }
+  await link.persist("JetStream's account", () => link.ask("$JS.API.INFO", ""));
+}
+
+/**
+ * Makes the streams that are missing, and checks that each is what it should be. SERVER_UNFIT names a stream whose settings differ and which;
+ * STORE_FAILED when the server has no room for one.
+ */
+export async function makeStreams(link: Link, streams: readonly Stream[], replicas: number): Promise<void> {
+  for (const stream of streams) {
+    const found = await settingsFound(link, stream);
+    compare(stream, settingsOf(stream, replicas), found ?? (await made(link, stream, replicas)), []);
+  }
+}
+
+/** Waits for the streams that the coordinator makes and checks them. UNAVAILABLE when they do not come, SERVER_UNFIT when one differs. */
+export async function checkStreams(link: Link, streams: readonly Stream[], untilMs: number): Promise<void> {
+  for (const stream of streams) {
+    let found = await settingsFound(link, stream);
+    while (found === null) {
+      if (performance.now() > untilMs) throw new PopulaceError("UNAVAILABLE", `NATS at ${link.client.getServer()} has no stream ${stream.name}: coordinators make it; start one ("populace coordinator") with the same cluster name, "${link.cluster}"`, { stream: stream.name });
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      found = await settingsFound(link, stream);
+    }
+    compare(stream, settingsOf(stream, 1), found, OWN_TO_MAKER);
+  }
+}
+
+/** When the stream was made and its last sequence, from its leader; null when there is none. */
+export function streamState(link: Link, stream: Stream): Promise<StreamState | null> {
+  return link.persist(`stream ${stream.name}`, async () => {
+    try {
+      const info = await link.ask<{ created: string; state: { last_seq: number } }>(`$JS.API.STREAM.INFO.${stream.name}`, "");
+      return { created: info.created, lastSequence: info.state.last_seq };
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw error;
+    }
+  });
+}
+
+function settingsFound(link: Link, stream: Stream): Promise<Settings | null> {
+  return link.persist(`stream ${stream.name}`, async () => {
+    try {
+      return (await link.ask<{ config: Settings }>(`$JS.API.STREAM.INFO.${stream.name}`, "")).config;
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw error;
+    }
+  });
+}
+
+function made(link: Link, stream: Stream, replicas: number): Promise<Settings> {
+  const settings = settingsOf(stream, replicas);
+  return link.persist(`making stream ${stream.name}`, async () => {
+    try {
+      return (await link.ask<{ config: Settings }>(`$JS.API.STREAM.CREATE.${stream.name}`, JSON.stringify(settings))).config;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      // Another coordinator was faster, by other settings: what it made is compared.
+      if (error.errorCode === 10058) return (await settingsFound(link, stream)) ?? {};
+      if (/insufficient storage/i.test(error.message)) {
+        throw new PopulaceError("STORE_FAILED", `stream ${stream.name} needs ${stream.spec.bytesMax} bytes and NATS at ${link.client.getServer()} has less left; raise max_file_store of the server, give it more disk, or lower the stream's limit`, { stream: stream.name, bytesMax: stream.spec.bytesMax }, error);
+      }
+      if (/insufficient resources|replicas|no suitable peers/i.test(error.message) && replicas > 1) {
+        throw new PopulaceError("SERVER_UNFIT", `stream ${stream.name} wants ${replicas} replicas, which NATS at ${link.client.getServer()} cannot give (${error.message}); start as many servers in one cluster, or ask for fewer replicas`, { stream: stream.name, replicas }, error);
+      }
+      throw error;
+    }
+  });
+}
+
+function compare(stream: Stream, wanted: Settings, found: Settings, except: readonly string[]): void {
+  const differing = Object.entries(wanted)
+    .filter(([key, value]) => !except.includes(key) && JSON.stringify(value) !== JSON.stringify(found[key] ?? (typeof value === "boolean" ? false : undefined)))
+    .map(([key, value]) => `${key} is ${JSON.stringify(found[key] ?? null)}, expected ${JSON.stringify(value)}`);
+  if (differing.length === 0) return;
+  throw new PopulaceError("SERVER_UNFIT", `stream ${stream.name} is not as this version makes it: ${differing.join("; ")}; somebody altered it, or another version made it, or the server ignores the setting: put it back ("nats stream edit"), or delete the stream, and start again: what was committed is in the coordinator's store`, { stream: stream.name, differing });
+}
+
+const isMissing = (error: unknown): boolean => error instanceof Refusal && error.errorCode === 10059 && troubleOf(error) === "absent";
