@@ -25,6 +25,7 @@ interface Member {
 class Cluster {
   readonly ports: EmbeddedPorts = memoryPorts();
   readonly members = new Map<string, Member>();
+  readonly ended = new AbortController();
   coordinator!: Coordinator;
 
   static async of(names: readonly string[], options: Partial<CoordinatorOptions> = {}): Promise<Cluster> {
@@ -48,7 +49,7 @@ class Cluster {
       log: {
         ...log, read: through(log.read), last: through(log.last), append: through(log.append),
         fill: through(async (subject, bytes) => {
-          if (delayMs > 0) await clock.sleep(delayMs);
+          if (delayMs > 0) await clock.sleep(delayMs, this.ended.signal).catch(() => {});
           if (!lies) return log.fill(subject, bytes);
           const out = SHARD_OUT.decode(await bodyOf(bytes, blobs, subject));
           out.hashes[40] ^= 1;
@@ -76,6 +77,7 @@ class Cluster {
   }
 
   async close(): Promise<void> {
+    this.ended.abort();
     await this.coordinator.close();
     for (const { node } of this.members.values()) await node.stop();
     await this.ports.close();
@@ -124,9 +126,9 @@ describe("membership during a run", () => {
     expect(outcome.roots).toEqual(await rootsOf(plan));
     expect(new Set(owners[0])).toEqual(new Set(["a", "b", "c"]));
     expect(new Set(owners.at(-1))).toEqual(new Set(["a", "c"]));
-    // Planned: it went at a barrier with a checkpoint, so nobody was declared dead and nothing was replayed.
-    expect(owners.at(-1)!.every((owner, shard) => owner === owners[0][shard] || owners[0][shard] === "b")).toBe(true);
+    // Planned: it went at a barrier, so nobody was declared dead and nothing was computed for another.
     expect(cluster.coordinator.membership().members.size).toBe(2);
+    expect(cluster.coordinator.metrics().counters).toMatchObject({ shardsRescued: 0, attemptsRestarted: 0, nodeFailures: 0 });
   });
 
   test("a node that joins in the middle of a run has its share after the next barrier", async () => {
@@ -144,10 +146,10 @@ describe("membership during a run", () => {
     });
     expect(outcome.roots).toEqual(await rootsOf(long));
     expect(new Set(owners[0])).toEqual(new Set(["a", "b"]));
-    const moved = owners.at(-1)!.filter((owner, shard) => owner !== owners[0][shard]);
-    expect(new Set(moved)).toEqual(new Set(["c"]));
-    expect(moved.length).toBeGreaterThanOrEqual(2);
-    expect(moved.length).toBeLessThanOrEqual(4);
+    // How many depends on the speeds that were measured.
+    expect(owners.at(-1)!.filter((owner) => owner === "c").length).toBeGreaterThanOrEqual(2);
+    expect(new Set(owners.at(-1)!)).toEqual(new Set(["a", "b", "c"]));
+    expect(cluster.coordinator.metrics().counters).toMatchObject({ shardsRescued: 0, attemptsRestarted: 0, nodeFailures: 0 });
   });
 
   test("a node killed in the middle of a tick: the others take its shards in the next view, the same roots", async () => {
@@ -176,7 +178,7 @@ describe("double runs", () => {
     const cluster = await clusterOf(["a", "b"], { doubleRunShare: 1 });
     cluster.members.get("b")!.lie();
     await expect(cluster.coordinator.submit(plan, { shards: 5, checkpointTicks: 3, spanTicks: 1 })).rejects.toMatchObject({ code: "DIVERGENCE" });
-    const [run] = cluster.coordinator.runs();
+    const [run] = await cluster.coordinator.runs();
     const { dispute, state } = await cluster.record(run.run);
     expect(state).toBe("frozen");
     const slot = await cluster.ports.log.last(outSubject(TENANT, run.run, dispute!.attempt, dispute!.tick, dispute!.shard));
@@ -195,5 +197,5 @@ describe("double runs", () => {
     expect(cluster.coordinator.membership().dead.size).toBe(0);
     const last = (await cluster.outs(outcome.runId)).filter((out) => out.tick === 3);
     expect(last.map((out) => out.incarnation)).toEqual(last.map(() => "a"));
-  }, 60_000);
+  });
 });

@@ -18,8 +18,6 @@ export interface SecondOptions {
   backendFor(wanted: string): Promise<string>;
   /** Fills a slot, or compares with what it holds: DIVERGENCE when that differs. */
   fill(open: Pick<Recompute, "run" | "attempt" | "tick">, shard: number, bytes: Uint8Array): Promise<void>;
-  /** Counts the time of `action` as computing time of the node. */
-  busy<T>(action: () => Promise<T>): Promise<T>;
   /** Tells the leader what went wrong. */
   report(request: Recompute, error: unknown): void;
 }
@@ -73,7 +71,7 @@ export function secondComputations(options: SecondOptions): SecondComputations {
     try {
       const found = await prepared(request);
       if (found === null || Atomics.load(control, 0) !== 0) return;
-      const compared = await options.busy(() => second({ ...found, request, control }));
+      const compared = await second({ ...found, request, control });
       const bytes = RECOMPUTED.encode({ run: request.run, attempt: request.attempt, incarnation, backend: found.backend, shard: request.shard, tick: request.tick, compared });
       answered.set(key, bytes);
       for (const [oldest] of answered) if (answered.size > ANSWERED_MAX) answered.delete(oldest);

@@ -11,8 +11,10 @@ export interface SecondRunsOptions {
   readonly attempt: number;
   readonly term: number;
   readonly shards: readonly Shard[];
+  /** Kernel backend of the run, by name or "auto". */
+  readonly backend: string;
   /** Share of the blocks that are computed twice; default as CLUSTER.md has it, 1 %. */
-  readonly share?: number;
+  readonly share: number | undefined;
   /** Nodes that may compute for this run now. */
   seconds(): readonly Second[];
   view(): number;
@@ -77,7 +79,7 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
         const second = secondOf(options.seconds(), owners[shard.index], "", shard.index);
         if (second === null) return 0;
         logger.warn({ run, tick, shard: shard.index, owner: owners[shard.index], second: second.incarnation, openMs: Math.round(openMs) }, "shard is late; a second node computes it too");
-        ask({ incarnation: second.incarnation, backend: "auto", shard: shard.index, tick, span, checkpoint, blocks: [] });
+        ask({ incarnation: second.incarnation, backend: options.backend, shard: shard.index, tick, span, checkpoint, blocks: [] });
       }
       return late.length;
     },
