@@ -174,14 +174,13 @@ export interface RunRecord {
   readonly backends: readonly string[];
 }
 
-/** Two computations of one shard that disagree: the slot holds the first one, a blob the second. */
+/** Two computations of one shard that disagree. */
 export interface Dispute {
   readonly attempt: number;
   readonly tick: number;
   readonly shard: number;
-  /** The node that found the slot filled with something else, and the blob address of its own ShardOut. */
-  readonly incarnation: string;
-  readonly output: string;
+  /** Blob addresses of both ShardOuts: the one that lay in the slot, then that of the node which found it there. */
+  readonly outputs: readonly string[];
 }
 
 /** The first one of an incarnation is its join; every LIMITS.heartbeatMs, and at once when it is probed. */

@@ -74,7 +74,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   const blocks = blocksOf(plan);
   const planned = exposuresPlanned(plan);
   const exposuresTotal = planned.reduce((sum, count) => sum + count, 0);
-  const commits = commitLog(context, begun);
+  let commits = commitLog(context, begun);
   const startedMs = clock.monotonicMs();
   const secondsBefore = Math.max(begun.seconds, readLastCommit(store, tenant, run)?.seconds ?? 0);
   const failuresBy = new Map<string, number>();
@@ -84,6 +84,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   let weights: ReadonlyMap<string, number> = new Map();
   const seconds = (): number => secondsBefore + (clock.monotonicMs() - startedMs) / 1000;
   let record = begun;
+  /** Nodes with a part in the dispute: others decide it, where there are others. */
+  let disputants: readonly string[] = [];
   let expected: ReadonlyMap<number, string> = new Map();
 
   try {
@@ -125,7 +127,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
     let barrier: Barrier = openBarrier(0, 0, 0);
     let complete = Promise.withResolvers<void>();
-    let mustReplace = false;
+    let mustReplace = false, restsOnFalse = false;
     let tookMs: (number | null)[] = [], openedMs = 0;
     const second = secondRuns({
       ports, tenant, logger, run, attempt, term, shards, backend: execution.backend, share: context.doubleRunShare,
@@ -199,7 +201,6 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         await gather({ run, attempt, term, view: record.view, tick, span, prevRoot: root, inputHash: inputHashes[0], checkpoint: wantsCheckpoint }, isContinued && isReplayed);
 
         const outs = barrier.outs as readonly ShardOut[];
-        if (record.dispute !== null && record.dispute.tick >= tick && record.dispute.tick < tick + span) await judge(outs);
         const committed: Commit[] = [];
         for (let offset = 0; offset < span; offset += 1) {
           const now = tick + offset;
@@ -221,12 +222,18 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           });
           root = next;
         }
-        await commitSpan(committed, outs);
+        const isDisputed = record.dispute !== null;
+        const isFalse = isDisputed && committed.some((commit) => commit.tick <= committedTick && readCommit(store, tenant, run, commit.tick)!.root !== commit.root);
+        restsOnFalse ||= isFalse;
+        const isDecided = isDisputed && await judge(outs, committed);
+        // Until it is known who erred, nodes are shown the chain that they know.
+        if (isFalse) root = readCommit(store, tenant, run, tick + span - 1)!.root;
+        else await commitSpan(committed, outs);
+        if (isDecided) throw new AttemptLost("the dispute is decided");
         tick += span;
         if (wantsCheckpoint) checkpointedTick = tick - 1;
         else if (tick === plan.ticks) await afterChecks(outs, tick - 1, async () => {});
         onProgress({ tick, ticks: plan.ticks, exposures, exposuresTotal });
-        if (record.dispute === null && record.execution !== execution) throw new AttemptLost("a divergence was resolved");
       }
       await Promise.race([failure.promise, checking]);
       return finish();
@@ -318,8 +325,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const error = new PopulaceError(code in ERROR_TABLE ? (code as ErrorCode) : "INTERNAL", message, { run, tick, shard, node: incarnation });
       logger.warn({ run, attempt, node: incarnation, code, message, decision }, "a node failed");
       if (decision === "freeze") {
-        record = { ...record, dispute: failed.output === "" ? null : { attempt, tick, shard, incarnation, output: failed.output } };
-        failure.reject(error);
+        void keepBoth(failed).finally(() => failure.reject(error));
       } else if (decision === "fail") failure.reject(error);
       else if (decision === "repair") failure.reject(new AttemptLost(message, { cause: error }));
       else if (decision === "unfit") {
@@ -327,6 +333,14 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         record = { ...record, unfit: [...record.unfit, incarnation] };
         mustReplace = true;
       }
+    }
+
+    /** Slots may be purged; the two outputs that disagree are kept as blobs. */
+    async function keepBoth({ tick, shard, output }: NodeFailure): Promise<void> {
+      if (output === "") return;
+      const slot = await log.last(outSubject(tenant, run, attempt, tick, shard));
+      const first = slot === null ? [] : [await blobs.put(await bodyOf(slot.bytes, blobs, `slot ${slot.subject}`))];
+      record = { ...record, dispute: { attempt, tick, shard, outputs: [...first, output] } };
     }
 
     /** Waits until every slot of the span is filled. `isReplay`: nodes are beyond this tick, so what is not there is lost. */
@@ -400,20 +414,32 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       return total() >= limit;
     }
 
-    /** A frozen run is judged by a third computation, on the reference backend: whoever it contradicts computes this run no more. */
-    async function judge(outs: readonly ShardOut[]): Promise<void> {
-      const { dispute } = record;
-      const mine = outs[dispute!.shard];
-      const slot = await log.last(outSubject(tenant, run, dispute!.attempt, dispute!.tick, dispute!.shard));
-      const rivals = [slot?.bytes ?? null, await blobs.get(dispute!.output)].filter((bytes) => bytes !== null);
-      const liars: string[] = [];
-      for (const bytes of rivals) {
+    /**
+     * A frozen run is decided by a third computation, on the reference backend: whoever it contradicts computes the run no more. The
+     * run then begins anew: what such a node said before it was caught, in commits and checkpoints, is worth no more. Whether the
+     * dispute is decided.
+     */
+    async function judge(outs: readonly ShardOut[], mine: readonly Commit[]): Promise<boolean> {
+      const dispute = record.dispute!, end = mine[0].tick + mine.length;
+      if (dispute.tick >= end && !(restsOnFalse && end > committedTick)) return false;
+      const slots = (await log.read(outSubject(tenant, run, dispute.attempt, "*", "*"))).map((entry) => entry.bytes);
+      const liars = new Set<string>();
+      for (const bytes of [...slots, ...(await Promise.all(dispute.outputs.map((output) => blobs.get(output))))]) {
+        if (bytes === null) continue;
         const out = SHARD_OUT.decode(await bodyOf(bytes, blobs, "a disputed output"));
-        const common = Math.min(out.hashes.length, mine.hashes.length);
-        if (out.tick === mine.tick && Buffer.compare(out.hashes.subarray(0, common), mine.hashes.subarray(0, common)) !== 0) liars.push(out.incarnation);
+        if (out.attempt === dispute.attempt && contradict(out, outs[out.shard])) liars.add(out.incarnation);
       }
-      logger.error({ run, tick: dispute!.tick, shard: dispute!.shard, liars, judge: mine.incarnation, alarm: "divergence resolved" }, "the reference backend has decided; the others are quarantined for this run");
-      record = await changeRecord(context, { ...record, dispute: null, unfit: [...new Set([...record.unfit, ...liars])], execution: { ...execution, backend: record.wanted.backend ?? "auto" } });
+      logger.error({ run, tick: mine[0].tick, liars: [...liars], committedFalsely: restsOnFalse, alarm: "dispute decided" }, "the reference backend has decided; who was contradicted is quarantined for this run");
+      const decided = { ...record, dispute: null, unfit: [...new Set([...record.unfit, ...liars])], execution: { ...execution, backend: record.wanted.backend ?? "auto" } };
+      if (!restsOnFalse && liars.size === 0) {
+        record = await changeRecord(context, decided);
+        return true;
+      }
+      record = await changeRecord(context, { ...decided, firstAttempt: attempt + 1, tick: -1, root: run, exposures: 0, backends: [] });
+      await forgetRun(ports, tenant, run);
+      commits = commitLog(context, record);
+      expected = new Map();
+      throw new AttemptLost("the run begins anew without the node that was contradicted");
     }
 
     async function sealInputs(tick: number, span: number): Promise<readonly string[]> {
@@ -444,22 +470,24 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     readonly checkpoints: number[];
   }
 
-  /** After the newest checkpoint when it is whole, with the sums up to it; after the last tick when all is committed; else tick 0. */
+  /** After the newest checkpoint when it is whole and no dispute lies before it, with the sums up to it; after the last tick when all is committed; else tick 0. */
   async function startingPoint(): Promise<Base> {
     const last = readLastCommit(store, tenant, run);
     const base = { healed: [], checkpoints: [] };
     if (last === null) return { ...base, start: 0, sums: new Float64Array(sumsLength(shape)) };
-    if (last.tick === plan.ticks - 1 && record.dispute === null && await isWhole([last.sums])) return { ...base, start: plan.ticks, sums: new Float64Array(0) };
+    const isBeforeDispute = (tick: number): boolean => record.dispute === null || tick < record.dispute.tick;
+    if (last.tick === plan.ticks - 1 && isBeforeDispute(last.tick) && await isWhole([last.sums])) return { ...base, start: plan.ticks, sums: new Float64Array(0) };
     let newest = last;
     while (newest.checkpoint.length === 0 && newest.tick > 0) newest = readCommit(store, tenant, run, newest.tick - 1)!;
-    // What is disputed is computed again, though a checkpoint may lie behind it; what was committed there must come out.
-    if (newest.checkpoint.length === 0 || (record.dispute !== null && record.dispute.tick <= newest.tick)) return { ...base, start: 0, sums: new Float64Array(sumsLength(shape)) };
-    if (newest.checkpoint.length === blocks.length && await isWhole([...new Set(newest.checkpoint), newest.sums])) {
+    if (newest.checkpoint.length === 0) return { ...base, start: 0, sums: new Float64Array(sumsLength(shape)) };
+    if (newest.checkpoint.length === blocks.length && isBeforeDispute(newest.tick) && await isWhole([...new Set(newest.checkpoint), newest.sums])) {
       const bytes = await blobs.get(newest.sums);
       return { ...base, start: newest.tick + 1, sums: new Float64Array(new Uint8Array(bytes!).buffer), checkpoints: [newest.tick] };
     }
-    counters.checkpointsLost += 1;
-    logger.error({ run, tick: newest.tick, alarm: "checkpoint lost" }, "the newest checkpoint is incomplete; the run is recomputed from its beginning, and the checkpoint written again");
+    if (isBeforeDispute(newest.tick)) {
+      counters.checkpointsLost += 1;
+      logger.error({ run, tick: newest.tick, alarm: "checkpoint lost" }, "the newest checkpoint is incomplete; the run is recomputed from its beginning, and the checkpoint written again");
+    }
     const healed: number[] = [];
     for (let tick = 0; tick <= newest.tick; tick += 1) if (readCommit(store, tenant, run, tick)!.checkpoint.length > 0) healed.push(tick);
     return { start: 0, sums: new Float64Array(sumsLength(shape)), healed, checkpoints: [...healed] };
@@ -489,6 +517,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       record = await changeRecord(context, { ...record, state: transition(record.state, "planned"), attempt, code: "", reason: "" });
     }
     await waitForNodes();
+    disputants = record.dispute === null ? [] : await authors(record.dispute.outputs);
     const members = fitMembers().map(([, member]) => member.heartbeat);
     const measured = members.every((member) => member.exposuresPerSecond > 0);
     const execution = resolveExecution(plan, record.wanted, { workers: members.reduce((sum, member) => sum + member.workers, 0), exposuresPerSecond: measured ? members.reduce((sum, member) => sum + member.exposuresPerSecond, 0) : 0 });
@@ -498,6 +527,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       ...record, state: transition("planned", "running"), shards, execution: isJudged ? { ...record.execution!, backend: "reference" } : execution,
       ...placed(shards, false), code: "", reason: "",
     });
+  }
+
+  async function authors(outputs: readonly string[]): Promise<readonly string[]> {
+    const bodies = await Promise.all(outputs.map((output) => blobs.get(output)));
+    return bodies.flatMap((bytes) => (bytes === null ? [] : [SHARD_OUT.decode(bytes).incarnation]));
   }
 
   function fitMembers(): [string, Member][] {
@@ -517,8 +551,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   /** The nodes to place among, with the speeds to place by. */
   function candidates(): readonly Candidate[] {
     const fit = fitMembers();
-    const disputed = record.dispute === null ? [] : disputants();
-    const preferred = fit.filter(([incarnation]) => !disputed.includes(incarnation));
+    const preferred = fit.filter(([incarnation]) => !disputants.includes(incarnation));
     const nodes = preferred.length > 0 ? preferred : fit;
     const isMeasured = nodes.every(([, { heartbeat }]) => heartbeat.exposuresPerSecond > 0);
     weights = steadyWeights(weights, new Map(nodes.map(([incarnation, { heartbeat }]) => [incarnation, isMeasured ? heartbeat.exposuresPerSecond : heartbeat.workers])));
@@ -527,10 +560,6 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
   function costsOf(shards: readonly Shard[]): number[] {
     return shards.map((shard) => blocks.slice(shard.first, shard.first + shard.count).reduce((sum, block) => sum + costOf(block), 0));
-  }
-
-  function disputants(): readonly string[] {
-    return [record.dispute!.incarnation, record.owners[record.dispute!.shard] ?? ""];
   }
 
   async function waitForNodes(): Promise<void> {
@@ -549,6 +578,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     while (checkpointed.checkpoint.length === 0 && checkpointed.tick > 0) checkpointed = readCommit(store, tenant, run, checkpointed.tick - 1)!;
     if (record.state === "submitted") record = { ...record, state: transition(record.state, "planned") };
     if (record.state === "planned") record = { ...record, state: transition(record.state, "running") };
+    // What is done is read from COMMIT by everybody: it is whole then.
+    if (!context.isAlone) await commits.reconcile(true);
     await change("done", "", "");
     stopNodes("done");
     await discard([...checkpointed.checkpoint, checkpointed.sums].filter((hash) => hash !== "" && hash !== last.sums));
@@ -587,6 +618,13 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     await change(state, code, error instanceof Error ? error.message : String(error));
     stopNodes(state);
   }
+}
+
+/** Whether two outputs of one shard differ at a tick that both cover. */
+function contradict(one: ShardOut, other: ShardOut): boolean {
+  const row = (out: ShardOut, tick: number): Uint8Array => out.hashes.subarray(((tick - out.tick) * out.hashes.length) / out.span, ((tick - out.tick + 1) * out.hashes.length) / out.span);
+  for (let tick = Math.max(one.tick, other.tick); tick < Math.min(one.tick + one.span, other.tick + other.span); tick += 1) if (Buffer.compare(row(one, tick), row(other, tick)) !== 0) return true;
+  return false;
 }
 
 /** Forgets what earlier attempts of a run committed, here and in the log. */

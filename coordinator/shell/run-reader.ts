@@ -11,7 +11,7 @@ export interface RunReader {
   runs(): Promise<readonly RunRecord[]>;
   /** A run by its id or by a beginning of it that no other run shares; null when there is none. */
   run(runId: string): Promise<RunRecord | null>;
-  /** The outcome of a finished run; NOT_FOUND when unknown, not done, or when its sums are lost. */
+  /** The outcome of a finished run; NOT_FOUND when unknown, not done, or when its sums are lost; CORRUPT when its commits are. */
   outcome(runId: string): Promise<RunOutcome>;
   /** The plan of a run; NOT_FOUND when its blob is gone. */
   plan(runId: string): Promise<Plan>;
@@ -71,6 +71,9 @@ export function runReader({ registry, log, blobs }: { readonly registry: Registr
       }
       const commits = await commitsOf(record);
       const last = commits.at(-1);
+      if (commits.length !== record.spec.ticks || commits.some((commit, index) => commit.tick !== index || commit.prevRoot !== (commits[index - 1]?.root ?? record.run))) {
+        throw new PopulaceError("CORRUPT", `run ${record.run.slice(0, 12)} is done, but its COMMIT log has lost records: ${commits.length} of ${record.spec.ticks} ticks are there; the leading coordinator writes them again`, { runId: record.run, ticks: record.spec.ticks, found: commits.length });
+      }
       const sums = last === undefined || last.root !== record.root || last.sums === "" ? null : await blobs.get(last.sums);
       if (sums === null) throw new PopulaceError("NOT_FOUND", `run ${record.run.slice(0, 12)} is done, and its sums are no longer in the store; submit it again to compute them anew`, { runId: record.run });
       const width = commits[0].tickSums.length;

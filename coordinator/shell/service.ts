@@ -9,6 +9,7 @@ import type { RunOutcome, RunProgress } from "@populace/studies";
 import { hear, hearEcho, isDraining, judge, nextView, noMembers, type Membership } from "../core/membership.ts";
 import { isSettled, stateAfter, transition } from "../core/run.ts";
 import { newerRecord } from "../core/takeover.ts";
+import { commitLog } from "./commit-log.ts";
 import { driveRun, forgetRun, purgeSlots, type RunContext } from "./drive-run.ts";
 import { followTenant } from "./follow.ts";
 import { lead, type Leadership } from "./leadership.ts";
@@ -165,6 +166,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     leader: () => seen,
     leading: () => ascended.promise,
     ...reader,
+    outcome,
     submit,
     enter: async (plan, execution, submission) => (await enter(plan, execution ?? {}, submission ?? {})).record,
     wait: async (runId, waiting = {}) => wait((await known(runId)).run, waiting.onProgress, waiting.signal ?? null),
@@ -269,7 +271,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 
   async function submit(plan: Plan, execution: Partial<ExecutionPlan> = {}, submission: SubmitOptions = {}): Promise<RunOutcome> {
     const { record, isCached } = await enter(plan, execution, submission);
-    if (isCached) return reader.outcome(record.run);
+    if (isCached) return outcome(record.run);
     const { signal } = submission;
     const interrupt = (): void => {
       void end(record.run, new PopulaceError("INTERRUPTED", `run ${record.run.slice(0, 12)} was interrupted; committed ticks stay, repeat the command to go on from the last checkpoint`, { run: record.run })).catch(() => {});
@@ -437,6 +439,18 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (state !== null && !isSettled(record.state)) await changeRecord({ ports, tenant, term: mine.leadership.term }, { ...record, state: transition(record.state, state), code: error.code, reason: error.message });
   }
 
+  /** As the reader has it; a leader writes a log that lost records again, from its own disk. */
+  async function outcome(runId: string): Promise<RunOutcome> {
+    try {
+      return await reader.outcome(runId);
+    } catch (error) {
+      const leadership = reign?.leadership;
+      if (leadership === undefined || !(error instanceof PopulaceError) || error.code !== "CORRUPT") throw error;
+      await commitLog({ ports, tenant, term: leadership.term, logger, counters }, await known(runId)).reconcile(true);
+      return reader.outcome(runId);
+    }
+  }
+
   /** Until the run is settled: by what this coordinator drives, else by what the registry says. */
   async function wait(run: string, onProgress: ((progress: RunProgress) => void) | undefined, signal: AbortSignal | null): Promise<RunOutcome> {
     for (;;) {
@@ -446,7 +460,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         if (onProgress !== undefined) active.listeners.add(onProgress);
         try {
           await (signal === null ? active.done : Promise.race([active.done, aborted(signal)]));
-          return { ...(await reader.outcome(run)), cached: false };
+          return { ...(await outcome(run)), cached: false };
         } catch (error) {
           if (isAlone || signal?.aborted || !(error instanceof PopulaceError) || (error.code !== "STALE_TERM" && !isOutage(error))) throw error;
         } finally {
@@ -455,7 +469,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       }
       closing.signal.throwIfAborted();
       const record = await reader.run(run).catch(() => null);
-      if (record !== null && record.state === "done") return { ...(await reader.outcome(run)), cached: false };
+      if (record !== null && record.state === "done") return { ...(await outcome(run)), cached: false };
       if (record !== null && isSettled(record.state)) throw new PopulaceError(record.code in ERROR_TABLE ? (record.code as ErrorCode) : "INTERNAL", record.reason, { run, state: record.state });
       if (record !== null && record.tick >= 0) onProgress?.({ tick: record.tick + 1, ticks: record.spec.ticks, exposures: record.exposures, exposuresTotal: Math.max(record.exposures, Math.round((record.exposures * record.spec.ticks) / (record.tick + 1))) });
       await clock.sleep(LIMITS.runPollMs, signal === null ? closing.signal : AbortSignal.any([closing.signal, signal]));
