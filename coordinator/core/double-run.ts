@@ -34,13 +34,13 @@ export function secondOf(nodes: readonly Second[], incarnation: string, backend:
 }
 
 /**
- * Shards that are late: at least half of the span's shards have reported, and these have had STRAGGLER_FACTOR times as long as the middle one of
- * those took. `tookMs` by shard since the span was opened, null = not reported.
+ * Shards that are late: others have reported, and these have had STRAGGLER_FACTOR times as long as the middle one of those took. No more than have
+ * reported, for they are to be done again by whoever is done. `tookMs` by shard since the span was opened, null = not reported.
  */
 export function stragglers(shards: readonly Shard[], tookMs: readonly (number | null)[], openMs: number): readonly Shard[] {
   const reported = tookMs.filter((ms) => ms !== null).toSorted((left, right) => left - right);
-  if (reported.length === shards.length || reported.length * 2 < shards.length) return [];
+  if (reported.length === shards.length || reported.length === 0) return [];
   const middle = reported[Math.floor((reported.length - 1) / 2)];
   const bound = Math.max(STRAGGLER_FACTOR * middle, middle + STRAGGLER_MS_MIN);
-  return openMs > bound ? shards.filter((shard) => tookMs[shard.index] === null) : [];
+  return openMs > bound ? shards.filter((shard) => tookMs[shard.index] === null).slice(0, reported.length) : [];
 }
