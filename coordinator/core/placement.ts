@@ -92,34 +92,3 @@ export function steadyWeights(before: ReadonlyMap<string, number>, measured: Rea
     return [incarnation, old !== undefined && weight < old * WEIGHT_FACTOR && weight * WEIGHT_FACTOR > old ? old : weight];
   }));
 }
-
-/** A planned change of membership. */
-export type MembershipChange = { readonly kind: "join"; readonly incarnation: string; readonly weight: number } | { readonly kind: "leave"; readonly incarnation: string };
-
-/** One shard that changes its owner. */
-export interface Move {
-  readonly shard: number;
-  readonly from: string;
-  readonly to: string;
-}
-
-export interface MovePlan {
-  readonly moves: readonly Move[];
-  /** Share of the load by node after the moves, over its fair share: 1 is even. */
-  readonly loads: readonly { readonly incarnation: string; readonly shards: number; readonly load: number }[];
-}
-
-/** What a change would move at the next barrier, without doing it. Nobody left to own the shards: every move goes to "". */
-export function planMoves(costs: readonly number[], candidates: readonly Candidate[], owners: readonly string[], change: MembershipChange): MovePlan {
-  const others = candidates.filter((node) => node.incarnation !== change.incarnation);
-  const nodes = change.kind === "join" ? [...others, { incarnation: change.incarnation, weight: change.weight, isDraining: false }] : others;
-  const next = nodes.length === 0 ? owners.map(() => "") : place(costs, nodes, owners);
-  const total = costs.reduce((sum, cost) => sum + cost, 0), totalWeight = nodes.reduce((sum, node) => sum + node.weight, 0);
-  return {
-    moves: next.flatMap((to, shard) => (to === owners[shard] ? [] : [{ shard, from: owners[shard], to }])),
-    loads: nodes.map(({ incarnation, weight }) => {
-      const own = costs.filter((_, shard) => next[shard] === incarnation);
-      return { incarnation, shards: own.length, load: (own.reduce((sum, cost) => sum + cost, 0) * totalWeight) / (total * weight) };
-    }),
-  };
-}
