@@ -21,7 +21,7 @@ const WEIGHT_FACTOR = 1.25;
  * shards away only where that evens the load. `isMidTick`: nothing moves but what lost its owner, and a draining node keeps what it has.
  * Deterministic; placing what has been placed changes nothing. `costs` and weights are positive; at least one candidate.
  */
-export function place(costs: readonly number[], candidates: readonly Candidate[], before: readonly string[] | null, isMidTick = false): readonly string[] {
+export function place(run: string, costs: readonly number[], candidates: readonly Candidate[], before: readonly string[] | null, isMidTick = false): readonly string[] {
   const all = candidates.toSorted((left, right) => (left.incarnation < right.incarnation ? -1 : 1));
   const willing = all.some((node) => !node.isDraining) ? all.filter((node) => !node.isDraining) : all;
   const keepers = isMidTick ? all : willing;
@@ -34,9 +34,10 @@ export function place(costs: readonly number[], candidates: readonly Candidate[]
   const owner = costs.map((_, shard) => index.get(before?.[shard] ?? "") ?? -1);
   owner.forEach((node, shard) => { if (node >= 0) load[node] += costs[shard] * perCost[node]; });
 
-  // The same draws for a node whoever else is there: a shard prefers its nodes in an order that nobody's coming or going changes.
+  // The same draws for a node whoever else is there: a shard prefers its nodes in an order that nobody's coming or going changes. Others for every run,
+  // or runs of one shard would all fall to one node.
   const score = keepers.map((node) => {
-    const stream = RandomStream.of("placement", node.incarnation);
+    const stream = RandomStream.of(run, node.incarnation);
     return costs.map(() => -node.weight / Math.log(stream.uniform()));
   });
   const after = (node: number, shard: number): number => load[node] + costs[shard] * perCost[node];

@@ -156,7 +156,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       if (nodes.length === 0) return null;
       const key = JSON.stringify(nodes);
       if (key !== placedFor) {
-        const next = place(costsOf(shards), nodes, record.owners);
+        const next = place(run, costsOf(shards), nodes, record.owners);
         moving = next.some((owner, shard) => owner !== record.owners[shard]) ? next : null;
         placedFor = key;
       }
@@ -544,7 +544,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
    */
   function placed(shards: readonly Shard[], isMidTick: boolean): Pick<RunRecord, "owners" | "view"> {
     const before = record.owners.length === shards.length ? record.owners : null;
-    const next = place(costsOf(shards), candidates(), before, isMidTick);
+    const next = place(run, costsOf(shards), candidates(), before, isMidTick);
     return { owners: next, view: Math.max(context.nextView(), record.view + 1) };
   }
 
