@@ -41,13 +41,14 @@ export function place(run: string, costs: readonly number[], candidates: readonl
     return costs.map(() => -node.weight / Math.log(stream.uniform()));
   });
   const after = (node: number, shard: number): number => load[node] + costs[shard] * perCost[node];
-  /** The preferred node with room, else the one that would carry least. */
+  /** The preferred node with room, else the one that would carry least; of equals the preferred. */
   const home = (shard: number): number => {
     let best = -1, least = -1;
     for (let node = 0; node < keepers.length; node += 1) {
       if (!takers[node] || node === owner[shard]) continue;
       if (after(node, shard) <= SLACK && (best < 0 || score[node][shard] > score[best][shard])) best = node;
-      if (least < 0 || after(node, shard) < after(least, shard)) least = node;
+      const more = least < 0 ? -1 : after(node, shard) - after(least, shard);
+      if (more < -EPSILON || (more <= EPSILON && score[node][shard] > score[least][shard])) least = node;
     }
     return best >= 0 ? best : least;
   };
