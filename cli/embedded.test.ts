@@ -258,7 +258,7 @@ describe("faults", () => {
     expect(record.key).toContain(honest.runId);
     const lie: ShardOut = {
       run: honest.runId, attempt: 1, tick: 0, span: 1, shard: 1, view: 0, incarnation: "liar", backend: "reference", hashes: new Uint8Array(64 * 4), states: new Uint8Array(0),
-      personas: [0, 4], counts: new Uint32Array(plan.cells.length * 4 * plan.worlds * columns), sections: new Uint32Array(4 * plan.scenarios.length * 2),
+      personas: [0, 4], counts: new Uint32Array(plan.cells.length * 4 * plan.worlds * columns), sections: new Uint32Array(4 * plan.scenarios.length * 2), mail: new Uint32Array(0),
     };
     await log.fill(outSubject(LOCAL_TENANT, honest.runId, 1, 0, 1), SHARD_OUT.encode(lie));
     await expect(running).rejects.toMatchObject({ code: "DIVERGENCE" });

@@ -4,7 +4,7 @@ import { startNode, type RunningNode } from "@populace/agent-runtime";
 import { MEMORY_SHARE, admit, runReader, runSize, startCoordinator, type Coordinator, type RunReader } from "@populace/coordinator";
 import { PopulaceError } from "@populace/domain";
 import { SILENT, claimProcess, openEmbeddedPorts, type EmbeddedPorts, type Logger } from "@populace/io";
-import { blocksOf, type ExecutionPlan, type Plan, type RunRecord } from "@populace/protocol";
+import { KERNEL_SPEC, blocksOf, isBehaviorPlan, type ExecutionPlan, type Plan, type RunRecord } from "@populace/protocol";
 import type { RunPlan } from "@populace/studies";
 
 /** Tenant of a store that one person uses alone. */
@@ -77,7 +77,7 @@ export function embeddedRunner(options: EmbeddedOptions): EmbeddedRunner {
     runsUnderWay += 1;
     try {
       const { exposuresPerSecond } = await (await nodeOf(ports, workers)).ready;
-      return await coordinator.submit(plan, admitHere(await coordinator.runs(), plan, { ...execution, workers }, exposuresPerSecond), runOptions);
+      return await coordinator.submit(plan, isBehaviorPlan(plan) ? { ...execution, workers } : admitHere(await coordinator.runs(), plan, { ...execution, workers }, exposuresPerSecond), runOptions);
     } finally {
       runsUnderWay -= 1;
     }
@@ -133,7 +133,7 @@ export function embeddedRunner(options: EmbeddedOptions): EmbeddedRunner {
     // Another number of workers is another node: the old one leaves first, unless a run still needs it.
     if (node !== null && (node.workers === workers || runsUnderWay > 1)) return;
     await node?.service.stop();
-    node = { workers, service: startNode({ ports, tenant, workers, logger, incarnation: randomUUID(), ...(options.backend === undefined ? {} : { backend: options.backend }) }) };
+    node = { workers, service: startNode({ ports, tenant, workers, logger, incarnation: randomUUID(), allowBehaviors: true, ...(options.backend === undefined ? {} : { backend: options.backend }) }) };
   }
 
   function admitHere(runs: readonly RunRecord[], plan: Plan, execution: Partial<ExecutionPlan> & { readonly workers: number }, calibrated: number): Partial<ExecutionPlan> {
@@ -161,7 +161,7 @@ export function openRuns(storeDir: string, tenant: string = LOCAL_TENANT): RunRe
 /** Exposures a second as the newest long runs of this store had them with as many workers; null before the first. */
 function measuredSpeed(runs: readonly RunRecord[], workers: number): number | null {
   const measured = runs
-    .filter((row) => row.state === "done" && row.execution?.workers === workers && row.seconds >= SPEED_SAMPLE_SECONDS)
+    .filter((row) => row.state === "done" && row.spec.kernelSpec === KERNEL_SPEC && row.execution?.workers === workers && row.seconds >= SPEED_SAMPLE_SECONDS)
     .slice(-5)
     .map((row) => row.exposures / row.seconds);
   return measured.length === 0 ? null : Math.max(...measured);

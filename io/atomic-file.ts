@@ -1,7 +1,21 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, openSync, closeSync, fsyncSync, renameSync, rmSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { PopulaceError } from "@populace/domain";
+
+/** Makes a folder and those it lies in where they are missing. One at a time: node's recursive form never returns where a folder's parent is there and refuses (/proc). */
+export function makeFolder(path: string): void {
+  const missing: string[] = [];
+  for (let folder = resolve(path); !existsSync(folder); folder = dirname(folder)) missing.push(folder);
+  for (const folder of missing.toReversed()) {
+    try {
+      mkdirSync(folder);
+    } catch (cause) {
+      // Somebody else was quicker.
+      if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw cause;
+    }
+  }
+}
 
 /**
  * Writes a file whole or not at all: temporary file beside it, fsync, rename. A reader sees the old content or the new, never half.
@@ -10,7 +24,7 @@ import { PopulaceError } from "@populace/domain";
 export function writeFileAtomic(path: string, content: string | Uint8Array): void {
   const temporary = temporaryPath(path);
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const file = openSync(temporary, "wx");
     try {
       const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
@@ -31,7 +45,7 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
  * When `write` throws, nothing is left behind and its error is passed on.
  */
 export async function writeAtomicVia(path: string, write: (temporary: string) => Promise<void> | void): Promise<void> {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const temporary = temporaryPath(path);
   try {
     await write(temporary);

@@ -80,7 +80,7 @@ describe("roots", () => {
 
 describe("messages", () => {
   test("come back with typed arrays, from any alignment", () => {
-    const out = { run: "r", attempt: 1, tick: 0, span: 2, shard: 0, view: 1, incarnation: "n", backend: "reference", states: new Uint8Array(32).fill(5), hashes: new Uint8Array(128).fill(9), personas: [0, 1] as const, counts: new Uint32Array([1, 2, 0xffff_ffff]), sections: new Uint32Array(0) };
+    const out = { run: "r", attempt: 1, tick: 0, span: 2, shard: 0, view: 1, incarnation: "n", backend: "reference", states: new Uint8Array(32).fill(5), hashes: new Uint8Array(128).fill(9), personas: [0, 1] as const, counts: new Uint32Array([1, 2, 0xffff_ffff]), sections: new Uint32Array(0), mail: new Uint32Array([7, 1, 2, 3, 4]) };
     const bytes = SHARD_OUT.encode(out);
     const shifted = new Uint8Array(bytes.length + 1);
     shifted.set(bytes, 1);

@@ -101,6 +101,8 @@ export interface ShardOut {
   readonly counts: Uint32Array;
   /** span x personas(covered) x scenarios x 2: shares and complaints of each tick, the sections of influence. */
   readonly sections: Uint32Array;
+  /** Of a behavior: what its agents sent to agents of each block (`mail.ts`), the outboxes of the shard's blocks one after another. */
+  readonly mail: Uint32Array;
 }
 
 export interface Commit {
@@ -202,6 +204,8 @@ export interface Heartbeat {
   readonly term: number;
   /** How late the last beat was: what the node's event loop was busy with. */
   readonly loopLagMs: number;
+  /** Whether it runs behaviors, which are foreign code; runs of a behavior go to such nodes alone. */
+  readonly allowsBehaviors: boolean;
 }
 
 /** A node could not compute a shard, or found the slot filled with something else (DIVERGENCE). */
@@ -213,8 +217,8 @@ export interface NodeFailure {
   readonly incarnation: string;
   readonly code: string;
   readonly message: string;
-  /** Of a DIVERGENCE: blob address of this node's own ShardOut; "" otherwise. */
-  readonly output: string;
+  /** Of a DIVERGENCE: blob addresses of the ShardOut that lay in the slot and of this node's own; empty otherwise. */
+  readonly outputs: readonly string[];
 }
 
 /** Nodes drop the attempt's work within one block and forget its state. */

@@ -147,11 +147,20 @@ export interface Block {
   readonly agents: number;
 }
 
-/** All blocks of a plan in canonical order. */
-export function blocksOf(plan: Pick<Plan, "personas">): readonly Block[] {
-  const blocks: Block[] = [], total = plan.personas.reduce((sum, persona) => sum + persona.agents, 0);
-  let size: number = BLOCK_AGENTS.least;
+/** What blocks follow from. `behavior` is that of a behavior plan, whose blocks are smaller. */
+type Blocked = Pick<Plan, "personas"> & { readonly behavior?: { readonly blockAgents: number } };
+
+/** Agents of a whole block of the plan. */
+export function blockAgentsOf(plan: Blocked): number {
+  const total = plan.personas.reduce((sum, persona) => sum + persona.agents, 0);
+  let size: number = plan.behavior?.blockAgents ?? BLOCK_AGENTS.least;
   while (size < BLOCK_AGENTS.greatest && total > size * BLOCK_AGENTS.most) size *= 2;
+  return size;
+}
+
+/** All blocks of a plan in canonical order. */
+export function blocksOf(plan: Blocked): readonly Block[] {
+  const blocks: Block[] = [], size = blockAgentsOf(plan);
   plan.personas.forEach((persona, index) => {
     for (let first = 0; first < persona.agents; first += size) {
       blocks.push({ persona: index, index: first / size, firstAgent: first, agents: Math.min(size, persona.agents - first) });

@@ -14,11 +14,11 @@ import type { Study } from "./study.ts";
 export interface OptimizeOptions {
   /** Step whose responses are worth the economic value; default the last one. */
   readonly step?: string;
-  /** Simulated exposures one round shows to each persona; default 2,000. */
+  /** Simulated exposures one round shows to each persona; default: 50 responses an arm at the mean rate of the step, 2,000 to 100,000. */
   readonly batch?: number;
   /** Rounds at most; default 30. */
   readonly roundsMax?: number;
-  /** A persona is settled when the expected loss falls below this share of its best arm's value per exposure; default 0.01. */
+  /** A persona is settled when the expected loss is below this share of its best arm's value per exposure in two rounds running; default 0.01. */
   readonly lossShare?: number;
   readonly execution?: Partial<ExecutionPlan>;
   readonly onProgress?: (progress: { readonly round: number; readonly rounds: number; readonly settled: number; readonly personas: number }) => void;
@@ -50,6 +50,8 @@ export interface OptimizeResult {
   readonly runs: readonly { readonly runId: string; readonly rootHash: string }[];
 }
 
+/** Exposures of a round and persona, and the responses an arm is to meet in them. */
+const BATCH = { least: 2_000, most: 100_000, responses: 50 } as const;
 /** Joint draws behind one round's allocation and its verdict. */
 const DRAWS = 400;
 
@@ -60,7 +62,7 @@ const DRAWS = 400;
  * reported on the other worlds, because a winner's own draws flatter it. Deterministic in (model, study, options).
  */
 export async function optimize(model: Model, study: Study, runPlan: RunPlan, options: OptimizeOptions = {}): Promise<OptimizeResult> {
-  const { batch = 2_000, roundsMax = 30, lossShare = 0.01 } = options;
+  const { roundsMax = 30, lossShare = 0.01 } = options;
   const steps = model.response.steps.map((step) => step.name);
   const step = options.step === undefined ? steps.length - 1 : steps.indexOf(options.step);
   const stimuli = stimuliOf(model, study);
@@ -68,11 +70,13 @@ export async function optimize(model: Model, study: Study, runPlan: RunPlan, opt
   const single: Study = { ...study, ticks: 1, scenarios: [], influence: null, agents: Math.max(study.agents, personas.length), population: { ...study.population, form: study.population.form === "factor" ? "factor" : "coded" } };
   const basis = compilePlan(model, single, { half: 0 });
   const worth = personas.map((persona) => stimuli.map((stimulus) => economicValue(model, persona, stimulus, study.economicValueMinor) - (stimulus.offer.costMinor ?? 0)));
-  const choosing = panelValues(basis, worth, stimuli.map((stimulus) => stimulus.contactCostMinor), step);
+  const basisRates = crowdRates(basis, affordableCrowds(basis));
+  const choosing = valuesOf(basis, basisRates, worth, stimuli.map((stimulus) => stimulus.contactCostMinor), step);
+  const batch = options.batch ?? usualBatch(basis, basisRates, step);
   const oracle = choosing.map((arms) => arms.map((values) => momentsOf(values).mean));
 
   let arms: Arm[][] = personas.map((_, p) => stimuli.map((stimulus, s) => ({ exposures: 0, responses: 0, value: worth[p][s], cost: stimulus.contactCostMinor })));
-  const settled = personas.map(() => false);
+  const settled = personas.map(() => false), wasCalm = personas.map(() => false);
   const random = RandomStream.of(study.seed, "optimize");
   const regret: { exposures: number; topTwo: number; random: number; bestFixed: number }[] = [];
   const runs: { runId: string; rootHash: string }[] = [];
@@ -99,13 +103,17 @@ export async function optimize(model: Model, study: Study, runPlan: RunPlan, opt
       if (settled[p]) return;
       const verdict = verdictOf(arms[p], DRAWS * 5, stream.child(`verdict ${p}`));
       const arm = arms[p][verdict.best];
-      settled[p] = stimuli.length === 1 || verdict.expectedLoss <= lossShare * Math.abs(((1 + arm.responses) / (2 + arm.exposures)) * arm.value - arm.cost);
+      const isCalm = verdict.expectedLoss <= lossShare * Math.abs(((1 + arm.responses) / (2 + arm.exposures)) * arm.value - arm.cost);
+      // One round's luck, looked at again and again, would settle too much.
+      settled[p] = stimuli.length === 1 || (isCalm && wasCalm[p]);
+      wasCalm[p] = isCalm;
     });
     regret.push({ exposures: total.exposures, topTwo: total.topTwo, random: total.random, bestFixed: total.bestFixed });
     options.onProgress?.({ round: round + 1, rounds: roundsMax, settled: settled.filter(Boolean).length, personas: personas.length });
   }
 
-  const reporting = panelValues(compilePlan(model, single, { half: 1 }), worth, stimuli.map((stimulus) => stimulus.contactCostMinor), step);
+  const other = compilePlan(model, single, { half: 1 });
+  const reporting = valuesOf(other, crowdRates(other, affordableCrowds(other)), worth, stimuli.map((stimulus) => stimulus.contactCostMinor), step);
   const best = personas.map((persona, p): BestStimulus => {
     const chosen = verdictOf(arms[p], 1, random.child("final")).best;
     const values = reporting[p];
@@ -139,9 +147,15 @@ export async function optimize(model: Model, study: Study, runPlan: RunPlan, opt
   };
 }
 
-/** Expected value per exposure by [persona][stimulus][world], from the panel: what the simulator knows exactly. */
-function panelValues(plan: Plan, worth: readonly (readonly number[])[], cost: readonly number[], step: number): readonly (readonly Float64Array[])[] {
-  const rates = crowdRates(plan, affordableCrowds(plan));
+/** Exposures after which every arm of a persona has met some responses: fewer, and luck settles what is rare. */
+function usualBatch({ stimuli, steps }: Plan, rates: Float64Array, step: number): number {
+  let sum = 0;
+  for (let at = step; at < rates.length; at += steps.length) sum += rates[at];
+  return Math.round(Math.max(BATCH.least, Math.min(BATCH.most, (BATCH.responses * stimuli.length * rates.length) / (steps.length * sum))));
+}
+
+/** Expected value per exposure by [persona][stimulus][world]: what the simulator knows exactly. */
+function valuesOf(plan: Plan, rates: Float64Array, worth: readonly (readonly number[])[], cost: readonly number[], step: number): readonly (readonly Float64Array[])[] {
   const { worlds, cells, personas, steps } = plan;
   return personas.map((_, p) =>
     plan.stimuli.map((_stimulus, s) => {

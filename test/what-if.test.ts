@@ -5,6 +5,8 @@ import { runHere } from "../studies/local-run.fixture.ts";
 import { createGateway } from "@populace/gateway";
 import type { Gateway } from "@populace/gateway";
 
+/** As a fitted model has it: with the value by which the data name it. */
+const DISCOUNT = { ...contact("discount"), value: "Discount" };
 /** A discount acts through its price cut, which the model knows as a feature, so that it can say something of a new one. */
 const MODEL = handModel({
   codings: [coding("income", "continuous", 0), coding("owner", "binary", 1)],
@@ -12,7 +14,7 @@ const MODEL = handModel({
     { id: "calm", share: 0.6, distributions: [{ kind: "continuous", mean: 0, kappa: 400, shape: 200, rate: 200 }, { kind: "binary", alpha: 30, beta: 70 }] },
     { id: "keen", share: 0.4, distributions: [{ kind: "continuous", mean: 0.8, kappa: 400, shape: 200, rate: 80 }, { kind: "binary", alpha: 70, beta: 30 }] },
   ],
-  stimuli: [contact("discount"), contact("news")], steps: ["visit", "buy"],
+  stimuli: [DISCOUNT, contact("news")], steps: ["visit", "buy"],
   terms: [{ kind: "intercept" }, { kind: "stimulus", stimulus: 1 }, { kind: "trait", trait: 0, level: -1 }, { kind: "trait", trait: 1, level: -1 }],
   coefficients: [[-2, -0.5, 0.9, 0.8], [-1.2, 0.3, -0.7, 0.4]], sd: 0.1, worlds: 60,
 });

@@ -11,7 +11,7 @@
  *   RunStop, or a record of a newer attempt: the run is dropped from any state.
  */
 import type { Climate } from "@populace/kernels";
-import type { Commit, Plan, RunRecord, RunStop, Shard, TickOpen } from "@populace/protocol";
+import { type Commit, isBehaviorPlan, isCoupled, type Plan, type RunRecord, type RunStop, type Shard, type TickOpen } from "@populace/protocol";
 import { afterCommit, type Checkpoint, climateAt, type CommitView, noCommits } from "./checkpoint.ts";
 
 export interface NodeState {
@@ -56,7 +56,7 @@ export type NodeEffect =
   /** Bring these shards from the checkpoint to the start of `tick`, one climate a replayed tick; answer with `restored`. */
   | { readonly kind: "restore"; readonly run: string; readonly shards: readonly Shard[]; readonly checkpoint: Checkpoint; readonly climates: readonly Climate[]; readonly tick: number }
   /** Compute the span for these shards, put checkpoints if asked, fill the slots; answer with `filled`. `whole`: the span is the run, and no block need be held. */
-  | { readonly kind: "compute"; readonly open: TickOpen; readonly shards: readonly Shard[]; readonly climate: Climate; readonly whole: boolean }
+  | { readonly kind: "compute"; readonly open: TickOpen; readonly shards: readonly Shard[]; readonly climate: Climate; readonly checkpoint: Checkpoint; readonly whole: boolean }
   /** Fill the slots of the last outputs again. */
   | { readonly kind: "refill"; readonly open: TickOpen }
   /** Let go of the blocks of these shards. */
@@ -136,16 +136,16 @@ function proceed(state: NodeState, runId: string): NodeStep {
       { kind: "drop", run: runId, attempt: run.record.attempt },
     ] };
   }
-  if (run.plan.influence !== null && open.span > 1) {
-    return { state: idle, effects: [{ kind: "refuse", open, code: "BAD_REQUEST", message: `run ${runId}: a span of ${open.span} ticks was opened, but its personas influence one another at every tick; expected a span of 1` }] };
+  if (isCoupled(run.plan) && open.span > 1) {
+    return { state: idle, effects: [{ kind: "refuse", open, code: "BAD_REQUEST", message: `run ${runId}: a span of ${open.span} ticks was opened, but its agents meet at every tick; expected a span of 1` }] };
   }
   if (run.filled !== null && run.filled.tick === open.tick && run.filled.span === open.span && run.filled.checkpoint === open.checkpoint) {
     return { state: idle, effects: [{ kind: "refill", open }] };
   }
   // A late repetition: a later tick has been computed since.
   if (run.filled !== null && run.filled.tick > open.tick) return { state: idle, effects: [] };
-  if (open.tick === 0 && open.span === run.plan.ticks && run.plan.influence === null && !open.checkpoint) {
-    return { state, effects: [{ kind: "compute", open, shards: run.owned, climate: climateAt(run.plan, commits, 0), whole: true }] };
+  if (open.tick === 0 && open.span === run.plan.ticks && !isCoupled(run.plan) && !isBehaviorPlan(run.plan) && !open.checkpoint) {
+    return { state, effects: [{ kind: "compute", open, shards: run.owned, climate: climateAt(run.plan, commits, 0), checkpoint: commits.checkpoint, whole: true }] };
   }
   const elsewhere = run.owned.filter((shard) => run.cursors.get(shard.index) !== open.tick);
   if (elsewhere.length > 0) {
@@ -153,7 +153,7 @@ function proceed(state: NodeState, runId: string): NodeStep {
     for (let tick = commits.checkpoint.tick + 1; tick < open.tick; tick++) climates.push(climateAt(run.plan, commits, tick));
     return { state, effects: [{ kind: "restore", run: runId, shards: elsewhere, checkpoint: commits.checkpoint, climates, tick: open.tick }] };
   }
-  return { state, effects: [{ kind: "compute", open, shards: run.owned, climate: climateAt(run.plan, commits, open.tick), whole: false }] };
+  return { state, effects: [{ kind: "compute", open, shards: run.owned, climate: climateAt(run.plan, commits, open.tick), checkpoint: commits.checkpoint, whole: false }] };
 }
 
 function onCommits(state: NodeState, runId: string, list: readonly Commit[]): NodeStep {

@@ -1,4 +1,4 @@
-import { type Block, columnCount, type Plan, type Shard, type ShardOut } from "@populace/protocol";
+import { type Block, columnCount, joinWords, type Plan, type Shard, type ShardOut } from "@populace/protocol";
 
 /** What one worker found for the blocks of one shard and persona that it holds. */
 export interface ShardPart {
@@ -19,6 +19,12 @@ export interface BlockHashes {
   readonly state: Uint8Array | null;
 }
 
+/** What the agents of one block of a behavior sent in the tick (protocol/mail.ts). */
+export interface BlockMail {
+  readonly block: number;
+  readonly outbox: Uint32Array;
+}
+
 /** First and number of the personas whose blocks the shard holds: they are contiguous, because blocks are in persona order. */
 export function personasOf(blocks: readonly Block[], shard: Shard): readonly [number, number] {
   const first = blocks[shard.first].persona;
@@ -31,7 +37,7 @@ export function personasOf(blocks: readonly Block[], shard: Shard): readonly [nu
  */
 export function assembleShardOut(
   header: Pick<ShardOut, "run" | "attempt" | "tick" | "span" | "view" | "incarnation" | "backend">,
-  plan: Plan, blocks: readonly Block[], shard: Shard, parts: readonly ShardPart[], hashes: readonly BlockHashes[],
+  plan: Plan, blocks: readonly Block[], shard: Shard, parts: readonly ShardPart[], hashes: readonly BlockHashes[], mail: readonly BlockMail[] = [],
 ): ShardOut {
   const [firstPersona, personaCount] = personasOf(blocks, shard);
   const { span } = header;
@@ -56,7 +62,12 @@ export function assembleShardOut(
     if (state !== null) states.set(state, (block - shard.first) * 32);
     for (let tick = 0; tick < span; tick++) joined.set(own.subarray(tick * 64, tick * 64 + 64), (tick * shard.count + block - shard.first) * 64);
   }
-  return { ...header, shard: shard.index, hashes: joined, states, personas: [firstPersona, personaCount], counts, sections };
+  return { ...header, shard: shard.index, hashes: joined, states, personas: [firstPersona, personaCount], counts, sections, mail: mailOf(shard, mail) };
+}
+
+/** Outboxes in block order. */
+function mailOf(shard: Shard, mail: readonly BlockMail[]): Uint32Array {
+  return joinWords(mail.filter(({ block }) => block >= shard.first && block < shard.first + shard.count).toSorted((a, b) => a.block - b.block).map(({ outbox }) => outbox));
 }
 
 /**

@@ -258,7 +258,7 @@ describe("a node", () => {
     const blocks = drive.shards[0].count;
     await drive.ports.log.fill(outSubject(TENANT, drive.run, 1, 0, 0), SHARD_OUT.encode({
       run: drive.run, attempt: 1, tick: 0, span: 1, shard: 0, view: 1, incarnation: "liar", backend: "reference", states: new Uint8Array(0), hashes: new Uint8Array(64 * blocks), personas: [0, 3],
-      counts: new Uint32Array(0), sections: new Uint32Array(0),
+      counts: new Uint32Array(0), sections: new Uint32Array(0), mail: new Uint32Array(0),
     }));
     await drive.join("node-a");
     drive.publish(0, 1);
@@ -454,7 +454,7 @@ describe("a second computation", () => {
     ask({ tick: 2, span: 2, blocks: [2] });
     await until(async () => drive.failures.length > 0);
     expect(drive.failures[0]).toMatchObject({ code: "DIVERGENCE", incarnation: "node-b", shard: 0, tick: 3 });
-    const mine = SHARD_OUT.decode((await drive.ports.blobs.get(drive.failures[0].output))!);
+    const mine = SHARD_OUT.decode((await drive.ports.blobs.get(drive.failures[0].outputs[1]))!);
     expect(Buffer.compare(mine.hashes, out.hashes)).not.toBe(0);
   });
 

@@ -3,17 +3,22 @@ import { PopulaceError } from "@populace/domain";
 import { type Logger, type Ports, sha256Hex, SILENT, type Stop } from "@populace/io";
 import { chooseBackend } from "@populace/kernels/backends";
 import {
-  type Block, blocksOf, bodyOf, type Commit, COMMIT, commitSubject, decodePlan, drainSubject, failSubject, fitBody, HEARTBEAT, type Heartbeat, heartbeatSubject, LEADER_BEAT, leaderBeatSubject, LIMITS, NODE_FAILURE,
+  type Block, blocksOf, bodyOf, type Commit, COMMIT, commitSubject, decodePlan, drainSubject, failSubject, fitBody, HEARTBEAT, type Heartbeat, heartbeatSubject, inboxesOf, isBehaviorPlan, LEADER_BEAT, leaderBeatSubject, LEAF_BYTES, LIMITS, NODE_FAILURE,
   openSubject, outSubject, type Plan, probeSubject, RECOMPUTE, recomputeSubject, RUN_RECORD, RUN_STOP, type RunRecord, runKey, type Shard, SHARD_OUT, type ShardOut, stopSubject, TICK_OPEN, type TickOpen,
   VIEW_RECORD, type ViewRecord, viewKey,
 } from "@populace/protocol";
+import { decodeBlockState } from "../behavior/block-state.ts";
+import { BEHAVIOR_LIMITS } from "../behavior/limits.ts";
+import { ProcessLost, startBehaviorPool } from "../behavior/pool.ts";
+import type { Checkpoint } from "../core/checkpoint.ts";
 import { freshNode, type NodeEffect, type NodeEvent, type NodeState, stepNode } from "../core/node.ts";
 import { outOfUse } from "../core/out-of-use.ts";
 import { assured, heard, isDead, look, mayFill, mayLeave, standing, type Standing } from "../core/self-preservation.ts";
-import { assembleShardOut, type BlockHashes, type ShardPart, spreadBlocks } from "../core/shard.ts";
+import { assembleShardOut, type BlockHashes, type BlockMail, type ShardPart, spreadBlocks } from "../core/shard.ts";
 import { secondComputations } from "./second-computation.ts";
 import { timedPool } from "./timed-pool.ts";
 import { KernelFailed, startWorkers, type WorkerPool } from "./worker-pool.ts";
+import type { Inboxes } from "./worker-message.ts";
 
 /** What a node is started with. */
 export interface NodeOptions {
@@ -26,6 +31,8 @@ export interface NodeOptions {
   readonly logger?: Logger;
   /** Kernel backend of runs that leave the choice open; default: the fastest there is. */
   readonly backend?: string;
+  /** Runs behaviors, which are foreign code, in processes of their own; default: they are refused. */
+  readonly allowBehaviors?: boolean;
   /** Who computes; default: worker threads of this process. */
   readonly startPool?: (size: number) => WorkerPool;
   /** How long a leader may be silent, as the coordinators have it; default LIMITS.leaseTtlMs. After half of it the node doubts what it knows. */
@@ -50,9 +57,15 @@ export interface RunningNode {
   stop(): Promise<void>;
 }
 
+/** What stands in place of a kernel's backend where a behavior moves the agents. */
+const BEHAVIOR_BACKEND = { backend: { name: "behavior", device: "processes of their own" }, reason: "the run has a behavior" };
+
+const hasMail = (plan: Plan): boolean => isBehaviorPlan(plan) && plan.behavior.hasMessages;
+
 /** What the shell keeps of a run beside the core's state: where its blocks are, how far the log was read, the last outputs. */
 interface RunShell {
   readonly key: string;
+  readonly pool: WorkerPool;
   readonly attempt: number;
   readonly plan: Plan;
   readonly blocks: readonly Block[];
@@ -80,12 +93,15 @@ export function startNode(options: NodeOptions): RunningNode {
   }
   const tenant = options.tenant ?? "default", logger = options.logger ?? SILENT;
   const pool = timedPool((options.startPool ?? startWorkers)(options.workers), ports.clock);
+  const behaviors = options.allowBehaviors === true ? startBehaviorPool(options.workers) : null;
   const runs = new Map<string, RunShell>();
   const mailboxes = new Map<string, Mailbox>();
   const inFlight = new Set<Promise<void>>();
   let backends: readonly string[] = [], backendReason = "", calibrated = 0;
   // Backends that failed and why: for every run, and for the one that did not fit.
   const lost = new Map<string, string>(), tooSmall = new Map<string, ReadonlyMap<string, string>>();
+  // How often a run lost the process of its behavior.
+  const losses = new Map<string, number>();
   let state: NodeState = freshNode(incarnation);
   let stopped = false;
 
@@ -97,8 +113,9 @@ export function startNode(options: NodeOptions): RunningNode {
   let self: Standing = standing(ports.clock.monotonicMs());
   const ended = Promise.withResolvers<"stopped" | "drained" | "dead">();
 
+  const exposures = (): number => pool.exposures() + (behaviors?.exposures() ?? 0);
   const beat = (): void => ports.bus.publish(heartbeatSubject(tenant, incarnation), HEARTBEAT.encode({
-    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: pool.exposures(), term: state.term, loopLagMs,
+    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: exposures(), term: state.term, loopLagMs, allowsBehaviors: behaviors !== null,
   }));
 
   /** One TickOpen of a run at a time; of those that come meanwhile only the newest is kept, for they repeat. */
@@ -139,7 +156,13 @@ export function startNode(options: NodeOptions): RunningNode {
    */
   async function passOn(run: string, error: unknown): Promise<boolean> {
     const shell = runs.get(run);
-    if (shell === undefined || stopped || !(error instanceof KernelFailed)) return false;
+    if (shell === undefined || stopped) return false;
+    if (error instanceof ProcessLost) {
+      losses.set(run, (losses.get(run) ?? 0) + 1);
+      logger.warn({ run, losses: losses.get(run), message: error.message }, "a behavior's process was lost");
+      return losses.get(run)! <= BEHAVIOR_LIMITS.lossesMax;
+    }
+    if (!(error instanceof KernelFailed)) return false;
     const { backend, isAskedFor } = shell, whose = outOfUse(backend, error.code, isAskedFor);
     if (whose === "nobody") return false;
     if (whose === "run") tooSmall.set(run, new Map([...(tooSmall.get(run) ?? []), [backend, error.message]]));
@@ -200,18 +223,21 @@ export function startNode(options: NodeOptions): RunningNode {
       if (bytes === null) throw new PopulaceError("NOT_FOUND", `run ${open.run}: its plan ${record.spec.planHash} is not in the blob store`, { run: open.run });
       // "auto" leaves the choice to each node, and it was made when it started.
       const wanted = record.execution.backend === "auto" ? (options.backend ?? "auto") : record.execution.backend;
-      const { backend, reason } = await chooseBackend(wanted, "expose", unusable(open.run));
+      const plan = decodePlan(bytes);
+      if (isBehaviorPlan(plan) && behaviors === null && !record.owners.includes(incarnation)) return null;
+      if (isBehaviorPlan(plan) && behaviors === null) throw new PopulaceError("BEHAVIOR_REFUSED", `run ${open.run.slice(0, 12)} has a behavior, "${plan.behavior.name}"; node ${incarnation} was started without --allow-behaviors`, { run: open.run });
+      const isForeign = isBehaviorPlan(plan);
+      const { backend, reason } = isForeign ? BEHAVIOR_BACKEND : await chooseBackend(wanted, "expose", unusable(open.run));
       logger.info({ run: open.run, backend: backend.name, device: backend.device, reason }, "backend chosen");
       if (shell !== undefined) drop(open.run);
-      const plan = decodePlan(bytes);
       const control = new SharedArrayBuffer(4);
       shell = {
-        key: `${open.run}/${record.attempt}`, attempt: record.attempt, plan, blocks: blocksOf(plan), control: new Int32Array(control),
+        key: `${open.run}/${record.attempt}`, pool: isForeign ? behaviors! : pool, attempt: record.attempt, plan, blocks: blocksOf(plan), control: new Int32Array(control),
         population: record.execution.population, backend: backend.name, isAskedFor: wanted !== "auto", workerOf: new Map(), firstAttempt: record.firstAttempt, commitSequence: 0, outputs: [],
       };
       runs.set(open.run, shell);
       for (let worker = 0; worker < pool.size; worker++) {
-        pool.tell(worker, { kind: "open", key: shell.key, plan, backend: shell.backend, population: shell.population, control });
+        shell.pool.tell(worker, { kind: "open", key: shell.key, plan, backend: shell.backend, population: shell.population, control });
       }
     }
     return { kind: "loaded", open, record, plan: shell.plan };
@@ -243,10 +269,12 @@ export function startNode(options: NodeOptions): RunningNode {
     const list = shards.flatMap((shard) => Array.from({ length: shard.count }, (_, i) => shard.first + i));
     const known = list.filter((block) => !shell.workerOf.has(block));
     for (const [block, worker] of spreadBlocks(shell.blocks, known, pool.size)) shell.workerOf.set(block, worker);
-    const replayed = new Map<number, Uint8Array>();
+    const replayed = new Map<number, Uint8Array>(), wanted = new Set(list);
+    const inboxes: Inboxes[] = [];
+    if (hasMail(shell.plan)) for (let i = 0; i < climates.length; i++) inboxes.push(await inboxesAt(effect.run, shell, checkpoint.tick + 1 + i, checkpoint, wanted));
     await onWorkers(list, shell, async (worker, blocks) => {
       const states = await Promise.all(blocks.map(async (block) => ({ block, state: checkpoint.tick < 0 ? null : await stateBlob(effect.run, block, checkpoint.states[block]) })));
-      const answer = await pool.ask(worker, { kind: "hold", key: shell.key, blocks: states, replayFrom: checkpoint.tick + 1, climates });
+      const answer = await shell.pool.ask(worker, { kind: "hold", key: shell.key, blocks: states, replayFrom: checkpoint.tick + 1, climates, inboxes });
       if (answer.kind === "held") for (const { block, hashes } of answer.hashes) replayed.set(block, hashes);
     });
     for (const shard of shards) await checkReplay(effect.run, shell, shard, effect.tick - 1, replayed);
@@ -274,20 +302,40 @@ export function startNode(options: NodeOptions): RunningNode {
     return bytes;
   }
 
-  async function compute({ open, shards, climate, whole }: Extract<NodeEffect, { kind: "compute" }>): Promise<NodeEvent> {
+  /**
+   * The messages that blocks get at a tick: what the outputs of the tick before hold for them, or, where that tick is the checkpoint's,
+   * the states of the checkpoint, for its slots may be purged.
+   */
+  async function inboxesAt(run: string, shell: RunShell, tick: number, checkpoint: Checkpoint, wanted: ReadonlySet<number>): Promise<Inboxes> {
+    if (tick === 0) return new Map();
+    if (tick - 1 === checkpoint.tick) {
+      const outboxes: Uint32Array[] = [];
+      for (const [block, hash] of checkpoint.states.entries()) outboxes.push(decodeBlockState(await stateBlob(run, block, hash)).outbox);
+      return inboxesOf(outboxes, wanted);
+    }
+    const entries = await ports.log.read(outSubject(tenant, run, shell.attempt, tick - 1, "*"));
+    const outs = await Promise.all(entries.map((entry) => shardOutOf(run, entry.bytes)));
+    const blocks = outs.reduce((sum, out) => sum + out.hashes.length / LEAF_BYTES, 0);
+    if (blocks !== shell.blocks.length) throw new PopulaceError("NOT_FOUND", `run ${run}: the outputs of tick ${tick - 1} hold the messages of ${blocks} blocks of ${shell.blocks.length}; they are not all here, or no more`, { run, tick });
+    return inboxesOf(outs.toSorted((a, b) => a.shard - b.shard).map((out) => out.mail), wanted);
+  }
+
+  async function compute({ open, shards, climate, whole, checkpoint }: Extract<NodeEffect, { kind: "compute" }>): Promise<NodeEvent> {
     const shell = shellOf(open.run);
+    const inboxes = hasMail(shell.plan) ? await inboxesAt(open.run, shell, open.tick, checkpoint, new Set(shards.flatMap((shard) => Array.from({ length: shard.count }, (_, i) => shard.first + i)))) : new Map<number, Uint32Array>();
     const blocksIn = (shard: Shard): number[] => Array.from({ length: shard.count }, (_, i) => shard.first + i);
-    const parts: ShardPart[] = [], hashes: BlockHashes[] = [];
+    const parts: ShardPart[] = [], hashes: BlockHashes[] = [], mail: BlockMail[] = [];
     const next = whole ? new SharedArrayBuffer(4) : null;
     const onWorker = async (worker: number, mine: readonly { readonly shard: number; readonly blocks: readonly number[] }[]): Promise<void> => {
       const puts: Promise<unknown>[] = [];
-      const answer = await pool.ask(
-        worker, { kind: "compute", key: shell.key, tick: open.tick, span: open.span, climate, checkpoint: open.checkpoint, next, shards: mine },
+      const answer = await shell.pool.ask(
+        worker, { kind: "compute", key: shell.key, tick: open.tick, span: open.span, climate, checkpoint: open.checkpoint, next, shards: mine, inboxes },
         (_block, bytes) => { const put = ports.blobs.put(bytes); put.catch(() => {}); puts.push(put); },
       );
       await Promise.all(puts);
       if (answer.kind !== "computed") throw new PopulaceError("INTERNAL", `worker ${worker} answered "${answer.kind}" to "compute"`, {});
       parts.push(...answer.parts);
+      mail.push(...answer.mail ?? []);
       for (const each of answer.hashes) hashes.push(each);
     };
     if (whole) {
@@ -299,7 +347,7 @@ export function startNode(options: NodeOptions): RunningNode {
         .filter((share) => share.blocks.length > 0)));
     }
     const header = { run: open.run, attempt: open.attempt, tick: open.tick, span: open.span, view: open.view, incarnation, backend: shell.backend };
-    shell.outputs = shards.map((shard) => ({ shard: shard.index, bytes: SHARD_OUT.encode(assembleShardOut(header, shell.plan, shell.blocks, shard, parts, hashes)) }));
+    shell.outputs = shards.map((shard) => ({ shard: shard.index, bytes: SHARD_OUT.encode(assembleShardOut(header, shell.plan, shell.blocks, shard, parts, hashes, mail)) }));
     await fillAll(open, shell);
     return { kind: "filled", run: open.run };
   }
@@ -373,7 +421,7 @@ export function startNode(options: NodeOptions): RunningNode {
       throw new PopulaceError(
         "DIVERGENCE",
         `run ${open.run}, shard ${shard}, tick ${open.tick}: this node (${incarnation}) and ${theirs.incarnation} computed different blocks (${sha256Hex(ours.hashes).slice(0, 12)} and ${sha256Hex(theirs.hashes).slice(0, 12)})`,
-        { shard, tick: open.tick, output: await ports.blobs.put(bytes) },
+        { shard, tick: open.tick, outputs: [await ports.blobs.put(SHARD_OUT.encode(theirs)), await ports.blobs.put(bytes)] },
       );
     }
   }
@@ -387,7 +435,7 @@ export function startNode(options: NodeOptions): RunningNode {
     const gone = shards.flatMap((shard) => Array.from({ length: shard.count }, (_, i) => shard.first + i));
     for (let worker = 0; worker < pool.size; worker++) {
       const blocks = gone.filter((block) => shell.workerOf.get(block) === worker);
-      if (blocks.length > 0) pool.tell(worker, { kind: "release", key: shell.key, blocks });
+      if (blocks.length > 0) shell.pool.tell(worker, { kind: "release", key: shell.key, blocks });
     }
     for (const block of gone) shell.workerOf.delete(block);
     return null;
@@ -398,7 +446,7 @@ export function startNode(options: NodeOptions): RunningNode {
     if (shell === undefined) return null;
     Atomics.store(shell.control, 0, 1);
     runs.delete(run);
-    for (let worker = 0; worker < pool.size; worker++) pool.tell(worker, { kind: "close", key: shell.key });
+    for (let worker = 0; worker < pool.size; worker++) shell.pool.tell(worker, { kind: "close", key: shell.key });
     return null;
   }
 
@@ -422,9 +470,9 @@ export function startNode(options: NodeOptions): RunningNode {
     const code = error instanceof PopulaceError ? error.code : "INTERNAL";
     const message = error instanceof Error ? error.message : String(error);
     if (code === "INTERRUPTED") return;
-    const { shard = 0, tick = open.tick, output = "" } = (error instanceof PopulaceError ? error.details : {}) as { readonly shard?: number; readonly tick?: number; readonly output?: string };
+    const { shard = 0, tick = open.tick, outputs = [] } = (error instanceof PopulaceError ? error.details : {}) as { readonly shard?: number; readonly tick?: number; readonly outputs?: readonly string[] };
     logger.error({ run: open.run, tick, code, message }, "tick failed");
-    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick, shard, incarnation, code, message, output }));
+    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick, shard, incarnation, code, message, outputs }));
   }
 
   const second = secondComputations({
@@ -462,6 +510,7 @@ export function startNode(options: NodeOptions): RunningNode {
       // At once, past the mailbox: the kernel is in the middle of a span.
       if (shell !== undefined && shell.attempt <= stop.attempt && stop.term >= state.term) Atomics.store(shell.control, 0, 1);
       tooSmall.delete(stop.run);
+      losses.delete(stop.run);
       if (stop.term >= state.term) second.stop(stop.run, stop.attempt);
       deliver(stop.run, { kind: "stop", stop });
     }),
@@ -507,7 +556,7 @@ export function startNode(options: NodeOptions): RunningNode {
     said = "leaving";
     beat();
     const closed = second.close();
-    await pool.close();
+    await Promise.all([pool.close(), behaviors?.close()]);
     // What was being written when the stop came is written, so that the caller may close the ports.
     await Promise.allSettled([...inFlight, closed]);
     ended.resolve(why);
@@ -529,7 +578,7 @@ export function startNode(options: NodeOptions): RunningNode {
   return {
     incarnation,
     ready,
-    exposures: () => pool.exposures(),
+    exposures,
     ended: ended.promise,
     drain,
     stop: () => leave("stopped"),

@@ -1,10 +1,11 @@
 import { PopulaceError } from "@populace/domain";
 import type { Logger, Ports } from "@populace/io";
 import {
-  type Block, blocksOf, bodyOf, COMMIT, commitSubject, decodePlan, outSubject, type Plan, RECOMPUTED, type Recompute, recomputedSubject, RUN_RECORD, type RunRecord, runKey, type Shard, SHARD_OUT, type ShardOut,
+  type Block, blocksOf, bodyOf, COMMIT, commitSubject, decodePlan, isBehaviorPlan, outSubject, type Plan, RECOMPUTED, type Recompute, recomputedSubject, RUN_RECORD, type RunRecord, runKey, type Shard, SHARD_OUT, type ShardOut,
 } from "@populace/protocol";
 import { historyOf, type History } from "../core/checkpoint.ts";
 import { assembleShardOut, type BlockHashes, type ShardPart, spreadBlocks } from "../core/shard.ts";
+import type { Inboxes } from "./worker-message.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
 /** What second computations need of their node. */
@@ -32,6 +33,8 @@ export interface SecondComputations {
 
 /** Requests that wait or are under way at once. */
 const WAITING_MAX = 64;
+/** Agents without a behavior send one another nothing. */
+const NO_MAIL: Inboxes = new Map();
 /** Answers kept for requests that come again. */
 const ANSWERED_MAX = 256;
 
@@ -94,6 +97,10 @@ export function secondComputations(options: SecondOptions): SecondComputations {
       if (bytes === null) return null;
       plan = { hash, plan: decodePlan(bytes) };
     }
+    // A behavior's node computes it twice by itself (behavior/pool.ts): a second node would need all messages, only to hear the same.
+    if (isBehaviorPlan(plan.plan)) return null;
+    // Behaviors are computed twice by each node itself, in another process.
+    if (isBehaviorPlan(plan.plan)) return null;
     const history = historyOf(plan.plan, request.run, await commitsOf(record), request.tick, request.span);
     if (history === null) return null;
     return { plan: plan.plan, blocks: blocksOf(plan.plan), shard: record.shards[request.shard], history, backend: await options.backendFor(request.backend) };
@@ -146,7 +153,7 @@ export function secondComputations(options: SecondOptions): SecondComputations {
     const parts: ShardPart[] = [], hashes: BlockHashes[] = [], puts: Promise<unknown>[] = [];
     await onWorkers(work, list, tick, async (worker, key, mine) => {
       const answer = await pool.ask(
-        worker, { kind: "compute", key, tick, span, climate: climateOf(work, tick), checkpoint, next: null, shards: [{ shard: shard.index, blocks: mine }] },
+        worker, { kind: "compute", key, tick, span, climate: climateOf(work, tick), checkpoint, next: null, shards: [{ shard: shard.index, blocks: mine }], inboxes: NO_MAIL },
         (_, bytes) => { const put = ports.blobs.put(bytes); put.catch(() => {}); puts.push(put); },
       );
       if (answer.kind !== "computed") throw new PopulaceError("INTERNAL", `worker ${worker} answered "${answer.kind}" to "compute"`, {});
@@ -164,7 +171,7 @@ export function secondComputations(options: SecondOptions): SecondComputations {
     const step = work.plan.influence === null ? span : 1;
     await onWorkers(work, list, tick, async (worker, key, mine) => {
       for (let at = 0; at < span; at += step) {
-        const answer = await pool.ask(worker, { kind: "compute", key, tick: tick + at, span: step, climate: climateOf(work, tick + at), checkpoint: false, next: null, shards: [{ shard: work.shard.index, blocks: mine }] });
+        const answer = await pool.ask(worker, { kind: "compute", key, tick: tick + at, span: step, climate: climateOf(work, tick + at), checkpoint: false, next: null, shards: [{ shard: work.shard.index, blocks: mine }], inboxes: NO_MAIL });
         if (answer.kind === "computed") for (const { block, hashes } of answer.hashes) rows.get(block)!.set(hashes, at * 64);
       }
     });
@@ -181,7 +188,7 @@ export function secondComputations(options: SecondOptions): SecondComputations {
       pool.tell(worker, { kind: "open", key, plan: runPlan, backend, population: "procedural", control: control.buffer });
       try {
         const states = await Promise.all(mine.map(async ([block]) => ({ block, state: history.checkpoint.tick < 0 ? null : await stateOf(request.run, history, block) })));
-        await pool.ask(worker, { kind: "hold", key, blocks: states, replayFrom: history.checkpoint.tick + 1, climates });
+        await pool.ask(worker, { kind: "hold", key, blocks: states, replayFrom: history.checkpoint.tick + 1, climates, inboxes: [] });
         await action(worker, key, mine.map(([block]) => block).toSorted((left, right) => left - right));
       } finally {
         pool.tell(worker, { kind: "close", key });

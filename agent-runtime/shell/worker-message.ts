@@ -1,6 +1,6 @@
 import type { Climate, PopulationForm } from "@populace/kernels";
 import type { Plan } from "@populace/protocol";
-import type { BlockHashes, ShardPart } from "../core/shard.ts";
+import type { BlockHashes, BlockMail, ShardPart } from "../core/shard.ts";
 
 /** What every worker is started with. */
 export interface WorkerStart {
@@ -28,7 +28,12 @@ export interface HoldBlocks {
   readonly replayFrom: number;
   /** One a replayed tick. */
   readonly climates: readonly Climate[];
+  /** Of a behavior, one a replayed tick. */
+  readonly inboxes?: readonly Inboxes[];
 }
+
+/** Messages to the blocks that get any, in canonical order (protocol/mail.ts). */
+export type Inboxes = ReadonlyMap<number, Uint32Array>;
 
 export interface ReleaseBlocks {
   readonly kind: "release";
@@ -50,6 +55,8 @@ export interface ComputeSpan {
    */
   readonly next: SharedArrayBuffer | null;
   readonly shards: readonly { readonly shard: number; readonly blocks: readonly number[] }[];
+  /** Of a behavior whose agents send messages: those of the tick before. */
+  readonly inboxes?: Inboxes;
 }
 
 export interface CloseRun {
@@ -71,6 +78,6 @@ export type FromWorker =
   | { readonly kind: "held"; readonly ticket: number; readonly hashes: readonly BlockHashes[] }
   /** A block's state after the span, sent as soon as it is there, before `computed`. */
   | { readonly kind: "state"; readonly ticket: number; readonly block: number; readonly state: Uint8Array }
-  | { readonly kind: "computed"; readonly ticket: number; readonly parts: readonly ShardPart[]; readonly hashes: readonly BlockHashes[] }
+  | { readonly kind: "computed"; readonly ticket: number; readonly parts: readonly ShardPart[]; readonly hashes: readonly BlockHashes[]; readonly mail?: readonly BlockMail[] }
   | { readonly kind: "calibrated"; readonly ticket: number; readonly exposuresPerSecond: number }
   | { readonly kind: "failed"; readonly ticket: number; readonly code: string; readonly message: string };

@@ -84,10 +84,12 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
           if (exposuresTotal - exposures > DRAWING_SECONDS * inUse.exposuresPerSecond) draw().catch(() => {});
         },
       });
+      // A cached run was computed earlier, another one by what the node ended with.
+      const backendReason = outcome.cached ? "read back from the store" : outcome.backend === inUse.backend ? inUse.reason : `the run began on ${inUse.backend}, which failed: ${inUse.reason}`;
       const { writeRun } = await import("@populace/studies/results");
       const rates = summarizeRun(model, study, compiled.plan, outcome);
       const outDir = options.out ?? join(options.store, "runs", outcome.runId);
-      const manifest = writeRun(outDir, { model, study, plan: compiled.plan, outcome, rows: rates, backendReason: inUse.reason }, VERSION);
+      const manifest = writeRun(outDir, { model, study, plan: compiled.plan, outcome, rows: rates, backendReason }, VERSION);
       const { parts, figures } = await draw();
       const { runReport } = await import("../report/from-run.ts");
       const { writeReport } = await import("../report/write.ts");
@@ -100,7 +102,7 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
         json: {
           runId: outcome.runId, rootHash: outcome.rootHash, exposures: outcome.exposures, seconds: outcome.seconds, rates,
           exposuresPerSecond: outcome.exposures / Math.max(outcome.seconds, 1e-9), secondsTotal, peakBytes,
-          backend: outcome.backend, backendReason: inUse.reason, calibratedExposuresPerSecond: inUse.exposuresPerSecond, cached: outcome.cached,
+          backend: outcome.backend, backendReason, calibratedExposuresPerSecond: inUse.exposuresPerSecond, cached: outcome.cached,
           agents: study.agents, ticks: study.ticks, population: compiled.form, formDifference: compiled.formDifference, outDir,
         },
         lines: [

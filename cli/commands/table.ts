@@ -1,6 +1,7 @@
 import type { CommandDefinition } from "../command.ts";
 import { backendsCommand } from "./backends.ts";
 import { backtestCommand } from "./backtest.ts";
+import { behaveCommand } from "./behave.ts";
 import { clusterCommand } from "./cluster.ts";
 import { compileCommand } from "./compile.ts";
 import { demoCommand } from "./demo.ts";
@@ -24,7 +25,7 @@ type AnyCommand = CommandDefinition<any>;
 
 /** In the order of the loop, which is the order of `populace --help`. */
 export const COMMANDS: readonly AnyCommand[] = [
-  demoCommand, fitCommand, surfaceCommand, simulateCommand, sweepCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
+  demoCommand, fitCommand, surfaceCommand, simulateCommand, behaveCommand, sweepCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
   nodesCommand, planCommand, drainCommand, replayCommand, compileCommand,
 ];
 export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, signalsSentimentCommand, signalsRunCommand];

@@ -1,12 +1,12 @@
 import { availableParallelism } from "node:os";
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { PopulaceError, prioritizer } from "@populace/domain";
 import type { Campaign, Decision, ScoreTable } from "@populace/domain";
 import { startGateway } from "@populace/gateway";
-import { writeFileAtomic } from "@populace/io";
+import { makeFolder, writeFileAtomic } from "@populace/io";
 import { NOTHING_SEEN, ingest, shocksFrom } from "@populace/signals";
 import {
   cellRates, compilePlan, encodeDataset, fitWithNotes, learn, modelText, optimize, readDataset, readSchema, readStudy, scoreTableOf, summarizeRun, tickRows, writeModel,
@@ -198,7 +198,7 @@ const FILES = ["log.csv", "outcomes.csv", "recipients.csv", "live.csv", "confide
 
 function generate(options: DemoOptions): void {
   const { outDir, seed, recipients } = options;
-  mkdirSync(outDir, { recursive: true });
+  makeFolder(outDir);
   const generator = { seed, misspecified: true };
   const write = (name: string, text: string): void => writeFileAtomic(join(outDir, name), text);
   for (const name of FILES.slice(-1)) rmSync(join(outDir, name), { force: true });

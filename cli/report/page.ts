@@ -44,7 +44,7 @@ footer{color:var(--faint);font-size:14px}
 const figure = (drawn: Figure): string =>
   `<figure${drawn.wide === true ? ' class="wide"' : ""}><h2>${escaped(drawn.title)}</h2><p>${escaped(drawn.see)}</p><div class="drawing">${drawn.svg}</div></figure>`;
 
-const tiles = (data: ReportData): string => (data.tiles.length === 0 ? "" :
+const tiles = (data: Pick<ReportData, "tiles">): string => (data.tiles.length === 0 ? "" :
   `<div class="tiles">${data.tiles.map((tile) => `<div class="tile"><span>${escaped(tile.label)}</span><b>${escaped(tile.value)}</b><span>${escaped(tile.note)}</span></div>`).join("")}</div>`);
 
 const rateTable = (data: ReportData): string =>
@@ -119,6 +119,11 @@ export async function surfacePage(data: Pick<ReportData, "title" | "subtitle" | 
     .map((at) => `<tr><td>${escaped(rows.labels[Math.floor(at / width)])}</td><td>${escaped(columns.labels[at % width])}</td><td>${perCent(surface.mean[at])}</td><td>${perCent(surface.low[at])} to ${perCent(surface.high[at])}</td><td>${escaped(surface.label)}</td></tr>`)
     .join("")}</tbody></table></details>`;
   return page(data, [figure(await surfaceFigure(surface)), table, provenance({ provenance: data.provenance, roots: [] }, "A preview from the model alone; nothing was simulated, and no run depends on it."), `<footer><p>${EVIDENCE}</p></footer>`]);
+}
+
+/** A page of figures of one run: its numbers as tiles, the figures, and what it was made of. */
+export async function runPage(data: Pick<ReportData, "title" | "subtitle" | "warnings" | "tiles" | "provenance" | "roots">, figures: readonly Figure[]): Promise<string> {
+  return page(data, [tiles(data), `<div class="pair">${figures.map(figure).join("")}</div>`, provenance(data, "The same specification and seed give the same root hash on any machine.")]);
 }
 
 /** A page of one figure over many runs, with the runs as a table. */

@@ -1,9 +1,11 @@
 import { PopulaceError } from "@populace/domain";
-import { LIMITS, blocksOf, columnCount, type ExecutionPlan, type Plan } from "@populace/protocol";
+import { LIMITS, blocksOf, columnCount, isBehaviorPlan, isCoupled, MESSAGE_WORDS, type ExecutionPlan, type Plan } from "@populace/protocol";
 import { exposuresPlanned } from "./ledger.ts";
 
 /** Exposures a second and worker before a node has measured its own: of the reference kernel, the low end of two machines. */
 const EXPOSURES_PER_SECOND_ASSUMED = 4_000_000;
+/** Agents a second and worker that a behavior moves: some do ten times as many, and heavy ones fewer. */
+const AGENTS_PER_SECOND_ASSUMED = 500_000;
 /** A span is cut to about this much work: progress and interruption stay lively, the commit stays far below 1 %. */
 const SPAN_SECONDS = 1;
 /** Work between two checkpoints: what an interruption costs at most. */
@@ -25,7 +27,7 @@ export function resolveExecution(plan: Plan, wanted: Partial<ExecutionPlan>, clu
   const workers = wanted.workers ?? cluster.workers;
   const blocks = blocksOf(plan).length;
   const shards = Math.max(1, Math.min(wanted.shards ?? workers * SHARDS_PER_WORKER, blocks, LIMITS.shardsMax));
-  const speed = cluster.exposuresPerSecond > 0 ? cluster.exposuresPerSecond : EXPOSURES_PER_SECOND_ASSUMED * workers;
+  const speed = isBehaviorPlan(plan) ? AGENTS_PER_SECOND_ASSUMED * workers : cluster.exposuresPerSecond > 0 ? cluster.exposuresPerSecond : EXPOSURES_PER_SECOND_ASSUMED * workers;
   const perTick = Math.max(1, exposuresPlanned(plan).reduce((sum, count) => sum + count, 0) / Math.max(1, plan.ticks));
   const bytesPerTick = shardOutBytesPerTick(plan, shards);
   if (bytesPerTick > LIMITS.shardOutBytesMax) {
@@ -33,8 +35,8 @@ export function resolveExecution(plan: Plan, wanted: Partial<ExecutionPlan>, clu
   }
   const spanMax = Math.min(LIMITS.spanTicksMax, Math.floor(LIMITS.shardOutBytesMax / bytesPerTick), Math.max(1, plan.ticks));
   const spanWanted = wanted.spanTicks ?? Math.round((SPAN_SECONDS * speed) / perTick);
-  const spanTicks = plan.influence !== null ? 1 : Math.max(1, Math.min(spanWanted, spanMax));
-  const slotTicks = Math.floor(LIMITS.slotStreamBytesMax / (bytesPerTick * shards));
+  const spanTicks = isCoupled(plan) ? 1 : Math.max(1, Math.min(spanWanted, spanMax));
+  const slotTicks = Math.max(1, Math.floor(LIMITS.slotStreamBytesMax / (bytesPerTick * shards + mailBytesPerTick(plan))));
   const checkpointWanted = Math.min(Math.round((CHECKPOINT_SECONDS * speed) / perTick), slotTicks);
   return {
     shards,
@@ -57,6 +59,11 @@ export function spanAt(execution: ExecutionPlan, tick: number, ticks: number, he
   const end = Math.min(tick + execution.spanTicks, boundary, ticks, ...heals);
   // The last tick needs none: a finished run is never continued.
   return { span: end - tick, checkpoint: heals.includes(end) || (every > 0 && end === boundary && end < ticks) };
+}
+
+/** Bytes of the messages of one tick, if every agent sends two. */
+function mailBytesPerTick(plan: Plan): number {
+  return isBehaviorPlan(plan) && plan.behavior.hasMessages ? plan.personas.reduce((sum, persona) => sum + persona.agents, 0) * 2 * 4 * MESSAGE_WORDS : 0;
 }
 
 /** Bytes of one tick in the largest ShardOut. */

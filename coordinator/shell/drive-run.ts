@@ -2,7 +2,7 @@ import { ERROR_TABLE, PopulaceError, type ErrorCode } from "@populace/domain";
 import { sha256, type LogEntry, type Logger, type Ports, type Store } from "@populace/io";
 import {
   INPUT, LIMITS, NODE_FAILURE, RUN_STOP, SHARD_OUT, TICK_OPEN,
-  blocksOf, bodyOf, failSubject, inputHashOf, inputSubject, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
+  blocksOf, bodyOf, failSubject, inputHashOf, inputSubject, isBehaviorPlan, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
   type Block, type Commit, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
 } from "@populace/protocol";
 import type { RunProgress } from "@populace/studies";
@@ -11,6 +11,7 @@ import { decideCommit } from "../core/commit.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
 import { isDraining, type Member, type Membership } from "../core/membership.ts";
+import { checkNodes, mayCompute } from "../core/node-fit.ts";
 import { decideFailure } from "../core/node-failure.ts";
 import { stateAfter, transition } from "../core/run.ts";
 import { place, steadyWeights, type Candidate } from "../core/placement.ts";
@@ -131,7 +132,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     let tookMs: (number | null)[] = [], openedMs = 0;
     const second = secondRuns({
       ports, tenant, logger, run, attempt, term, shards, backend: execution.backend, share: context.doubleRunShare,
-      seconds: () => fitMembers().filter(([, member]) => !isDraining(member)).map(([incarnation, { heartbeat }]) => ({ incarnation, backends: heartbeat.backends })),
+      // Behaviors are computed twice by each node itself, in another process.
+      seconds: () => (isBehaviorPlan(plan) ? [] : fitMembers()).filter(([, member]) => !isDraining(member)).map(([incarnation, { heartbeat }]) => ({ incarnation, backends: heartbeat.backends })),
       view: () => record.view,
     });
     /** Double runs that are under way; what they need is cleared when they have ended. */
@@ -320,12 +322,14 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const failures = (failuresBy.get(incarnation) ?? 0) + 1;
       failuresBy.set(incarnation, failures);
       counters.nodeFailures += 1;
-      const hasOthers = [...context.membership().members.keys()].some((other) => other !== incarnation && !record.unfit.includes(other));
+      const hasOthers = fitMembers().some(([other]) => other !== incarnation);
       const decision = decideFailure(code, failures, hasOthers);
       const error = new PopulaceError(code in ERROR_TABLE ? (code as ErrorCode) : "INTERNAL", message, { run, tick, shard, node: incarnation });
       logger.warn({ run, attempt, node: incarnation, code, message, decision }, "a node failed");
       if (decision === "freeze") {
-        void keepBoth(failed).finally(() => failure.reject(error));
+        // With one of them alone nobody could say who else has a part in it.
+        record = { ...record, dispute: failed.outputs.length < 2 ? null : { attempt, tick, shard, outputs: failed.outputs } };
+        failure.reject(error);
       } else if (decision === "fail") failure.reject(error);
       else if (decision === "repair") failure.reject(new AttemptLost(message, { cause: error }));
       else if (decision === "unfit") {
@@ -333,14 +337,6 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         record = { ...record, unfit: [...record.unfit, incarnation] };
         mustReplace = true;
       }
-    }
-
-    /** Slots may be purged; the two outputs that disagree are kept as blobs. */
-    async function keepBoth({ tick, shard, output }: NodeFailure): Promise<void> {
-      if (output === "") return;
-      const slot = await log.last(outSubject(tenant, run, attempt, tick, shard));
-      const first = slot === null ? [] : [await blobs.put(await bodyOf(slot.bytes, blobs, `slot ${slot.subject}`))];
-      record = { ...record, dispute: { attempt, tick, shard, outputs: [...first, output] } };
     }
 
     /** Waits until every slot of the span is filled. `isReplay`: nodes are beyond this tick, so what is not there is lost. */
@@ -535,7 +531,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   }
 
   function fitMembers(): [string, Member][] {
-    return [...context.membership().members].filter(([incarnation]) => !record.unfit.includes(incarnation)).toSorted(([left], [right]) => (left < right ? -1 : 1));
+    return [...context.membership().members].filter(([incarnation, { heartbeat }]) => !record.unfit.includes(incarnation) && mayCompute(plan, heartbeat)).toSorted(([left], [right]) => (left < right ? -1 : 1));
   }
 
   /**
@@ -553,7 +549,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     const fit = fitMembers();
     const preferred = fit.filter(([incarnation]) => !disputants.includes(incarnation));
     const nodes = preferred.length > 0 ? preferred : fit;
-    const isMeasured = nodes.every(([, { heartbeat }]) => heartbeat.exposuresPerSecond > 0);
+    const isMeasured = !isBehaviorPlan(plan) && nodes.every(([, { heartbeat }]) => heartbeat.exposuresPerSecond > 0);
     weights = steadyWeights(weights, new Map(nodes.map(([incarnation, { heartbeat }]) => [incarnation, isMeasured ? heartbeat.exposuresPerSecond : heartbeat.workers])));
     return nodes.map(([incarnation, member]) => ({ incarnation, weight: weights.get(incarnation)!, isDraining: isDraining(member) }));
   }
@@ -567,6 +563,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     while (fitMembers().length === 0) {
       signal.throwIfAborted();
       context.assertLeads();
+      // Never placed: said at once, and not only when somebody wonders why nothing happens.
+      if (record.shards.length === 0) checkNodes(plan, [...context.membership().members.values()].map(({ heartbeat }) => heartbeat));
       if (context.isAlone && clock.monotonicMs() > deadline) throw new PopulaceError("UNAVAILABLE", `no node joined tenant ${tenant} within ${LIMITS.nodeWaitMs / 1000} s; start one`, { tenant, run, node: "" });
       await clock.sleep(5);
     }

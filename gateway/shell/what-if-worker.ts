@@ -25,9 +25,13 @@ async function handle(message: ToWhatIf): Promise<void> {
   const { backend } = await chooseBackend("auto", "expose");
   if (message.kind === "model") {
     model = parseModel(message.text);
-    const [{ id, ...known }] = model.response.stimuli;
+    // A fitted model's stimulus has more keys than a new one may have.
+    const [{ id, contact, channel, offer, tags }] = model.response.stimuli;
     await whatIf(model, backend.kernels.expose, { stimulus: id, agents: WARM.agents });
-    for (let n = 1; n < WARM.questions; n += 1) await whatIf(model, backend.kernels.expose, { stimulus: { id: `${id} warm-up ${n}`, ...known }, agents: WARM.agents });
+    for (let n = 1; n < WARM.questions; n += 1) {
+      const stimulus = { id: `${id} warm-up ${n}`, contact, channel, offer, tags };
+      await whatIf(model, backend.kernels.expose, { stimulus, agents: WARM.agents });
+    }
     send({ kind: "ready", backend: backend.name });
     return;
   }

@@ -1,6 +1,7 @@
-import { mkdirSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { PopulaceError } from "@populace/domain";
 import { open, type RootDatabase } from "lmdb";
+import { makeFolder } from "../atomic-file.ts";
 import { IO_LIMITS } from "../limits.ts";
 import type { Store, StoreRange, StoreRow, StoreTables } from "../ports.ts";
 import { storeKey } from "../store-key.ts";
@@ -17,7 +18,7 @@ export interface EmbeddedStore extends Store {
 export function openStore(folder: string): EmbeddedStore {
   let root: RootDatabase<Buffer, string>;
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     if (!statSync(folder).isDirectory()) throw new Error("it is not a folder");
     root = open<Buffer, string>({ path: folder, encoding: "binary", noSubdir: false });
   } catch (cause) {

@@ -1,0 +1,243 @@
+import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { compileBehavior, startNode } from "@populace/agent-runtime";
+import { startCoordinator } from "@populace/coordinator";
+import { philox4x32 } from "@populace/domain/random";
+import { memoryPorts } from "@populace/io";
+import { personaKey } from "@populace/kernels";
+import type { BehaviorPlan } from "@populace/protocol";
+import type { RunOutcome } from "@populace/studies";
+import { afterAll, describe, expect, test } from "vitest";
+import { runPopulace } from "../../program.ts";
+import { embeddedRunner, type EmbeddedRunner } from "../../embedded.ts";
+import { counterSeries } from "../../report/from-behavior.ts";
+
+// The naive models below share nothing with the engine but the generator and what its documentation says of streams: key of the
+// persona, counter (number, tick, FNV-1a of the name, draw / 4), draws of one agent and tick and stream one after another.
+
+const root = mkdtempSync(join(tmpdir(), "populace-behaviors-"));
+const opened: EmbeddedRunner[] = [];
+afterAll(async () => {
+  for (const runner of opened) await runner.close();
+  rmSync(root, { recursive: true, force: true });
+});
+
+const SEED: readonly [number, number] = [11, 0];
+const START = 0xffff_ffff;
+const fileOf = (name: string): string => join(import.meta.dirname, `${name}.ts`);
+
+function runnerAt(storeDir = mkdtempSync(join(root, "store-"))): EmbeddedRunner {
+  const runner = embeddedRunner({ storeDir });
+  opened.push(runner);
+  return runner;
+}
+
+async function runOnce(plan: BehaviorPlan, execution: Parameters<EmbeddedRunner>[1]): Promise<RunOutcome> {
+  const runner = runnerAt();
+  const outcome = await runner(plan, execution);
+  await runner.close();
+  return outcome;
+}
+
+/** Draws of one agent and tick: each call gives the next word of the named stream. */
+function streams(persona: string, number: number, tick: number): { word(name: string): number; chance(name: string, probability: number): boolean; integer(name: string, below: number): number } {
+  const key = personaKey(SEED, createHash("sha256").update(persona).digest()), drawn = new Map<string, number>();
+  const word = (name: string): number => {
+    const draw = drawn.get(name) ?? 0;
+    drawn.set(name, draw + 1);
+    let purpose = 0x811c9dc5n;
+    for (const letter of name) purpose = ((purpose ^ BigInt(letter.charCodeAt(0))) * 0x01000193n) & 0xffff_ffffn;
+    return philox4x32([number, tick, Number(purpose), Math.floor(draw / 4)], key)[draw % 4];
+  };
+  return {
+    word,
+    chance: (name, probability) => word(name) / 2 ** 32 < probability,
+    integer(name, below) {
+      for (;;) {
+        const product = BigInt(word(name)) * BigInt(below);
+        if ((product & 0xffff_ffffn) >= (1n << 32n) % BigInt(below)) return Number(product >> 32n);
+      }
+    },
+  };
+}
+
+type Totals = Record<string, number[]>;
+
+function naiveWordOfMouth(agents: number, ticks: number): Totals {
+  const sizes = { enthusiast: agents / 5, skeptic: (agents * 4) / 5 };
+  const people = (Object.entries(sizes) as [string, number][]).flatMap(([persona, size]) => Array.from({ length: size }, (_, number) => ({ persona, number, belief: 0, ties: [] as number[], knows: false, age: 0 })));
+  people.forEach((one, id) => {
+    const start = streams(one.persona, one.number, START);
+    one.belief = one.persona === "enthusiast" ? 30 + start.integer("trait belief", 31) : 5 + start.integer("trait belief", 21);
+    for (let tie = 1; tie <= 4; tie++) one.ties.push(start.chance("rewire", 0.1) ? start.integer("tie", agents) : (id + tie) % agents);
+  });
+  const totals: Totals = {};
+  const add = (name: string, tick: number): void => void ((totals[name] ??= new Array<number>(ticks).fill(0))[tick] += 1);
+  let rumors: number[] = new Array<number>(agents).fill(0);
+  for (let tick = 0; tick < ticks; tick++) {
+    const next = new Array<number>(agents).fill(0);
+    people.forEach((one, id) => {
+      const draw = streams(one.persona, one.number, tick);
+      const learn = (): void => {
+        one.knows = true;
+        add(`new ${one.persona}`, tick);
+      };
+      if (tick === 0 && draw.word("stimulus advertisement") / 2 ** 32 < 0.002) learn();
+      for (let i = 0; i < rumors[id]; i++) if (!one.knows && draw.chance("believe", one.belief / 100)) learn();
+      if (!one.knows) return;
+      add(`knowing ${one.persona}`, tick);
+      if (one.age >= 5) return;
+      one.age++;
+      for (const tie of one.ties) {
+        if (!draw.chance("tell", 0.5)) continue;
+        next[tie]++;
+        add(`messages sent ${one.persona}`, tick);
+      }
+    });
+    rumors = next;
+  }
+  return totals;
+}
+
+function naiveSchelling(width: number, height: number, ticks: number, wanted: number): Totals {
+  const places = width * height, kind = new Array<number>(places).fill(0), totals: Totals = {};
+  const add = (name: string, tick: number, by = 1): void => void ((totals[`${name} agent`] ??= new Array<number>(ticks).fill(0))[tick] += by);
+  for (let id = 0; id < places; id++) {
+    const start = streams("agent", id, START);
+    if (start.chance("filled", 0.9)) kind[id] = 1 + start.integer("kind", 2);
+  }
+  for (let tick = 0; tick + 3 < ticks; tick += 4) {
+    const asks: [from: number, to: number][] = [];
+    for (let id = 0; id < places; id++) {
+      if (kind[id] === 0) continue;
+      add("messages sent", tick, 8);
+      let alike = 0, neighbors = 0;
+      for (let dy = -1; dy <= 1; dy++) {
+        for (let dx = -1; dx <= 1; dx++) {
+          if (dx === 0 && dy === 0) continue;
+          const at = ((Math.floor(id / width) + dy + height) % height) * width + (((id % width) + dx + width) % width);
+          if (kind[at] === 0) continue;
+          neighbors++;
+          if (kind[at] === kind[id]) alike++;
+        }
+      }
+      add("households", tick + 1);
+      add("alike", tick + 1, alike);
+      add("neighbors", tick + 1, neighbors);
+      if (alike >= wanted * neighbors) continue;
+      add("unhappy", tick + 1);
+      add("messages sent", tick + 1);
+      asks.push([id, streams("agent", id, tick + 1).integer("place", places)]);
+    }
+    const moves = new Map<number, number>();
+    for (const [from, to] of asks) if (kind[to] === 0 && !moves.has(to)) moves.set(to, from);
+    for (const [to, from] of moves) {
+      kind[to] = kind[from];
+      add("messages sent", tick + 2);
+      add("moved", tick + 3);
+    }
+    for (const from of moves.values()) kind[from] = 0;
+  }
+  return totals;
+}
+
+const totalsOf = (plan: BehaviorPlan, outcome: RunOutcome): Totals =>
+  Object.fromEntries(counterSeries(plan, outcome).filter(({ total }) => total > 0).map(({ counter, persona, byTick }) => [`${counter} ${persona}`, [...byTick]]));
+
+describe("word of mouth on a small world", () => {
+  const AGENTS = 5000, TICKS = 24;
+  const compiled = compileBehavior(readFileSync(fileOf("word-of-mouth"), "utf8"), { agents: AGENTS, ticks: TICKS, seed: SEED, blockAgents: 256 });
+  let reference: RunOutcome;
+
+  test("counts what a naive model counts, tick by tick and persona by persona", async () => {
+    const { plan } = await compiled;
+    reference = await runOnce(plan, { workers: 1, shards: 1 });
+    const expected = naiveWordOfMouth(AGENTS, TICKS);
+    expect(expected["knowing skeptic"].at(-1)).toBeGreaterThan(100);
+    expect(totalsOf(plan, reference)).toEqual(expected);
+    expect(reference.exposures).toBe(AGENTS * TICKS);
+  });
+
+  test.each([{ workers: 2, shards: 99 }, { workers: 7, shards: 3, checkpointTicks: 5 }])("has the same roots with %o", async (execution) => {
+    const outcome = await runOnce((await compiled).plan, execution);
+    expect(outcome.roots).toEqual(reference.roots);
+    expect(outcome.counts).toEqual(reference.counts);
+  });
+
+  test("interrupted it goes on from its checkpoint, messages under way included, to the same root", async () => {
+    const { plan } = await compiled;
+    const storeDir = mkdtempSync(join(root, "resume-"));
+    const before = runnerAt(storeDir), controller = new AbortController();
+    await expect(before(plan, { workers: 2, shards: 4, checkpointTicks: 4 }, { signal: controller.signal, onProgress: ({ tick }) => { if (tick >= 14) controller.abort(); } })).rejects.toMatchObject({ code: "INTERRUPTED" });
+    const [paused] = await (await before.coordinator()).runs();
+    expect(paused).toMatchObject({ state: "paused" });
+    await before.close();
+    const after = runnerAt(storeDir);
+    const outcome = await after(plan, { workers: 1, shards: 7, checkpointTicks: 0 });
+    expect(outcome.cached).toBe(false);
+    expect(outcome.roots).toEqual(reference.roots);
+    await after.close();
+  });
+});
+
+describe("Schelling on a torus", () => {
+  test("counts what a naive model counts, and people end up among their like", async () => {
+    const [width, height, ticks] = [20, 30, 60];
+    const { plan } = await compileBehavior(readFileSync(fileOf("schelling"), "utf8"), { agents: width * height, ticks, seed: SEED, parameters: { width, wanted: 0.5 }, blockAgents: 256 });
+    const outcome = await runOnce(plan, { workers: 2, shards: 3 });
+    const totals = totalsOf(plan, outcome);
+    expect(totals).toEqual(naiveSchelling(width, height, ticks, 0.5));
+    const share = (tick: number): number => totals["alike agent"][tick] / totals["neighbors agent"][tick];
+    expect(share(57)).toBeGreaterThan(share(1) + 0.1);
+    expect(totals["households agent"][57]).toBe(totals["households agent"][1]);
+  });
+});
+
+test("a behavior is refused where no node allows it, and runs where one does while others do not", async () => {
+  const { plan } = await compileBehavior(readFileSync(fileOf("schelling"), "utf8"), { agents: 600, ticks: 4, seed: SEED, parameters: { width: 20 }, blockAgents: 256 });
+  const ports = memoryPorts(), tenant = "t";
+  const coordinator = await startCoordinator({ ports, tenant, alone: true });
+  const strict = startNode({ ports, tenant, workers: 1, incarnation: "strict", backend: "reference" });
+  await expect(coordinator.submit(plan)).rejects.toMatchObject({ code: "BEHAVIOR_REFUSED", message: expect.stringContaining("start one with --allow-behaviors") });
+  const open = startNode({ ports, tenant, workers: 1, incarnation: "open", backend: "reference", allowBehaviors: true });
+  await open.ready;
+  const outcome = await coordinator.submit(plan, { shards: 3 });
+  expect(outcome.exposures).toBe(2400);
+  expect(outcome.backend).toBe("behavior");
+  await coordinator.close();
+  await Promise.all([strict.stop(), open.stop()]);
+});
+
+describe("populace behave", () => {
+  test("prints counters and root, writes them and a report, and reads the run back", async () => {
+    const out: string[] = [], store = join(root, "behave");
+    const args = ["behave", "--behavior", fileOf("word-of-mouth"), "--agents", "2_000", "--ticks", "6", "--seed", "5", "--set", "telling=0.9", "--workers", "1", "--store", store, "--json"];
+    expect(await runPopulace(args, new AbortController().signal, { out: (text) => out.push(text), err: () => {} })).toBe(0);
+    const document = JSON.parse(out.join(""));
+    expect(document).toMatchObject({ behavior: "word-of-mouth", agents: 2000, ticks: 6, agentTicks: 12_000, cached: false, parameters: { telling: 0.9, rewired: 0.1 } });
+    expect(document.counters).toHaveLength(6);
+    expect(document.rootHash).toMatch(/^[0-9a-f]{64}$/);
+    const [counter] = document.counters as { persona: string; counter: string; byTick: number[] }[];
+    expect(readFileSync(join(document.outDir, "counters.csv"), "utf8").split("\n")[3]).toBe(`2,${counter.persona},${counter.counter},${counter.byTick[2]}`);
+    expect(readFileSync(join(document.outDir, "report.html"), "utf8")).toContain("Behavior word-of-mouth");
+    out.length = 0;
+    expect(await runPopulace([...args, "--shards", "1"], new AbortController().signal, { out: (text) => out.push(text), err: () => {} })).toBe(0);
+    expect(JSON.parse(out.join(""))).toMatchObject({ cached: true, rootHash: document.rootHash });
+  });
+
+  test("runs what the README shows", async () => {
+    const [source] = /```ts\n(import[^]*?)```/.exec(readFileSync(join(import.meta.dirname, "../../../README.md"), "utf8"))!.slice(1);
+    const { plan } = await compileBehavior(source, { agents: 2000, ticks: 5, seed: SEED });
+    const [counted] = counterSeries(plan, await runOnce(plan, { workers: 1 }));
+    expect(counted).toMatchObject({ persona: "agent", counter: "new" });
+    expect(counted.total).toBeGreaterThan(5);
+  });
+
+  test("an unknown parameter is bad usage with the one that was meant", async () => {
+    const err: string[] = [];
+    expect(await runPopulace(["behave", "--behavior", fileOf("schelling"), "--agents", "100", "--ticks", "4", "--set", "wantd=0.5", "--store", join(root, "usage")], new AbortController().signal, { out: () => {}, err: (text) => err.push(text) })).toBe(2);
+    expect(err.join("")).toContain("did you mean wanted?");
+  });
+});

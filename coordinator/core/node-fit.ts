@@ -1,0 +1,11 @@
+import { PopulaceError } from "@populace/domain";
+import { type Heartbeat, isBehaviorPlan, type Plan } from "@populace/protocol";
+
+/** Whether a node may be given shards of the plan: behaviors go only where they are allowed. */
+export const mayCompute = (plan: Plan, heartbeat: Pick<Heartbeat, "allowsBehaviors">): boolean => !isBehaviorPlan(plan) || heartbeat.allowsBehaviors;
+
+/** Throws BEHAVIOR_REFUSED when there are nodes, and none may be given shards of the plan. */
+export function checkNodes(plan: Plan, heartbeats: readonly Heartbeat[]): void {
+  if (!isBehaviorPlan(plan) || heartbeats.length === 0 || heartbeats.some((each) => mayCompute(plan, each))) return;
+  throw new PopulaceError("BEHAVIOR_REFUSED", `behavior "${plan.behavior.name}" is foreign code, and none of the ${heartbeats.length} nodes allows it; start one with --allow-behaviors`, { nodes: heartbeats.length });
+}
