@@ -373,9 +373,9 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         if (mustReplace || record.owners.some(isLost)) {
           mustReplace = false;
           await waitForNodes();
-          const before = record.owners;
+          const former = record.owners;
           record = await changeRecord(context, { ...record, ...placed(shards, true) });
-          counters.shardsRescued += record.owners.filter((owner, shard) => owner !== before[shard]).length;
+          counters.shardsRescued += record.owners.filter((owner, shard) => owner !== former[shard]).length;
           current = { ...current, view: record.view };
           logger.warn({ run, attempt, view: record.view, tick: open.tick }, "shards have new owners");
         }
