@@ -155,7 +155,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     /** The owners that a planned move would give, or null: nobody came, went, drains or has another speed. */
     function plannedOwners(): readonly string[] | null {
       const nodes = candidates();
-      if (nodes.length === 0) return null;
+      if (nodes.length === 0 || !context.knowsMembers()) return null;
       const key = JSON.stringify(nodes);
       if (key !== placedFor) {
         const next = place(run, costsOf(shards), nodes, record.owners);
