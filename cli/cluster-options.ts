@@ -19,7 +19,7 @@ export interface ClusterCommandOptions extends TlsOptions {
   readonly tenant?: string;
 }
 
-const withTlsOptions = (command: Command): Command => command
+export const withTlsOptions = (command: Command): Command => command
   .option("--tls-ca <file>", "certificate of the authority that both sides' certificates are of")
   .option("--tls-cert <file>", "this side's certificate")
   .option("--tls-key <file>", "its key")

@@ -83,6 +83,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   const costOf = (block: Block): number => block.agents * (plan.ticks + perAgent[block.persona]);
   /** Speeds that shards were placed by. */
   let weights: ReadonlyMap<string, number> = new Map();
+  /** Nodes that shards were placed among. */
+  let willing = "";
   const seconds = (): number => secondsBefore + (clock.monotonicMs() - startedMs) / 1000;
   let record = begun;
   /** Nodes with a part in the dispute: others decide it, where there are others. */
@@ -165,9 +167,9 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       return moving;
     }
 
-    /** Whether a move is worth a checkpoint of its own: nodes came, went or drain. Changed speeds wait for the next one. */
-    function isUrgent(next: readonly string[] | null): boolean {
-      return next !== null && (next.some((owner) => !record.owners.includes(owner)) || record.owners.some((owner) => !next.includes(owner)));
+    /** Whether a planned move is worth a checkpoint of its own: nodes came, went or drain. Changed speeds wait for the next one. */
+    function isUrgent(): boolean {
+      return plannedOwners() !== null && willing !== willingNodes(candidates());
     }
 
     async function moveAsPlanned(): Promise<void> {
@@ -177,6 +179,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       counters.shardsMoved += moved;
       record = await changeRecord(context, { ...record, owners: next, view: Math.max(context.nextView(), record.view + 1) });
       moving = null;
+      willing = willingNodes(candidates());
       logger.info({ run, attempt, view: record.view, moved }, "shards moved as planned");
     }
 
@@ -193,7 +196,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         const isEarly = !isReplayed && await slotsAreFull();
         if (!isReplayed && tick === checkpointedTick + 1) await moveAsPlanned();
         // Shards move only from a checkpoint: nothing is replayed then.
-        const isMoving = !isReplayed && tick + span < plan.ticks && isUrgent(plannedOwners());
+        const isMoving = !isReplayed && tick + span < plan.ticks && isUrgent();
         const wantsCheckpoint = isEarly || isMoving || (checkpoint && (tick + span - 1 > committedTick || base.healed.includes(tick + span - 1)));
         const inputHashes = await sealInputs(tick, span);
         barrier = openBarrier(tick, span, shards.length);
@@ -540,7 +543,9 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
    */
   function placed(shards: readonly Shard[], isMidTick: boolean): Pick<RunRecord, "owners" | "view"> {
     const before = record.owners.length === shards.length ? record.owners : null;
-    const next = place(run, costsOf(shards), candidates(), before, isMidTick);
+    const nodes = candidates();
+    const next = place(run, costsOf(shards), nodes, before, isMidTick);
+    willing = willingNodes(nodes);
     return { owners: next, view: Math.max(context.nextView(), record.view + 1) };
   }
 
@@ -639,6 +644,8 @@ export async function purgeSlots(ports: Pick<Ports, "log">, tenant: string, run:
   await ports.log.purge(filter, below);
   return bodies;
 }
+
+const willingNodes = (nodes: readonly Candidate[]): string => nodes.filter((node) => !node.isDraining).map((node) => node.incarnation).join(" ");
 
 /** Exposures the schedule plans for one agent of each persona over the run. */
 function exposuresPerAgent(plan: Plan): Float64Array {
