@@ -1,30 +1,28 @@
 import { LIMITS } from "@populace/protocol";
-import { afterStart, emptySchedule, nextRun, type ScheduledRun } from "../core/schedule.ts";
+import { afterStart, emptySchedule, nextRun, type ScheduleBounds, type ScheduledRun } from "../core/schedule.ts";
 
-/** Bounds the runs under way. One may serve the coordinators of several tenants in one process. */
+/** Bounds the runs under way and decides who comes next. One may serve the coordinators of several tenants in one process: they then share the bound fairly. */
 export interface Turns {
   /** Resolves with the release when it is this run's turn. Rejects with the reason of `signal`. */
-  turn(request: ScheduledRun, signal: AbortSignal): Promise<() => void>;
+  turn(run: ScheduledRun, signal: AbortSignal): Promise<() => void>;
+  /** Runs under way. */
   readonly running: number;
 }
 
-/** At most `runsMax` at once; who comes next is decided by `core/schedule.ts`. */
-export function createTurns(runsMax: number = LIMITS.runsActiveMax): Turns {
-  const bounds = { activeMax: runsMax, activePerTenantMax: runsMax };
-  const begin = new Map<ScheduledRun, () => void>();
+/** Turns by `core/schedule.ts`; the bounds default to LIMITS.runsActiveMax, for one tenant as for all. */
+export function createTurns(bounds: Partial<ScheduleBounds> = {}): Turns {
+  const limits: ScheduleBounds = { activeMax: LIMITS.runsActiveMax, activePerTenantMax: bounds.activeMax ?? LIMITS.runsActiveMax, ...bounds };
+  const waiting = new Map<ScheduledRun, () => void>();
   const running = new Set<ScheduledRun>();
   let schedule = emptySchedule;
 
-  const next = (): void => {
-    for (;;) {
-      const waiting = [...begin.keys()];
-      const first = nextRun(schedule, waiting, [...running], bounds);
-      if (first === null) return;
-      schedule = afterStart(schedule, waiting, first, bounds);
-      const start = begin.get(first)!;
-      begin.delete(first);
-      running.add(first);
-      start();
+  const startNext = (): void => {
+    for (let next = nextRun(schedule, [...waiting.keys()], [...running], limits); next !== null; next = nextRun(schedule, [...waiting.keys()], [...running], limits)) {
+      schedule = afterStart(schedule, [...waiting.keys()], next, limits);
+      const begin = waiting.get(next)!;
+      waiting.delete(next);
+      running.add(next);
+      begin();
     }
   };
 
@@ -32,22 +30,20 @@ export function createTurns(runsMax: number = LIMITS.runsActiveMax): Turns {
     get running() {
       return running.size;
     },
-    turn: (request, signal) => new Promise((resolve, reject) => {
+    turn: (run, signal) => new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason as Error);
-      // Its own object: the same run may come again.
-      const mine = { ...request };
       const leave = (): void => {
-        begin.delete(mine);
+        waiting.delete(run);
         reject(signal.reason as Error);
       };
       signal.addEventListener("abort", leave, { once: true });
-      begin.set(mine, () => {
+      waiting.set(run, () => {
         signal.removeEventListener("abort", leave);
         resolve(() => {
-          if (running.delete(mine)) next();
+          if (running.delete(run)) startNext();
         });
       });
-      next();
+      startNext();
     }),
   };
 }
