@@ -11,7 +11,7 @@ import { decideCommit } from "../core/commit.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
 import { isDraining, type Member, type Membership } from "../core/membership.ts";
-import { checkNodes, mayCompute } from "../core/node-fit.ts";
+import { checkNodes, mayCompute, weightsOf } from "../core/node-fit.ts";
 import { decideFailure } from "../core/node-failure.ts";
 import { stateAfter, transition } from "../core/run.ts";
 import { place, steadyWeights, type Candidate } from "../core/placement.ts";
@@ -554,8 +554,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     const fit = fitMembers();
     const preferred = fit.filter(([incarnation]) => !disputants.includes(incarnation));
     const nodes = preferred.length > 0 ? preferred : fit;
-    const isMeasured = !isBehaviorPlan(plan) && nodes.every(([, { heartbeat }]) => heartbeat.exposuresPerSecond > 0);
-    weights = steadyWeights(weights, new Map(nodes.map(([incarnation, { heartbeat }]) => [incarnation, isMeasured ? heartbeat.exposuresPerSecond : heartbeat.workers])));
+    weights = steadyWeights(weights, weightsOf(plan, nodes.map(([, { heartbeat }]) => heartbeat)));
     return nodes.map(([incarnation, member]) => ({ incarnation, weight: weights.get(incarnation)!, isDraining: isDraining(member) }));
   }
 
