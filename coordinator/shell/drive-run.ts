@@ -17,7 +17,7 @@ import { stateAfter, transition } from "../core/run.ts";
 import { place, steadyWeights, type Candidate } from "../core/placement.ts";
 import { shardMap } from "../core/shard-map.ts";
 import { commitLog } from "./commit-log.ts";
-import { keepCopy } from "./copies.ts";
+import { blobOrCopy, keepCopy } from "./copies.ts";
 import type { Counters } from "./metrics.ts";
 import { changeRecord } from "./record-writer.ts";
 import { discardCommits, markGarbage, raiseTerm, readCommit, readEnd, readLastCommit, readTerm, writeCommit } from "./run-store.ts";
@@ -484,13 +484,13 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     const base = { healed: [], checkpoints: [] };
     if (last === null) return { ...base, start: 0, sums: new Float64Array(sumsLength(shape)) };
     const isBeforeDispute = (tick: number): boolean => record.dispute === null || tick < record.dispute.tick;
-    if (last.tick === plan.ticks - 1 && isBeforeDispute(last.tick) && await isWhole([last.sums])) return { ...base, start: plan.ticks, sums: new Float64Array(0) };
+    if (last.tick === plan.ticks - 1 && isBeforeDispute(last.tick) && await soundSums(last) !== null) return { ...base, start: plan.ticks, sums: new Float64Array(0) };
     let newest = last;
     while (newest.checkpoint.length === 0 && newest.tick > 0) newest = readCommit(store, tenant, run, newest.tick - 1)!;
     if (newest.checkpoint.length === 0) return { ...base, start: 0, sums: new Float64Array(sumsLength(shape)) };
-    if (newest.checkpoint.length === blocks.length && isBeforeDispute(newest.tick) && await isWhole([...new Set(newest.checkpoint), newest.sums])) {
-      const bytes = await blobs.get(newest.sums);
-      return { ...base, start: newest.tick + 1, sums: new Float64Array(new Uint8Array(bytes!).buffer), checkpoints: [newest.tick] };
+    if (newest.checkpoint.length === blocks.length && isBeforeDispute(newest.tick) && await isWhole([...new Set(newest.checkpoint)])) {
+      const sums = await soundSums(newest);
+      if (sums !== null) return { ...base, start: newest.tick + 1, sums: new Float64Array(new Uint8Array(sums).buffer), checkpoints: [newest.tick] };
     }
     if (isBeforeDispute(newest.tick)) {
       counters.checkpointsLost += 1;
@@ -500,6 +500,9 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     for (let tick = 0; tick <= newest.tick; tick += 1) if (readCommit(store, tenant, run, tick)!.checkpoint.length > 0) healed.push(tick);
     return { start: 0, sums: new Float64Array(sumsLength(shape)), healed, checkpoints: [...healed] };
   }
+
+  /** The sums a commit names; null when they are lost or damaged. */
+  const soundSums = async ({ sums }: Commit): Promise<Uint8Array | null> => (sums === "" ? null : blobOrCopy(ports, sums));
 
   /** Whether all blobs are there and, where a node found one damaged, sound; a damaged one is removed, so that it can be written again. */
   async function isWhole(hashes: readonly string[]): Promise<boolean> {
