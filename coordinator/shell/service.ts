@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, heartbeatSubject, leaderBeatSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
+  COMMIT, FLUSHED, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, flushedSubject, heartbeatSubject, leaderBeatSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
   type ExecutionPlan, type LeaderRecord, type Plan, type Release, type RunRecord, type RunSpec, type RunState,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
@@ -101,6 +101,8 @@ interface Reign {
   membership: Membership;
   readonly active: Map<string, Active>;
   readonly slotBytes: Map<string, number>;
+  /** By run and standby: what it has on its disk, and when it said so. */
+  readonly flushed: Map<string, Map<string, { readonly tick: number; readonly heardMs: number }>>;
 }
 
 /** Before a run whose ports failed is taken up again. */
@@ -120,6 +122,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const isAlone = options.alone ?? false;
   const nonce = options.incarnation ?? randomUUID();
   const holder = options.holder ?? `coordinator-${nonce.slice(0, 8)}`;
+  const leaseTtlMs = options.leaseTtlMs ?? LIMITS.leaseTtlMs;
   const turns = options.turns ?? createTurns();
   const counters = noCounts();
   const reader = runReader(ports, tenant);
@@ -132,7 +135,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   let ascended = Promise.withResolvers<void>();
   ascended.promise.catch(() => {});
 
-  const campaign = (): Promise<Leadership> => lead(ports, tenant, { holder, nonce, address: options.address ?? "", ttlMs: options.leaseTtlMs ?? LIMITS.leaseTtlMs, isAlone },
+  const campaign = (): Promise<Leadership> => lead(ports, tenant, { holder, nonce, address: options.address ?? "", ttlMs: leaseTtlMs, isAlone },
     { highestTerm, onSight: (record) => { seen = record; }, signal: closing.signal, logger });
 
   let stopFollowing: Stop = () => {};
@@ -140,7 +143,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   if (isAlone) {
     ruling = (await begin(await campaign())).ended;
   } else {
-    stopFollowing = followTenant(ports, tenant, logger, (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); });
+    stopFollowing = followTenant(ports, tenant, logger, {
+      onTerm: (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); },
+      onFlushed: (run, tick) => { if (reign === null) bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick })); },
+    });
     ruling = (async () => {
       while (!closing.signal.aborted) {
         try {
@@ -216,7 +222,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       else stop.addEventListener("abort", () => resolve(), { once: true });
     });
     await store.transaction((tables) => raiseTerm(tables, tenant, term));
-    const mine: Reign = { leadership, sinceMs: clock.monotonicMs(), membership: await newView(), active: new Map(), slotBytes: new Map() };
+    const mine: Reign = { leadership, sinceMs: clock.monotonicMs(), membership: await newView(), active: new Map(), slotBytes: new Map(), flushed: new Map() };
     const stopWatching = watchNodes(mine);
     try {
       const underWay = await takeOver(term);
@@ -379,6 +385,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         await retire(mine);
       } finally {
         mine.active.delete(record.run);
+        mine.flushed.delete(record.run);
       }
     })();
     done.catch((error: unknown) => {
@@ -401,6 +408,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes,
         membership: () => mine.membership,
         knowsMembers: () => isAlone || clock.monotonicMs() - mine.sinceMs > BEATS_HEARD * LIMITS.heartbeatMs,
+        flushed: () => [...(mine.flushed.get(run)?.values() ?? [])].filter(({ heardMs }) => clock.monotonicMs() - heardMs < leaseTtlMs).map(({ tick }) => tick),
         assertLeads: () => mine.leadership.assertValid(),
         isOnlyRun: () => turns.running <= 1,
       };
@@ -491,6 +499,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       bus.subscribe(leaderBeatSubject(tenant), (_, bytes) => {
         const from = LEADER_BEAT.decode(bytes);
         return from.holder === holder && from.term === term ? heard(hearEcho) : undefined;
+      }),
+      bus.subscribe(flushedSubject(tenant, "*"), (_, bytes) => {
+        const { nonce: from, run, tick } = FLUSHED.decode(bytes);
+        if (mine.active.has(run)) mine.flushed.set(run, (mine.flushed.get(run) ?? new Map<string, never>()).set(from, { tick, heardMs: clock.monotonicMs() }));
       }),
       clock.every(LIMITS.heartbeatMs, () => bus.publish(leaderBeatSubject(tenant), beat())),
       clock.every(LIMITS.lookMs, () => {
