@@ -8,7 +8,7 @@ import { serveGrpc } from "@populace/io/rpc";
 export async function startSmallCluster(): Promise<{ readonly address: string; readonly coordinator: Coordinator; close(): Promise<void> }> {
   const ports = memoryPorts();
   const coordinator = await startCoordinator({ ports, tenant: "default", alone: true });
-  const node = startNode({ ports, incarnation: "node-a", workers: 1 });
+  const node = startNode({ ports, incarnation: "node-a", workers: 1, allowBehaviors: true });
   const server = await serveGrpc({ listen: "127.0.0.1:0", services: [controlService({ coordinatorOf: () => ({ coordinator, tenant: "default" }), ports, version: "0.0.0" })] });
   return {
     address: server.address, coordinator,

@@ -141,6 +141,8 @@ describe("the JSON contract of the commands", () => {
     const swept = await json(0, "sweep", ...args, "--vary", "agents=1000,2000", "--vary", "ticks=2,3", "--out", file("sweep-there"), ...at);
     expect(swept.cells[3]).toMatchObject({ values: [2000, 3], runId: here.runId, rootHash: here.rootHash });
     expect((await json(0, "runs", "list", ...at)).runs.length).toBe(4);
+    const behave = ["behave", "--behavior", join(EXAMPLES, "behaviors", "word-of-mouth.ts"), "--agents", "2000", "--ticks", "3", "--store", file("store-here")];
+    expect((await json(0, ...behave, ...at, "--out", file("behaved"))).rootHash).toBe((await json(0, ...behave)).rootHash);
     expect(await json(2, "simulate", "--model", file("model.json"), "--agents", "1000", "--backend", "gpu-js", ...at)).toMatchObject({ error: { code: "BACKEND_MISSING" } });
   });
 

@@ -6,35 +6,46 @@ import type { NatsPorts, NatsPortsOptions, NatsRole } from "@populace/io/nats";
 import { list } from "./arguments.ts";
 
 /** Tenant of a cluster that nobody named one for. */
-const DEFAULT_TENANT = "default";
+export const DEFAULT_TENANT = "default";
 
-/** Options of every command that is a process of the cluster. */
-export interface NatsCommandOptions {
+/** Where NATS is and who a process is to it. */
+export interface NatsConnectionOptions {
   readonly nats: readonly string[];
   readonly natsSeed?: string;
   readonly natsCa?: string;
   readonly natsCert?: string;
   readonly natsKey?: string;
+}
+
+/** Options of every command that is a process of the cluster. */
+export interface NatsCommandOptions extends NatsConnectionOptions {
   readonly tenant: string;
   readonly metrics?: string;
 }
 
-export const withNatsOptions = (command: Command): Command => command
-  .requiredOption("--nats <urls>", "NATS servers, with commas between them, such as nats://127.0.0.1:4222", list)
-  .option("--nats-seed <file>", "seed file of this process's nkey; or put USER:PASSWORD into the address")
-  .option("--nats-ca <file>", "authority of the servers' certificates")
-  .option("--nats-cert <file>", "certificate to show to the servers")
-  .option("--nats-key <file>", "its key")
+const NATS_OPTION = ["--nats <urls>", "NATS servers, with commas between them, such as nats://127.0.0.1:4222", list] as const;
+
+/** Where NATS is, for commands that can do without. */
+export const withNatsConnection = (command: Command): Command => withCredentials(command.option(...NATS_OPTION));
+
+/** Options of every process that stays. */
+export const withNatsOptions = (command: Command): Command => withCredentials(command.requiredOption(...NATS_OPTION))
   .option("--tenant <name>", "whose cluster: first token of all subjects", tenantName, DEFAULT_TENANT)
   .option("--metrics <host:port>", "serve /metrics, /healthz and /readyz there; :9100 listens on every address");
 
-function tenantName(text: string): string {
+const withCredentials = (command: Command): Command => command
+  .option("--nats-seed <file>", "seed file of this process's nkey; or put USER:PASSWORD into the address")
+  .option("--nats-ca <file>", "authority of the servers' certificates")
+  .option("--nats-cert <file>", "certificate to show to the servers")
+  .option("--nats-key <file>", "its key");
+
+export function tenantName(text: string): string {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(text)) throw new PopulaceError("BAD_USAGE", `--tenant "${text.slice(0, 80)}": expected 1 to 64 letters, digits, "_" and "-"`, { tenant: text });
   return text;
 }
 
 /** Opens the ports over NATS in the given role; errors name the server and the fix. */
-export async function natsPortsOf(options: NatsCommandOptions, role: NatsRole, name: string, logger: Logger, more: Pick<NatsPortsOptions, "storeDir"> & Partial<NatsPortsOptions>): Promise<NatsPorts> {
+export async function natsPortsOf(options: NatsConnectionOptions, role: NatsRole, name: string, logger: Logger, more: Pick<NatsPortsOptions, "storeDir"> & Partial<NatsPortsOptions>): Promise<NatsPorts> {
   const { openNatsPorts } = await import("@populace/io/nats");
   const { STREAM_TABLE } = await import("@populace/protocol");
   const servers = options.nats.map((url) => url.replace(/\/\/[^@/]*@/, "//"));
