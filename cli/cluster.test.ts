@@ -7,7 +7,6 @@ import { controlService } from "@populace/coordinator/control";
 import { PopulaceError } from "@populace/domain";
 import { memoryPorts, memoryStore, type EmbeddedPorts } from "@populace/io";
 import { connectGrpc, serveGrpc, type RpcServer } from "@populace/io/rpc";
-import { HAS_OPENSSL, NEEDS_OPENSSL, certificate } from "../io/rpc/certificates.fixture.ts";
 import { samplePlan } from "@populace/kernels/sample-plan";
 import { blocksOf, encodePlan, type Plan } from "@populace/protocol";
 import { CONTROL, CONTROL_HEADER, CONTROL_SERVICE, type Run } from "@populace/protocol/control";
@@ -164,16 +163,5 @@ describe("control of a cluster", () => {
     expect(last).toMatchObject({ state: "done" });
     expect((await cluster.outcome(run)).rootHash).toBe((await alone(plan)).rootHash);
     expect((await cluster.call("Describe", {})).leader).toBe(second.server.address);
-  });
-
-  test.skipIf(!HAS_OPENSSL)(`mutual TLS is three flags on either side; who shows no certificate is not served${NEEDS_OPENSSL}`, async () => {
-    const { caFile, certFile, keyFile } = certificate(folder, "own");
-    const ports = { ...shared, store: memoryStore() };
-    const server = await serveGrpc({ listen: "127.0.0.1:0", tls: { caFile, certFile, keyFile }, services: [controlService({ coordinatorOf: () => ({ coordinator: second.coordinator, tenant: TENANT }), ports, version: "0.0.0" })] });
-    shut.push(() => server.close());
-    const at = ["--cluster", server.address], tls = ["--tls-ca", caFile, "--tls-cert", certFile, "--tls-key", keyFile];
-    expect((await populace("nodes", ...at, ...tls)).document).toMatchObject({ tenant: TENANT });
-    expect((await populace("nodes", ...at)).document).toMatchObject({ error: { code: "UNAVAILABLE" } });
-    expect((await populace("nodes", ...at, "--tls-ca", caFile)).document).toMatchObject({ error: { code: "BAD_USAGE", message: expect.stringContaining("all of") } });
   });
 });
