@@ -1,7 +1,7 @@
 import type { Logger, Ports, Stop, Store } from "@populace/io";
-import { COMMIT, bodyOf, commitSubject, runKey, type Commit } from "@populace/protocol";
+import { COMMIT, RELEASE, bodyOf, commitSubject, releaseKey, runKey, type Commit } from "@populace/protocol";
 import { newerRecord } from "../core/takeover.ts";
-import { decodeRecord, discardCommits, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord } from "./run-store.ts";
+import { decodeRecord, discardCommits, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord, writeRelease } from "./run-store.ts";
 
 /**
  * Keeps the own store level with COMMIT and the registry, flushed: what a standby needs to lead, and the second copy of what the
@@ -48,6 +48,9 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
         writeRecord(tables, tenant, there);
       });
       await store.flushed();
+    }),
+    registry.watch(releaseKey(tenant, "*"), async (_, entry) => {
+      if (entry !== null) await store.transaction((tables) => writeRelease(tables, tenant, RELEASE.decode(entry.bytes)));
     }),
   ];
   logger.info({ tenant }, "coordinator follows");

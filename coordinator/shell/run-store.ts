@@ -1,5 +1,5 @@
 import type { Store, StoreTables } from "@populace/io";
-import { COMMIT, RUN_RECORD, schemaOf, type Commit, type RunRecord } from "@populace/protocol";
+import { COMMIT, RELEASE, RUN_RECORD, schemaOf, type Commit, type Release, type RunRecord } from "@populace/protocol";
 import type { ChainEnd } from "../core/commit.ts";
 
 /**
@@ -7,6 +7,7 @@ import type { ChainEnd } from "../core/commit.ts";
  *   runs        <tenant> <run>          RunRecord
  *   commits     <tenant> <run> <tick>   Commit
  *   outbox      <tenant> <run> <tick>   nothing: the commit is tentative until its append to COMMIT is acknowledged
+ *   releases    <tenant> <number>       Release
  *   terms       <tenant>                highest term known here
  *   garbage     <tenant> <hash>         blobs that no unfinished run needs as far as its run knew
  */
@@ -87,6 +88,13 @@ export function discardCommits(tables: StoreTables, tenant: string, run: string,
     for (const row of tables.range(table, { prefix: `${runPrefix(tenant, run)} `, keysOnly: true })) if (tickOf(row.key) >= fromTick) tables.remove(table, row.key);
   }
 }
+
+export function writeRelease(tables: StoreTables, tenant: string, release: Release): void {
+  tables.put("releases", `${tenant} ${String(release.number).padStart(TICK_DIGITS, "0")}`, RELEASE.encode(release));
+}
+
+/** Releases in the order of their numbers. */
+export const readReleases = (tables: Reader, tenant: string): readonly Release[] => tables.range("releases", { prefix: `${tenant} ` }).map((row) => RELEASE.decode(row.bytes));
 
 export function markGarbage(tables: StoreTables, tenant: string, hashes: Iterable<string>): void {
   for (const hash of hashes) tables.put("garbage", `${tenant} ${hash}`, NOTHING);
