@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -126,6 +126,19 @@ describe("the JSON contract of the commands", () => {
     expect(readFileSync(swept.table).subarray(0, 4).toString()).toBe("PAR1");
     expect(readFileSync(swept.page, "utf8")).toContain("ticks 3");
     expect(await json(2, "sweep", "--model", file("model.json"), "--vary", "agent=1,2", "--store", file("store-sweep"))).toMatchObject({ error: { code: "BAD_STUDY" } });
+  });
+
+  it("backup, restore: another store has the same runs, proven; what was altered is refused", async () => {
+    const backed = await json(0, "backup", file("backup"), "--store", file("store-sweep"));
+    expect(backed).toMatchObject({ runs: Array.from({ length: 4 }, () => ({ state: "done", root: expect.stringMatching(/^[0-9a-f]{64}$/) })), folder: file("backup") });
+    expect(await json(2, "backup", file("backup"), "--store", file("store-sweep"))).toMatchObject({ error: { code: "BAD_REQUEST" } });
+    expect(await json(0, "restore", file("backup"), "--store", file("store-restored"))).toMatchObject({ runs: backed.runs });
+    expect(await json(0, "replay", backed.runs[0].run, "--store", file("store-restored"))).toMatchObject({ rootHash: backed.runs[0].root, isEqual: true });
+    expect(await json(0, "simulate", "--model", file("model.json"), "--agents", "2000", "--ticks", "2", "--seed", "5", "--store", file("store-restored"))).toMatchObject({ cached: true });
+    const [blob] = readdirSync(join(file("backup"), "blobs"));
+    writeFileSync(join(file("backup"), "blobs", blob), "altered");
+    expect(await json(1, "restore", file("backup"), "--store", file("store-other"))).toMatchObject({ error: { code: "CORRUPT" } });
+    expect(await json(2, "backup", file("backup-2"))).toMatchObject({ error: { code: "BAD_USAGE" } });
   });
 
   it("on a cluster: simulate, sweep and replay as on this machine, with results and report here", async () => {

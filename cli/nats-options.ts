@@ -19,7 +19,6 @@ export interface NatsConnectionOptions {
 
 /** Options of every command that is a process of the cluster. */
 export interface NatsCommandOptions extends NatsConnectionOptions {
-  readonly tenant: string;
   readonly metrics?: string;
 }
 
@@ -30,7 +29,6 @@ export const withNatsConnection = (command: Command): Command => withCredentials
 
 /** Options of every process that stays. */
 export const withNatsOptions = (command: Command): Command => withCredentials(command.requiredOption(...NATS_OPTION))
-  .option("--tenant <name>", "whose cluster: first token of all subjects", tenantName, DEFAULT_TENANT)
   .option("--metrics <host:port>", "serve /metrics, /healthz and /readyz there; :9100 listens on every address");
 
 const withCredentials = (command: Command): Command => command
@@ -58,16 +56,13 @@ export async function natsPortsOf(options: NatsConnectionOptions, role: NatsRole
   });
 }
 
-/** Counters of an object as metrics: `commitsRepaired` of "populace_coordinator" becomes populace_coordinator_commits_repaired_total. */
-export const counterMetrics = (prefix: string, what: string, counters: Readonly<Record<string, number>>): readonly Metric[] =>
-  Object.entries(counters).map(([name, value]) => ({
-    name: `${prefix}_${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`, help: `${name} of ${what}, since it started.`, kind: "counter", samples: [{ value }],
-  }));
+/** Name of a counter as Prometheus has it: commitsRepaired becomes commits_repaired_total. */
+export const counterName = (name: string): string => `${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`;
 
 /** What is to be seen of the connection to NATS. */
 export const natsMetrics = ({ connection }: NatsPorts): readonly Metric[] => [
   { name: "populace_nats_live", help: "Whether the connection to NATS is open and answered lately.", kind: "gauge", samples: [{ value: connection.isLive() ? 1 : 0 }] },
-  ...counterMetrics("populace_nats", "the connection to NATS", { ...connection.counters }),
+  ...Object.entries(connection.counters).map(([name, value]): Metric => ({ name: `populace_nats_${counterName(name)}`, help: `${name} of the connection to NATS, since it started.`, kind: "counter", samples: [{ value }] })),
 ];
 
 /** Resolves when the process is told to stop; rejects when the connection to NATS ends for good. */
