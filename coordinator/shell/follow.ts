@@ -1,6 +1,7 @@
 import type { Logger, Ports, Stop, Store } from "@populace/io";
 import { COMMIT, RELEASE, bodyOf, commitSubject, releaseKey, runKey, type Commit } from "@populace/protocol";
 import { newerRecord } from "../core/takeover.ts";
+import { keepCopy } from "./copies.ts";
 import { decodeRecord, discardCommits, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord, writeRelease } from "./run-store.ts";
 
 /**
@@ -31,7 +32,10 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
       writeCommit(tables, tenant, commit, false);
       return true;
     });
-    if (changed) await store.flushed();
+    if (!changed) return;
+    const { spec } = readRecord(store, tenant, run) ?? { spec: null };
+    if (tick + 1 === spec?.ticks) await keepCopy(ports, commit.sums);
+    await store.flushed();
   }
 
   const stops = [
@@ -47,6 +51,7 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
         raiseTerm(tables, tenant, there.term);
         writeRecord(tables, tenant, there);
       });
+      await keepCopy(ports, there.spec.planHash);
       await store.flushed();
     }),
     registry.watch(releaseKey(tenant, "*"), async (_, entry) => {

@@ -10,6 +10,7 @@ import { hear, hearEcho, isDraining, judge, noMembers, type Membership } from ".
 import { isSettled, stateAfter, transition } from "../core/run.ts";
 import { newerRecord } from "../core/takeover.ts";
 import { commitLog } from "./commit-log.ts";
+import { blobOrCopy, keepCopy } from "./copies.ts";
 import { driveRun, forgetRun, purgeSlots, type RunContext } from "./drive-run.ts";
 import { followTenant } from "./follow.ts";
 import { lead, type Leadership } from "./leadership.ts";
@@ -17,7 +18,7 @@ import { noCounts, type CoordinatorMetrics } from "./metrics.ts";
 import { changeRecord, publishRecord } from "./record-writer.ts";
 import { announceRelease } from "./releases.ts";
 import { runReader, type RunReader } from "./run-reader.ts";
-import { decodeRecord, discardCommits, forgetGarbage, readCommit, readGarbage, readLastCommit, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
+import { decodeRecord, discardCommits, forgetGarbage, hasCopy, readCommit, readGarbage, readLastCommit, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
 import { createTurns, type Turns } from "./turns.ts";
 
 export interface CoordinatorOptions {
@@ -315,6 +316,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (mine.active.size === 0) await sweep();
 
     await blobs.put(planBytes);
+    if (!isAlone) await keepCopy(ports, spec.planHash);
     // Of an unknown run there may be commits of another version of this program.
     if (isFresh || (before === null && (await log.last(commitSubject(tenant, run))) !== null)) await forgetRun(ports, tenant, run);
     const attempt = (before?.attempt ?? 0) + 1;
@@ -334,7 +336,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     // Restored from an archive it is in COMMIT before it is in this store.
     const entry = await log.last(commitSubject(tenant, run));
     const last = readLastCommit(store, tenant, run) ?? (entry === null ? null : COMMIT.decode(await bodyOf(entry.bytes, blobs, `a commit of run ${run}`)));
-    return last !== null && last.sums !== "" && await blobs.has(last.sums);
+    return last !== null && last.sums !== "" && (await blobs.has(last.sums) || hasCopy(store, last.sums));
   }
 
   async function again(before: RunRecord, from: readonly RunState[], changes: Partial<RunRecord>): Promise<RunRecord> {
@@ -422,7 +424,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
 
   async function planOf({ run, spec }: RunRecord): Promise<Plan> {
-    const bytes = await blobs.get(spec.planHash);
+    const bytes = await blobOrCopy(ports, spec.planHash);
     if (bytes !== null) return decodePlan(bytes);
     const error = new PopulaceError("NOT_FOUND", `run ${run.slice(0, 12)}: its plan ${spec.planHash.slice(0, 12)} is not in the blob store; submit it again`, { run });
     const term = reign?.leadership.term ?? 0;
@@ -443,8 +445,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       return await reader.outcome(runId);
     } catch (error) {
       const leadership = reign?.leadership;
-      if (leadership === undefined || !(error instanceof PopulaceError) || error.code !== "CORRUPT") throw error;
-      await commitLog({ ports, tenant, term: leadership.term, logger, counters }, await known(runId)).reconcile(true);
+      if (leadership === undefined || !(error instanceof PopulaceError) || (error.code !== "CORRUPT" && error.code !== "NOT_FOUND")) throw error;
+      const record = await known(runId);
+      if (record.state !== "done") throw error;
+      await commitLog({ ports, tenant, term: leadership.term, logger, counters }, record).reconcile(true);
+      await blobOrCopy(ports, readLastCommit(store, tenant, record.run)?.sums ?? "");
       return reader.outcome(runId);
     }
   }
