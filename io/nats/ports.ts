@@ -10,7 +10,7 @@ import { createBus } from "./bus.ts";
 import { type LinkOptions, type NatsCounters, openLink } from "./link.ts";
 import { CURSOR_STREAM, createLog } from "./log.ts";
 import { REGISTRY_STREAM, createRegistry } from "./registry.ts";
-import { checkStreams, makeStreams, probeServer, type Stream, type StreamSpec } from "./streams.ts";
+import { checkStreams, makeStreams, probeServer, type Stream, type StreamFill, type StreamSpec, streamFill } from "./streams.ts";
 import { createWire } from "./wire.ts";
 
 export interface NatsPortsOptions extends LinkOptions {
@@ -38,6 +38,8 @@ export interface NatsConnectionInfo {
   /** Whether the connection is open and answered lately. */
   readonly isLive: () => boolean;
   readonly counters: Readonly<NatsCounters>;
+  /** How full each stream is: writers wait at the limit, so who sets the pace may slow down before it. */
+  readonly streams: () => Promise<readonly StreamFill[]>;
   /** Resolves when the connection is closed for good: null after `close`, else why. */
   readonly closed: Promise<PopulaceError | null>;
 }
@@ -74,7 +76,10 @@ export async function openNatsPorts(options: NatsPortsOptions): Promise<NatsPort
       blobs: createBlobs(wire, blobs),
       clock: systemClock,
       store,
-      connection: { server: () => link.client.getServer(), version: () => link.client.info?.version ?? "?", isLive: () => link.isLive(), counters: link.counters, closed: link.closed },
+      connection: {
+        server: () => link.client.getServer(), version: () => link.client.info?.version ?? "?", isLive: () => link.isLive(), counters: link.counters, closed: link.closed,
+        streams: () => Promise.all(all.map((stream) => streamFill(link, stream))),
+      },
       async close() {
         await link.close();
         await store.close();

@@ -28,6 +28,14 @@ export interface StreamState {
   readonly lastSequence: number;
 }
 
+/** What a stream holds, and how much it may. */
+export interface StreamFill {
+  readonly name: string;
+  readonly messages: number;
+  readonly bytes: number;
+  readonly bytesMax: number;
+}
+
 /** Since 2.9.0: discard-new per subject, on which write-once slots rest. */
 const VERSION_MIN = [2, 9] as const;
 /** Set at creation and read back: a server drops in silence what it does not know, and people alter streams. */
@@ -105,6 +113,19 @@ export function streamState(link: Link, stream: Stream): Promise<StreamState | n
       return { created: info.created, lastSequence: info.state.last_seq };
     } catch (error) {
       if (isMissing(error)) return null;
+      throw error;
+    }
+  });
+}
+
+/** What a stream holds; zeros when there is none. */
+export function streamFill(link: Link, stream: Stream): Promise<StreamFill> {
+  return link.persist(`stream ${stream.name}`, async () => {
+    try {
+      const info = await link.ask<{ config: { max_bytes: number }; state: { messages: number; bytes: number } }>(`$JS.API.STREAM.INFO.${stream.name}`, "");
+      return { name: stream.name, messages: info.state.messages, bytes: info.state.bytes, bytesMax: info.config.max_bytes };
+    } catch (error) {
+      if (isMissing(error)) return { name: stream.name, messages: 0, bytes: 0, bytesMax: stream.spec.bytesMax };
       throw error;
     }
   });
