@@ -514,7 +514,9 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   }
 
   /** The sums a commit names; null when they are lost or damaged. */
-  const soundSums = async ({ sums }: Commit): Promise<Uint8Array | null> => (sums === "" ? null : blobOrCopy(ports, sums));
+  async function soundSums({ sums }: Commit): Promise<Uint8Array | null> {
+    return sums === "" ? null : blobOrCopy(ports, sums);
+  }
 
   /** Whether all blobs are there and, where a node found one damaged, sound; a damaged one is removed, so that it can be written again. */
   async function isWhole(hashes: readonly string[]): Promise<boolean> {
@@ -609,7 +611,9 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       await commits.reconcile(true);
       await keepCopy(ports, last.sums);
     }
-    await change("done", "", "");
+    // Done on this disk, and the registry did not answer when it was told.
+    if (record.state === "done") record = await changeRecord(context, record);
+    else await change("done", "", "");
     stopNodes("done");
     await discard([...checkpointed.checkpoint, checkpointed.sums].filter((hash) => hash !== "" && hash !== last.sums));
     logger.info({ run, attempt: record.attempt, root: record.root, exposures: record.exposures, seconds: record.seconds }, "run done");

@@ -225,6 +225,13 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     else process.node = null;
   }
 
+  let hasDied = false;
+  /** Of a programmer's error: the course of events ends here. */
+  function died(who: string, error: unknown): void {
+    hasDied = true;
+    records.push({ kind: "died", who, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  }
+
   // ---- the client ----
   /** Enters each run once with whoever leads, then waits for it with anybody; takes a run that ended otherwise up again, as its owner would. */
   const errands = truths.map((truth) => ({ truth, isEntered: false, askedIn: null as SimulatedLife | null }));
@@ -249,7 +256,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
           const code = error instanceof PopulaceError ? error.code : "INTERNAL";
           say(`${name} refuses run ${run}: ${String(error)}`);
           counts.refusals += 1;
-          if (code === "INTERNAL") records.push({ kind: "died", who: name, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+          if (code === "INTERNAL") died(name, error);
           if (errand.isEntered && code !== "UNAVAILABLE" && code !== "STALE_TERM") {
             counts.repairs += 1;
             errand.isEntered = false;
@@ -439,7 +446,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   }
 
   // ---- the course of events ----
-  const uncaught = (error: unknown): void => void records.push({ kind: "died", who: "a process", error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  const uncaught = (error: unknown): void => died("a process", error);
   // A system call that costs more than everything else about a heartbeat.
   const { rss } = process.memoryUsage;
   process.memoryUsage.rss = () => 0;
@@ -455,7 +462,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       for (const process of coordinators) if (process.images.push(process.disk.image()) > 8) process.images.shift();
     });
     arm();
-    await world.run(() => disturbances === 0 && (finished.size === truths.length || (nextStrikes === pending.length && world.nowMs() - lastDisturbedMs > STUCK_MS) || world.nowMs() - lastDisturbedMs > 10 * STUCK_MS));
+    await world.run(() => hasDied || disturbances === 0 && (finished.size === truths.length || (nextStrikes === pending.length && world.nowMs() - lastDisturbedMs > STUCK_MS) || world.nowMs() - lastDisturbedMs > 10 * STUCK_MS));
     if (disturbances === 0) records.push({ kind: "calm", atMs: lastDisturbedMs });
   } finally {
     process.memoryUsage.rss = rss;
