@@ -6,6 +6,7 @@ import { clusterCommand } from "./cluster.ts";
 import { compileCommand } from "./compile.ts";
 import { demoCommand } from "./demo.ts";
 import { fitCommand } from "./fit.ts";
+import { keysCommand } from "./keys.ts";
 import { learnCommand } from "./learn.ts";
 import { drainCommand, nodesCommand, planCommand } from "./nodes.ts";
 import { optimizeCommand } from "./optimize.ts";
@@ -26,7 +27,7 @@ type AnyCommand = CommandDefinition<any>;
 /** In the order of the loop, which is the order of `populace --help`. */
 export const COMMANDS: readonly AnyCommand[] = [
   demoCommand, fitCommand, surfaceCommand, simulateCommand, behaveCommand, sweepCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
-  nodesCommand, planCommand, drainCommand, replayCommand, compileCommand,
+  nodesCommand, planCommand, drainCommand, replayCommand, compileCommand, keysCommand,
 ];
 export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, signalsSentimentCommand, signalsRunCommand];
 export const RUN_COMMANDS: readonly AnyCommand[] = [
