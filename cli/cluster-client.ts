@@ -79,7 +79,7 @@ export function openCluster(options: ClusterOptions): ClusterClient {
         if (signal?.aborted || !isPassing(error)) throw error;
         const patienceMs = hasAnswered ? FAILOVER_MS : SEARCH_MS;
         if (performance.now() - startedMs > patienceMs) throw unreachable(error as PopulaceError);
-        const leader = (error as PopulaceError).details["leader"];
+        const leader = (error as PopulaceError).details["address"];
         if (typeof leader === "string" && leader !== "" && leader !== current) {
           current = leader;
           continue;
@@ -96,7 +96,7 @@ export function openCluster(options: ClusterOptions): ClusterClient {
   function unreachable(cause: PopulaceError): PopulaceError {
     const named = addresses.join(", ");
     // A standby has answered.
-    if (typeof cause.details["leader"] === "string") return cause;
+    if (typeof cause.details["address"] === "string") return cause;
     return new PopulaceError("UNAVAILABLE", `no coordinator answers at ${named}; start one with "populace coordinator --nats URL --store DIR --listen ${addresses[0]}", or name another with --cluster (${cause.message})`, { addresses: named }, cause);
   }
 

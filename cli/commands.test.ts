@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SIGNAL_FORMATS } from "@populace/signals";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { startSmallCluster } from "./cluster.fixture.ts";
 import { COMMANDS, RUN_COMMANDS, SIGNAL_COMMANDS } from "./commands/table.ts";
 import { FORMATS } from "./commands/signals.ts";
 import { RETAILER_FEED, consumerConfidenceCsv, retailerLog, retailerLogCsv, retailerPeople, retailerRecipientsCsv, retailerStudents } from "./examples/retailer.ts";
@@ -125,6 +126,22 @@ describe("the JSON contract of the commands", () => {
     expect(readFileSync(swept.table).subarray(0, 4).toString()).toBe("PAR1");
     expect(readFileSync(swept.page, "utf8")).toContain("ticks 3");
     expect(await json(2, "sweep", "--model", file("model.json"), "--vary", "agent=1,2", "--store", file("store-sweep"))).toMatchObject({ error: { code: "BAD_STUDY" } });
+  });
+
+  it("on a cluster: simulate, sweep and replay as on this machine, with results and report here", async () => {
+    const { address, coordinator, close } = await startSmallCluster();
+    onTestFinished(close);
+    const args = ["--model", file("model.json"), "--seed", "5"], at = ["--cluster", address];
+    const here = await json(0, "simulate", ...args, "--agents", "2000", "--ticks", "3", "--store", file("store-here"));
+    const there = await json(0, "simulate", ...args, "--agents", "2000", "--ticks", "3", "--store", file("store-there"), "--label", "trial", ...at);
+    expect(there).toMatchObject({ runId: here.runId, rootHash: here.rootHash, exposures: here.exposures, rates: here.rates, cached: false });
+    for (const name of ["rates.parquet", "ticks.parquet", "report.html"]) expect(readFileSync(join(there.outDir, name)).length, name).toBeGreaterThan(0);
+    expect((await coordinator.runs()).map((run) => run.label)).toEqual(["trial"]);
+    expect(await json(0, "replay", here.runId.slice(0, 12), ...at)).toMatchObject({ runId: here.runId, rootHash: here.rootHash, isEqual: true });
+    const swept = await json(0, "sweep", ...args, "--vary", "agents=1000,2000", "--vary", "ticks=2,3", "--out", file("sweep-there"), ...at);
+    expect(swept.cells[3]).toMatchObject({ values: [2000, 3], runId: here.runId, rootHash: here.rootHash });
+    expect((await json(0, "runs", "list", ...at)).runs.length).toBe(4);
+    expect(await json(2, "simulate", "--model", file("model.json"), "--agents", "1000", "--backend", "gpu-js", ...at)).toMatchObject({ error: { code: "BACKEND_MISSING" } });
   });
 
   it("commands of a cluster: what to do when none is named, or none answers", async () => {

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { startNode, type RunningNode } from "@populace/agent-runtime";
-import { MEMORY_SHARE, admit, runReader, runSize, startCoordinator, type Coordinator, type RunReader, type RunSummary } from "@populace/coordinator";
+import { MEMORY_SHARE, admit, runReader, runSize, startCoordinator, type Coordinator, type RunReader } from "@populace/coordinator";
 import { PopulaceError } from "@populace/domain";
 import { SILENT, claimProcess, openEmbeddedPorts, type EmbeddedPorts, type Logger } from "@populace/io";
-import { KERNEL_SPEC, blocksOf, isBehaviorPlan, type ExecutionPlan, type Plan } from "@populace/protocol";
+import { KERNEL_SPEC, blocksOf, isBehaviorPlan, type ExecutionPlan, type Plan, type RunRecord } from "@populace/protocol";
 import type { RunPlan } from "@populace/studies";
 
 /** Tenant of a store that one person uses alone. */
@@ -77,7 +77,7 @@ export function embeddedRunner(options: EmbeddedOptions): EmbeddedRunner {
     runsUnderWay += 1;
     try {
       const { exposuresPerSecond } = await (await nodeOf(ports, workers)).ready;
-      return await coordinator.submit(plan, isBehaviorPlan(plan) ? { ...execution, workers } : admitHere(coordinator, plan, { ...execution, workers }, exposuresPerSecond), runOptions);
+      return await coordinator.submit(plan, isBehaviorPlan(plan) ? { ...execution, workers } : admitHere(await coordinator.runs(), plan, { ...execution, workers }, exposuresPerSecond), runOptions);
     } finally {
       runsUnderWay -= 1;
     }
@@ -136,12 +136,12 @@ export function embeddedRunner(options: EmbeddedOptions): EmbeddedRunner {
     node = { workers, service: startNode({ ports, tenant, workers, logger, incarnation: randomUUID(), allowBehaviors: true, ...(options.backend === undefined ? {} : { backend: options.backend }) }) };
   }
 
-  function admitHere(coordinator: Coordinator, plan: Plan, execution: Partial<ExecutionPlan> & { readonly workers: number }, calibrated: number): Partial<ExecutionPlan> {
+  function admitHere(runs: readonly RunRecord[], plan: Plan, execution: Partial<ExecutionPlan> & { readonly workers: number }, calibrated: number): Partial<ExecutionPlan> {
     const shards = execution.shards ?? options.shards;
     const size = runSize(plan, Math.min(shards ?? execution.workers * 4, blocksOf(plan).length), execution.workers);
     const machine = {
       memoryBytes: Math.floor(process.availableMemory() * MEMORY_SHARE),
-      exposuresPerSecond: measuredSpeed(coordinator.runs(), execution.workers) ?? calibrated,
+      exposuresPerSecond: measuredSpeed(runs, execution.workers) ?? calibrated,
       secondsMax: RUN_SECONDS_MAX,
     };
     const admission = admit(size, machine, execution.population ?? options.population, options.force ?? false);
@@ -159,7 +159,7 @@ export function openRuns(storeDir: string, tenant: string = LOCAL_TENANT): RunRe
 }
 
 /** Exposures a second as the newest long runs of this store had them with as many workers; null before the first. */
-function measuredSpeed(runs: readonly RunSummary[], workers: number): number | null {
+function measuredSpeed(runs: readonly RunRecord[], workers: number): number | null {
   const measured = runs
     .filter((row) => row.state === "done" && row.spec.kernelSpec === KERNEL_SPEC && row.execution?.workers === workers && row.seconds >= SPEED_SAMPLE_SECONDS)
     .slice(-5)

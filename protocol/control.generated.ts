@@ -8,9 +8,9 @@ export interface Cluster {
   readonly tenant: string;
   /** "leader" or "standby". */
   readonly role: string;
+  /** Who leads as far as this coordinator knows, by name and as HOST:PORT; empty when nobody does. */
   readonly holder: string;
   readonly term: number;
-  /** HOST:PORT of who leads, as far as this coordinator knows; empty when nobody does. */
   readonly leader: string;
   readonly view: number;
   readonly nodes: readonly Node[];
@@ -84,7 +84,7 @@ export interface Run {
   readonly ticks: number;
   readonly root: string;
   readonly agents: number;
-  /** Committed, and while it is watched also those of the span under way; and how many are planned (0 = not known). */
+  /** Committed, and while it is watched also those of the span under way; and how many are planned, while it is watched (else 0). */
   readonly exposures: number;
   readonly exposuresTotal: number;
   readonly seconds: number;

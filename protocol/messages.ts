@@ -176,14 +176,13 @@ export interface RunRecord {
   readonly backends: readonly string[];
 }
 
-/** Two computations of one shard that disagree: the slot holds the first one, a blob the second. */
+/** Two computations of one shard that disagree. */
 export interface Dispute {
   readonly attempt: number;
   readonly tick: number;
   readonly shard: number;
-  /** The node that found the slot filled with something else, and the blob address of its own ShardOut. */
-  readonly incarnation: string;
-  readonly output: string;
+  /** Blob addresses of both ShardOuts: the one that lay in the slot, then that of the node which found it there. */
+  readonly outputs: readonly string[];
 }
 
 /** The first one of an incarnation is its join; every LIMITS.heartbeatMs, and at once when it is probed. */
@@ -218,8 +217,8 @@ export interface NodeFailure {
   readonly incarnation: string;
   readonly code: string;
   readonly message: string;
-  /** Of a DIVERGENCE: blob address of this node's own ShardOut; "" otherwise. */
-  readonly output: string;
+  /** Of a DIVERGENCE: blob addresses of the ShardOut that lay in the slot and of this node's own; empty otherwise. */
+  readonly outputs: readonly string[];
 }
 
 /** Nodes drop the attempt's work within one block and forget its state. */

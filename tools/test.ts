@@ -8,6 +8,7 @@ import { parseArgs, stripVTControlCharacters } from "node:util";
 import { type TestModule, startVitest } from "vitest/node";
 import { check } from "./check.ts";
 import { nats } from "./nats.ts";
+import { python } from "./python.ts";
 import { ROOMS } from "./rooms.ts";
 import { vulkan } from "./vulkan.ts";
 
@@ -30,7 +31,7 @@ interface Tally {
 if (process.env.POPULACE_PROVISION === "1") execFileSync(process.execPath, [`${root}/tools/provision.ts`], { stdio: "inherit" });
 
 // Beside the check, since the first time it fetches; needed before vitest forks, since a process finds its libraries when it starts.
-const provided = Promise.all([vulkan(root), nats(root)]);
+const provided = Promise.all([vulkan(root), nats(root), python(root)]);
 const tally: Tally = { passed: 0, failed: 0, skipped: [] };
 if (!isPartial) {
   const started = performance.now();
@@ -39,9 +40,9 @@ if (!isPartial) {
   tally.failed += failed.length;
   console.log(timed("check", (performance.now() - started) / 1000));
 }
-const [gpu, servers] = await provided;
-Object.assign(process.env, gpu.env, servers.env);
-console.log(`vulkan: ${gpu.note}\nnats: ${servers.note}`);
+const [gpu, servers, packages] = await provided;
+Object.assign(process.env, gpu.env, servers.env, packages.env);
+console.log(`vulkan: ${gpu.note}\nnats: ${servers.note}\npython: ${packages.note}`);
 await runTests(tally);
 
 if (tally.skipped.length > 0) console.log(["", "Skipped:", ...tally.skipped.map((each) => `  ${each}`)].join("\n"));

@@ -323,7 +323,7 @@ export function startNode(options: NodeOptions): RunningNode {
     const entries = await ports.log.read(outSubject(tenant, run, shell.attempt, tick - 1, "*"));
     const outs = await Promise.all(entries.map((entry) => shardOutOf(run, entry.bytes)));
     const blocks = outs.reduce((sum, out) => sum + out.hashes.length / LEAF_BYTES, 0);
-    if (blocks !== shell.blocks.length) throw new PopulaceError("UNAVAILABLE", `run ${run}: the outputs of tick ${tick - 1} hold the messages of ${blocks} blocks of ${shell.blocks.length}; they are not all here, or no more`, { run, tick });
+    if (blocks !== shell.blocks.length) throw new PopulaceError("NOT_FOUND", `run ${run}: the outputs of tick ${tick - 1} hold the messages of ${blocks} blocks of ${shell.blocks.length}; they are not all here, or no more`, { run, tick });
     return inboxesOf(outs.toSorted((a, b) => a.shard - b.shard).map((out) => out.mail), wanted);
   }
 
@@ -428,7 +428,7 @@ export function startNode(options: NodeOptions): RunningNode {
       throw new PopulaceError(
         "DIVERGENCE",
         `run ${open.run}, shard ${shard}, tick ${open.tick}: this node (${incarnation}) and ${theirs.incarnation} computed different blocks (${sha256Hex(ours.hashes).slice(0, 12)} and ${sha256Hex(theirs.hashes).slice(0, 12)})`,
-        { shard, tick: open.tick, output: await ports.blobs.put(bytes) },
+        { shard, tick: open.tick, outputs: [await ports.blobs.put(SHARD_OUT.encode(theirs)), await ports.blobs.put(bytes)] },
       );
     }
   }
@@ -486,9 +486,9 @@ export function startNode(options: NodeOptions): RunningNode {
     const code = error instanceof PopulaceError ? error.code : "INTERNAL";
     const message = error instanceof Error ? error.message : String(error);
     if (code === "INTERRUPTED") return;
-    const { shard = 0, output = "" } = (error instanceof PopulaceError ? error.details : {}) as { readonly shard?: number; readonly output?: string };
+    const { shard = 0, outputs = [] } = (error instanceof PopulaceError ? error.details : {}) as { readonly shard?: number; readonly outputs?: readonly string[] };
     logger.error({ run: open.run, tick: open.tick, code, message }, "tick failed");
-    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick: open.tick, shard, incarnation, code, message, output }));
+    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick: open.tick, shard, incarnation, code, message, outputs }));
   }
 
   const second = secondComputations({

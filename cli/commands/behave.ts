@@ -2,11 +2,13 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { InvalidArgumentError } from "commander";
 import { whole } from "../arguments.ts";
+import { withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
 import { compact, count, duration, paint, plain, table } from "../output.ts";
+import { runnerOf } from "../runner.ts";
 import { withRunner } from "../with-runner.ts";
 
-interface BehaveOptions {
+interface BehaveOptions extends ClusterCommandOptions {
   readonly behavior: string;
   readonly agents: number;
   readonly ticks: number;
@@ -32,7 +34,7 @@ export const behaveCommand: CommandDefinition<BehaveOptions> = {
     "populace behave --behavior word-of-mouth.ts --agents 1e5 --ticks 50",
     "populace behave --behavior schelling.ts --agents 10000 --ticks 200 --set wanted=0.5 --seed 7",
   ],
-  configure: (command) => command
+  configure: (command) => withClusterOptions(command
     .requiredOption("--behavior <file>", "a TypeScript module whose default export is defineBehavior({ ... })")
     .requiredOption("--agents <number>", "simulated individuals", whole(1))
     .requiredOption("--ticks <number>", "simulated time steps", whole(1))
@@ -41,17 +43,16 @@ export const behaveCommand: CommandDefinition<BehaveOptions> = {
     .option("--shards <number>", "parts the population is cut into; changes no result", whole(1, 4096))
     .option("--store <folder>", "where runs are committed and resumed from", ".populace")
     .option("--out <folder>", "where the results go (default: STORE/runs/RUNID)")
-    .option("--fresh", "compute again what was already committed"),
+    .option("--fresh", "compute again what was already committed")),
   async run(context, options) {
     const source = readFileSync(options.behavior, "utf8");
     const bar = context.progress("running", "agent ticks");
     const { compileBehavior } = await import("@populace/agent-runtime");
     const { seedWords } = await import("@populace/studies");
-    const { embeddedRunner } = await import("../embedded.ts");
     const { plan, description } = await compileBehavior(source, {
       agents: options.agents, ticks: options.ticks, seed: seedWords(context.seed ?? 1), ...(options.set === undefined ? {} : { parameters: options.set }),
     });
-    const runner = embeddedRunner({ storeDir: options.store, ...(options.workers === undefined ? {} : { workers: options.workers }) });
+    const runner = await runnerOf(options, context.signal, () => {});
     return withRunner(runner, bar, async () => {
       const outcome = await runner(plan, options.shards === undefined ? {} : { shards: options.shards }, {
         signal: context.signal, fresh: options.fresh === true, onProgress: ({ exposures, exposuresTotal }) => bar.update(exposures, exposuresTotal),

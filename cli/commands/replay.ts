@@ -63,7 +63,7 @@ async function fromStore(options: ReplayOptions): Promise<Committed> {
   const { LOCAL_TENANT, openRuns } = await import("../embedded.ts");
   const runs = openRuns(options.store, options.tenant ?? LOCAL_TENANT);
   try {
-    const found = runs.run(options.run);
+    const found = await runs.run(options.run);
     if (found === null) throw new PopulaceError("NOT_FOUND", `no run, or several, in ${options.store} begin with "${options.run}"${options.tenant === undefined ? `, tenant ${LOCAL_TENANT}` : ""}; "populace runs list" shows what there is`, { run: options.run });
     return { runId: found.run, plan: await runs.plan(found.run), roots: (await runs.commits(found.run)).map((commit) => commit.root) };
   } finally {

@@ -4,10 +4,12 @@ import { backtestCommand } from "./backtest.ts";
 import { behaveCommand } from "./behave.ts";
 import { clusterCommand } from "./cluster.ts";
 import { compileCommand } from "./compile.ts";
+import { coordinatorCommand } from "./coordinator.ts";
 import { demoCommand } from "./demo.ts";
 import { fitCommand } from "./fit.ts";
 import { keysCommand } from "./keys.ts";
 import { learnCommand } from "./learn.ts";
+import { nodeCommand } from "./node.ts";
 import { drainCommand, nodesCommand, planCommand } from "./nodes.ts";
 import { optimizeCommand } from "./optimize.ts";
 import { prioritizeCommand } from "./prioritize.ts";
@@ -27,7 +29,7 @@ type AnyCommand = CommandDefinition<any>;
 /** In the order of the loop, which is the order of `populace --help`. */
 export const COMMANDS: readonly AnyCommand[] = [
   demoCommand, fitCommand, surfaceCommand, simulateCommand, behaveCommand, sweepCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
-  nodesCommand, planCommand, drainCommand, replayCommand, compileCommand, keysCommand,
+  coordinatorCommand, nodeCommand, nodesCommand, planCommand, drainCommand, replayCommand, compileCommand, keysCommand,
 ];
 export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, signalsSentimentCommand, signalsRunCommand];
 export const RUN_COMMANDS: readonly AnyCommand[] = [

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { RUN_STATE, type Commit, type Plan, type RunState } from "@populace/protocol";
+import { RUN_STATE, type Plan, type RunState } from "@populace/protocol";
 import { admit, runSize } from "./admission.ts";
-import { decideCommit, decideRefusedAppend } from "./commit.ts";
+import { decideCommit, decideRefusedAppend, type Link } from "./commit.ts";
 import { resolveExecution, spanAt } from "./execution.ts";
 import { accumulate, exposuresPlanned } from "./ledger.ts";
-import { decideLease } from "./lease.ts";
-import { isSettled, transition } from "./run.ts";
+import { decideLease, decideRefusedRenewal } from "./lease.ts";
+import { isSettled, stateAfter, transition } from "./run.ts";
 import { owners, shardMap } from "./shard-map.ts";
 
 describe("run", () => {
@@ -20,9 +20,14 @@ describe("run", () => {
       }
     }
     expect(legal.has("submitted>planned") && legal.has("running>done") && legal.has("paused>submitted") && legal.has("running>frozen")).toBe(true);
-    expect(["done>running", "frozen>running", "submitted>done", "canceled>done", "paused>running", "running>planned"].filter((step) => legal.has(step))).toEqual([]);
-    expect(legal.size).toBe(20);
+    expect(["done>running", "frozen>running", "submitted>done", "canceled>done", "paused>running"].filter((step) => legal.has(step))).toEqual([]);
+    expect(legal.has("running>planned")).toBe(true);
+    expect(legal.size).toBe(22);
     expect(states.filter(isSettled)).toEqual(["paused", "frozen", "done", "failed", "canceled"]);
+  });
+
+  test("ends by what ended it; a coordinator that lost the lead leaves it alone", () => {
+    expect([stateAfter("STALE_TERM", false), stateAfter("INTERRUPTED", false), stateAfter("INTERRUPTED", true), stateAfter("DIVERGENCE", false), stateAfter("TOO_LARGE", false)]).toEqual([null, "paused", "canceled", "frozen", "failed"]);
   });
 });
 
@@ -74,13 +79,16 @@ describe("commit", () => {
     expect(decideCommit({ tick: 7, root: "r7" }, 9, "r5", commit)).toMatchObject({ kind: "stale-term" });
   });
 
-  test("refused by the log: own retry, higher term, lost records, two roots", () => {
-    const mine = { tick: 5, term: 3, root: "r5" } as Commit;
-    expect(decideRefusedAppend({ ...mine }, mine)).toBe("done");
-    expect(decideRefusedAppend({ ...mine, term: 4, tick: 6 }, mine)).toBe("step-down");
-    expect(decideRefusedAppend({ ...mine, tick: 3 }, mine)).toBe("append-missing");
-    expect(decideRefusedAppend(null, mine)).toBe("append-missing");
-    expect(decideRefusedAppend({ ...mine, root: "other" }, mine)).toBe("divergence");
+  test("refused by the log: own retry, an earlier leader's late span, higher term, lost records, a hole, two roots", () => {
+    const mine = { tick: 5, term: 3, prevRoot: "r4", root: "r5" };
+    const at = (tick: number, term = 3, root = `r${tick}`): Link => ({ tick, term, prevRoot: `r${tick - 1}`, root });
+    expect(decideRefusedAppend(at(5), [], mine)).toBe("done");
+    expect(decideRefusedAppend(at(7, 2), [at(5, 2), at(6, 2), at(7, 2)], mine)).toBe("done");
+    expect(decideRefusedAppend(at(6, 4), [at(5), at(6, 4)], mine)).toBe("step-down");
+    expect(decideRefusedAppend(at(3), [], mine)).toBe("append-missing");
+    expect(decideRefusedAppend(null, [], mine)).toBe("append-missing");
+    expect(decideRefusedAppend(at(7), [at(6), at(7)], mine)).toBe("rewrite");
+    expect(decideRefusedAppend(at(5, 3, "other"), [], mine)).toBe("divergence");
   });
 });
 
@@ -92,6 +100,13 @@ describe("lease", () => {
     expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000 }, 1000, 2000, 12, true)).toEqual({ kind: "claim", term: 13 });
     // The registry lost its store: the commits still know the term.
     expect(decideLease({ record: null, revision: 0, unchangedSinceMs: 0 }, 0, 2000, 12, false)).toEqual({ kind: "claim", term: 13 });
+  });
+
+  test("a refused renewal is the holder's own one, answered late, or the end of its lead", () => {
+    expect(decideRefusedRenewal(record, "n", 7)).toBe("mine");
+    expect(decideRefusedRenewal(record, "n", 6)).toBe("lost");
+    expect(decideRefusedRenewal(record, "other", 7)).toBe("lost");
+    expect(decideRefusedRenewal(null, "n", 7)).toBe("lost");
   });
 });
 

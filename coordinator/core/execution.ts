@@ -48,13 +48,17 @@ export function resolveExecution(plan: Plan, wanted: Partial<ExecutionPlan>, clu
   };
 }
 
-/** First tick after `tick` at which a span starting there must end: span length, checkpoint boundary, end of the run. */
-export function spanAt(execution: ExecutionPlan, tick: number, ticks: number): { readonly span: number; readonly checkpoint: boolean } {
+/**
+ * The span that starts at `tick`: it ends after the span length, at a checkpoint boundary, after a tick in `healed` (whose
+ * checkpoint was lost and is written again), or with the run.
+ */
+export function spanAt(execution: ExecutionPlan, tick: number, ticks: number, healed: readonly number[] = []): { readonly span: number; readonly checkpoint: boolean } {
   const every = execution.checkpointTicks;
   const boundary = every > 0 ? (Math.floor(tick / every) + 1) * every : ticks;
-  const end = Math.min(tick + execution.spanTicks, boundary, ticks);
+  const heals = healed.map((one) => one + 1).filter((one) => one > tick);
+  const end = Math.min(tick + execution.spanTicks, boundary, ticks, ...heals);
   // The last tick needs none: a finished run is never continued.
-  return { span: end - tick, checkpoint: every > 0 && end === boundary && end < ticks };
+  return { span: end - tick, checkpoint: heals.includes(end) || (every > 0 && end === boundary && end < ticks) };
 }
 
 /** Bytes of the messages of one tick, if every agent sends two. */

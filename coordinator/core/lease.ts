@@ -10,12 +10,17 @@ export interface LeaseSight {
 export type LeaseDecision = { readonly kind: "claim"; readonly term: number } | { readonly kind: "wait"; readonly ms: number };
 
 /**
- * Claims a free record, or one that this candidate itself has seen unchanged for a whole TTL, or whose holder is known to be gone
- * (the embedded store: its process is dead). The term is 1 + the highest seen in the record, the local commits and the COMMIT log:
- * the compare-and-set only elects, it does not number.
+ * Claims a free record, or one that this candidate itself has seen unchanged for a whole TTL, or whose holder is known to be gone:
+ * it is the candidate's own, from a claim or a reign whose answer never came, or its process is dead. The term is 1 + the highest
+ * seen in the record, the local commits, the COMMIT log and the nodes' heartbeats: the compare-and-set only elects, it does not number.
  */
 export function decideLease(sight: LeaseSight, nowMs: number, ttlMs: number, highestTerm: number, holderGone: boolean): LeaseDecision {
   const seenMs = nowMs - sight.unchangedSinceMs;
   if (sight.record !== null && !holderGone && seenMs < ttlMs) return { kind: "wait", ms: ttlMs - seenMs };
   return { kind: "claim", term: 1 + Math.max(highestTerm, sight.record?.term ?? 0) };
+}
+
+/** What a refused renewal means: a renewal of this holder went through although its answer did not come, or somebody else has the record. */
+export function decideRefusedRenewal(current: LeaderRecord | null, nonce: string, term: number): "mine" | "lost" {
+  return current !== null && current.nonce === nonce && current.term === term ? "mine" : "lost";
 }

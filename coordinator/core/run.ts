@@ -1,23 +1,24 @@
-import { PopulaceError } from "@populace/domain";
+import { PopulaceError, type ErrorCode } from "@populace/domain";
 import type { RunState } from "@populace/protocol";
 
 /**
- *                         ┌────────────── resubmit ◀───────────────┐
+ *                         ┌───────── submit again, resume ◀────────┐
  *                         ▼                                        │
  *  submit ─▶ submitted ─▶ planned ─▶ running ─▶ done               │
- *               │            │        │ │ └────▶ failed ───────────┤
- *               │            │        │ └──────▶ canceled ─────────┤
- *               │            │        ├─ interrupt ─▶ paused ──────┤
- *               └── cancel, fail ─────┘                            │
- *                                     └─ diverge ──▶ frozen ── (fresh only)
+ *               │            │  ▲     │ │ │ └──▶ failed ───────────┤
+ *               │            │  └─────┘ │ └────▶ canceled ─────────┤
+ *               │            │  attempt ├─ pause ──▶ paused ───────┤
+ *               └─ cancel, pause, fail ─┘                          │
+ *                                       └─ diverge ▶ frozen ── resolve, or anew
  *
- * `submitted` waits for its turn, `planned` has shards and owners, `running` opens ticks. `paused` was interrupted and goes on from
- * its last checkpoint as a new attempt; `frozen` keeps two outputs that disagree and starts again only from nothing.
+ * `submitted` waits for its turn, `planned` has it and gets shards and owners, `running` opens ticks; a new attempt plans again.
+ * `paused` goes on from its last checkpoint; `frozen` keeps two outputs that disagree until a third computation has decided.
+ * A change of the leader changes no state.
  */
 const TRANSITIONS: Readonly<Record<RunState, readonly RunState[]>> = {
   submitted: ["planned", "paused", "failed", "canceled"],
-  planned: ["running", "paused", "failed", "canceled"],
-  running: ["paused", "frozen", "done", "failed", "canceled"],
+  planned: ["running", "paused", "frozen", "failed", "canceled"],
+  running: ["planned", "paused", "frozen", "done", "failed", "canceled"],
   paused: ["submitted", "canceled"],
   frozen: ["submitted", "canceled"],
   done: ["submitted"],
@@ -33,3 +34,10 @@ export function transition(from: RunState, to: RunState): RunState {
 
 /** Whether the state changes by itself no more: only a new submission moves it. */
 export const isSettled = (state: RunState): boolean => state !== "submitted" && state !== "planned" && state !== "running";
+
+/** The state in which an error leaves a run. STALE_TERM leaves it alone: another coordinator has it. */
+export function stateAfter(code: ErrorCode, isCanceled: boolean): RunState | null {
+  if (code === "STALE_TERM") return null;
+  if (isCanceled) return "canceled";
+  return code === "INTERRUPTED" ? "paused" : code === "DIVERGENCE" ? "frozen" : "failed";
+}

@@ -1,19 +1,24 @@
 import { ERROR_TABLE, PopulaceError, type ErrorCode } from "@populace/domain";
 import { sha256, type LogEntry, type Logger, type Ports, type Store } from "@populace/io";
 import {
-  COMMIT, INPUT, LIMITS, NODE_FAILURE, RUN_RECORD, RUN_STOP, SHARD_OUT, SLOT_REFERENCE, TICK_OPEN,
-  blocksOf, commitSubject, failSubject, inputHashOf, inputSubject, openSubject, outSubject, rootOf, runKey, schemaOf, stopSubject, sumsHashOf, toHex,
-  type Commit, type ExecutionPlan, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
+  INPUT, LIMITS, NODE_FAILURE, RUN_STOP, SHARD_OUT, TICK_OPEN,
+  blocksOf, bodyOf, failSubject, inputHashOf, inputSubject, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
+  type Commit, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
 } from "@populace/protocol";
+import type { RunProgress } from "@populace/studies";
 import { arrive, openBarrier, type Barrier } from "../core/barrier.ts";
-import { decideCommit, decideRefusedAppend } from "../core/commit.ts";
+import { decideCommit } from "../core/commit.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
 import { checkNodes, mayCompute } from "../core/node-fit.ts";
 import type { Membership } from "../core/membership.ts";
-import { transition } from "../core/run.ts";
+import { decideFailure } from "../core/node-failure.ts";
+import { stateAfter, transition } from "../core/run.ts";
 import { owners, shardMap } from "../core/shard-map.ts";
-import { clearOutbox, markGarbage, readCommit, readCommits, readOutbox, readRow, readSums, readTerm, writeCommit, writeRow, writeSums, writeTerm, type RunRow } from "./run-store.ts";
+import { commitLog } from "./commit-log.ts";
+import type { Counters } from "./metrics.ts";
+import { changeRecord } from "./record-writer.ts";
+import { discardCommits, markGarbage, raiseTerm, readCommit, readEnd, readLastCommit, readTerm, writeCommit } from "./run-store.ts";
 
 /** What a run needs of the coordinator that drives it. */
 export interface RunContext {
@@ -21,352 +26,518 @@ export interface RunContext {
   readonly tenant: string;
   readonly term: number;
   readonly logger: Logger;
+  readonly counters: Counters;
+  /** Embedded: nobody takes over, and without a node the run fails instead of waiting for one. */
+  readonly isAlone: boolean;
   membership(): Membership;
+  /** Whether nodes that are not members by now are gone: false just after a change of the leader, who has yet to hear them. */
+  knowsMembers(): boolean;
+  /** STALE_TERM unless this coordinator still leads. */
+  assertLeads(): void;
   /** Whether this is the only run under way: then blobs that it no longer needs are removed at once. */
-  isAlone(): boolean;
+  isOnlyRun(): boolean;
+  /** Bytes of slots that all runs under way have filled since their checkpoints, by run. */
+  readonly slotBytes: Map<string, number>;
 }
 
-export interface RunProgressNow {
-  readonly tick: number;
-  readonly ticks: number;
-  readonly exposures: number;
-  readonly exposuresTotal: number;
-}
+/** Thrown inside to begin a new attempt from the newest whole checkpoint: what the current one built on was lost. */
+class AttemptLost extends Error {}
+
+/** Attempts that one drive begins before it reports the loss as the run's failure. */
+const ATTEMPTS_MAX = 5;
 
 /**
- * Takes a submitted run to its last tick. One attempt: it starts at the newest complete checkpoint, recomputes what was committed
- * after it (the roots must be the committed ones) and goes on. Resolves with the finished row. Rejects with the abort reason of
- * `signal` (the run is then paused), DIVERGENCE (frozen), STALE_TERM (untouched: another coordinator has it), or the failure of a
- * node (failed).
+ * Takes a run that is submitted, planned or running to its last tick, from wherever an earlier leader left it.
+ *
+ * A run that was running goes on in the SAME attempt: nodes hold its states at the open tick, its shards and slots stay valid, and
+ * the slots since the last checkpoint give back the sums that no commit carries (per world), each tick checked against its commit.
+ * Only where they do not (slots were lost, the checkpoint is incomplete, shards are cut anew) a new attempt begins at the newest
+ * whole checkpoint: its nodes forget and restore. Either way the roots must be the committed ones.
+ *
+ * Resolves with the finished record. Rejects with the abort reason of `signal` (the run is then paused or canceled), DIVERGENCE
+ * (frozen), STALE_TERM (untouched: another coordinator has it), UNAVAILABLE or STORE_FAILED of a port (untouched, in a cluster:
+ * to be tried again), or the failure of the nodes (failed).
  */
-export async function driveRun(
-  context: RunContext,
-  plan: Plan,
-  submitted: RunRow,
-  wanted: Partial<ExecutionPlan>,
-  signal: AbortSignal,
-  onProgress: (progress: RunProgressNow) => void,
-): Promise<RunRow> {
-  const { ports, tenant, term, logger } = context;
-  const { bus, log, registry, blobs, store, clock } = ports;
-  const { run } = submitted;
-  const attempt = submitted.attempt;
-  const coupled = plan.influence !== null;
+export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord, signal: AbortSignal, onProgress: (progress: RunProgress) => void): Promise<RunRecord> {
+  const { ports, tenant, term, logger, counters } = context;
+  const { bus, log, blobs, store, clock } = ports;
+  const { run } = begun;
+  const short = run.slice(0, 12);
+  const isCoupled = plan.influence !== null;
   const shape = ledgerShape(plan);
-  const startedMs = clock.monotonicMs();
+  const blocks = blocksOf(plan);
   const planned = exposuresPlanned(plan);
   const exposuresTotal = planned.reduce((sum, count) => sum + count, 0);
-  let row = submitted;
-
-  const failure = Promise.withResolvers<never>();
-  failure.promise.catch(() => {});
-  const abort = (): void => failure.reject(signal.reason);
-  if (signal.aborted) abort();
-  signal.addEventListener("abort", abort, { once: true });
-  const stopFailures = bus.subscribe(failSubject(tenant, run, attempt), (_, bytes) => {
-    const { code, message, tick, shard, incarnation } = NODE_FAILURE.decode(bytes);
-    failure.reject(new PopulaceError(code in ERROR_TABLE ? (code as ErrorCode) : "INTERNAL", message, { run, tick, shard, node: incarnation }));
-  });
-  let stopFollowing = (): void => {};
+  let commits = commitLog(context, begun);
+  const startedMs = clock.monotonicMs();
+  const secondsBefore = Math.max(begun.seconds, readLastCommit(store, tenant, run)?.seconds ?? 0);
+  const failuresBy = new Map<string, number>();
+  const seconds = (): number => secondsBefore + (clock.monotonicMs() - startedMs) / 1000;
+  let record = begun;
+  /** Nodes with a part in the dispute: others decide it, where there are others. */
+  let disputants: readonly string[] = [];
+  let expected: ReadonlyMap<number, string> = new Map();
 
   try {
-    // Every wait inside reacts to `failure`, so nothing of the attempt goes on behind this await.
-    return await attemptRun();
+    expected = await commits.reconcile();
+    let canContinue = record.state === "running" && record.execution !== null;
+    for (let attempts = 1; ; attempts += 1) {
+      try {
+        return await attemptRun(canContinue);
+      } catch (error) {
+        if (!(error instanceof AttemptLost) || attempts >= ATTEMPTS_MAX) throw error instanceof AttemptLost ? (error.cause ?? new PopulaceError("CORRUPT", `run ${short}: ${error.message}, ${attempts} attempts in a row`, { run })) : error;
+        counters.attemptsRestarted += 1;
+        logger.error({ run, attempt: record.attempt, alarm: "attempt restarted", why: error.message }, "a new attempt begins at the newest whole checkpoint");
+        stopNodes("superseded");
+        canContinue = false;
+      }
+    }
   } catch (error) {
-    await settleFailed(error);
+    await settle(error).catch((cause: unknown) => logger.error({ run, error: String(cause) }, "the end of the run was not recorded"));
     throw error;
   } finally {
-    signal.removeEventListener("abort", abort);
-    stopFailures();
-    stopFollowing();
-    bus.publish(stopSubject(tenant, run, attempt), RUN_STOP.encode({ run, attempt, term, reason: row.state }));
+    context.slotBytes.delete(run);
   }
 
-  async function attemptRun(): Promise<RunRow> {
-    await waitForNodes();
-    const members = [...context.membership().members.values()].map((member) => member.heartbeat).filter((heartbeat) => mayCompute(plan, heartbeat));
-    const workers = members.reduce((sum, member) => sum + member.workers, 0);
-    const measured = members.every((member) => member.exposuresPerSecond > 0);
-    const execution = resolveExecution(plan, wanted, { workers, exposuresPerSecond: measured ? members.reduce((sum, member) => sum + member.exposuresPerSecond, 0) : 0 });
-    const blocks = blocksOf(plan);
-    const perAgent = exposuresPerAgent(plan);
-    const shards = shardMap(blocks.map((block) => block.agents * (plan.ticks + perAgent[block.persona])), execution.shards);
-    const covered = shards.map((shard) => personasOf(plan, shard));
-    await setState("planned", "", { execution });
+  async function attemptRun(isContinued: boolean): Promise<RunRecord> {
+    const abandoned = new AbortController();
+    const failure = Promise.withResolvers<never>();
+    failure.promise.catch(() => {});
+    signal.addEventListener("abort", () => failure.reject(signal.reason), { once: true, signal: abandoned.signal });
+    signal.throwIfAborted();
 
-    const fromLog = await reconcile();
-    const { start, sums } = await startingPoint(blocks.length);
-    let placement = { view: 0, owners: [] as readonly string[] };
-    await place();
-    await setState("running", "");
-    await writeRecord();
-    logger.info({ run, attempt, term, start, ...execution }, "run begins");
+    const base = await startingPoint();
+    if (base.start === plan.ticks) return finish();
+    if (!isContinued) await begin();
+    else record = await changeRecord(context, record);
+    const { attempt, shards, execution } = record as RunRecord & { readonly execution: NonNullable<RunRecord["execution"]> };
+    const covered = shards.map((shard) => personasOf(plan, shard));
+    const committedTick = readEnd(store, tenant, run).tick;
+    logger.info({ run, attempt, term, start: base.start, continued: isContinued, ...execution }, "run begins");
 
     let barrier: Barrier = openBarrier(0, 0, 0);
     let complete = Promise.withResolvers<void>();
-    const onSlot = async (entry: LogEntry): Promise<void> => {
-      try {
-        const out = await readOut(entry.bytes);
-        if (out.run !== run || out.attempt !== attempt || out.shard >= shards.length) throw new PopulaceError("CORRUPT", `slot ${entry.subject} holds an output of run ${out.run}, attempt ${out.attempt}, shard ${out.shard}`, { run });
-        checkShape(out, shape, shards[out.shard], covered[out.shard], coupled);
-        const before = barrier;
-        barrier = arrive(barrier, out);
-        if (barrier !== before && barrier.missing === 0) complete.resolve();
-      } catch (error) {
-        failure.reject(error);
-      }
-    };
-    stopFollowing = log.follow(outSubject(tenant, run, attempt, "*", "*"), 0, onSlot);
-
-    let root = start === 0 ? run : readCommit(store, tenant, run, start - 1)!.root;
-    let appendedThrough = -1;
-    let lastSequence = (await log.last(commitSubject(tenant, run)))?.sequence ?? 0;
-    let exposuresDone = exposuresIn(sums, shape.columns);
-    const backends = new Set(row.backends);
-    for (let tick = start; tick < plan.ticks; ) {
-      await Promise.race([failure.promise, Promise.resolve()]);
-      const { span, checkpoint } = spanAt(execution, tick, plan.ticks);
-      // Ticks that are committed already are recomputed to rebuild state; their checkpoint, if any, has been superseded.
-      const wantsCheckpoint = checkpoint && tick + span - 1 > row.tick;
-      const inputHashes = await sealInputs(tick, span);
-      barrier = openBarrier(tick, span, shards.length);
-      complete = Promise.withResolvers<void>();
-      await openAndWait({ run, attempt, term, view: placement.view, tick, span, prevRoot: root, inputHash: inputHashes[0], checkpoint: wantsCheckpoint });
-
-      const outs = barrier.outs as readonly ShardOut[];
-      const commits: { commit: Commit; tickSums: Float64Array }[] = [];
-      for (let offset = 0; offset < span; offset += 1) {
-        const now = tick + offset;
-        const { counts, sections, leaves } = sumTick(shape, outs, shards, offset, coupled);
-        if (exposuresIn(counts, shape.columns) > planned[now]) {
-          throw new PopulaceError("CORRUPT", `tick ${now}: ${exposuresIn(counts, shape.columns)} exposures were counted, ${planned[now]} were planned`, { run, tick: now });
-        }
-        const sumsHash = sumsHashOf(counts, sha256);
-        const next = rootOf(root, now, inputHashes[offset], leaves, sumsHash, sha256);
-        const isLast = offset === span - 1;
-        const manifest = isLast && wantsCheckpoint ? await checkpointManifest(outs, shards) : [];
-        for (const out of outs) backends.add(out.backend);
-        exposuresDone += exposuresIn(counts, shape.columns);
-        const tickSums = overWorlds(shape, counts);
-        commits.push({ commit: { run, attempt, term, tick: now, prevRoot: root, inputHash: inputHashes[offset], root: next, sumsHash, checkpoint: manifest, sections, tickSums, sums: "", exposures: exposuresDone, backends: [...backends].toSorted(), seconds: submitted.seconds + (clock.monotonicMs() - startedMs) / 1000 }, tickSums });
-        accumulate(sums, counts);
-        root = next;
-      }
-      await commitSpan(commits);
-      tick += span;
-      onProgress({ tick, ticks: plan.ticks, exposures: exposuresDone, exposuresTotal });
+    let mustReplace = false, restsOnFalse = false;
+    const stops = [
+      bus.subscribe(failSubject(tenant, run, attempt), (_, bytes) => onFailure(NODE_FAILURE.decode(bytes))),
+      log.follow(outSubject(tenant, run, attempt, "*", "*"), 0, onSlot),
+    ];
+    try {
+      return await ticks();
+    } finally {
+      abandoned.abort();
+      for (const stop of stops) stop();
     }
-    const garbage = row.checkpointTick < 0 ? [] : readCommit(store, tenant, run, row.checkpointTick)!.checkpoint;
-    await store.transaction((tables) => clearOutbox(tables, tenant, run, appendedThrough));
-    await setState("done", "", { checkpointTick: -1 });
-    await writeRecord();
-    await discard(garbage);
-    logger.info({ run, attempt, root, exposures: row.exposures, seconds: row.seconds }, "run done");
-    return row;
+
+    async function ticks(): Promise<RunRecord> {
+      const { sums } = base;
+      let root = base.start === 0 ? run : readCommit(store, tenant, run, base.start - 1)!.root;
+      let exposures = exposuresIn(sums, shape.columns);
+      const backends = new Set(base.start === 0 ? [] : readCommit(store, tenant, run, base.start - 1)!.backends);
+      for (let tick = base.start; tick < plan.ticks; ) {
+        await Promise.race([failure.promise, Promise.resolve()]);
+        const { span, checkpoint } = spanAt(execution, tick, plan.ticks, base.healed);
+        const isReplayed = tick <= committedTick;
+        // Ticks that are committed already are gone through to rebuild sums and state; their checkpoint, if any, has been superseded, unless it was lost.
+        const isEarly = !isReplayed && await slotsAreFull();
+        const wantsCheckpoint = isEarly || (checkpoint && (tick + span - 1 > committedTick || base.healed.includes(tick + span - 1)));
+        const inputHashes = await sealInputs(tick, span);
+        barrier = openBarrier(tick, span, shards.length);
+        complete = Promise.withResolvers<void>();
+        await gather({ run, attempt, term, view: record.view, tick, span, prevRoot: root, inputHash: inputHashes[0], checkpoint: wantsCheckpoint }, isContinued && isReplayed);
+
+        const outs = barrier.outs as readonly ShardOut[];
+        const committed: Commit[] = [];
+        for (let offset = 0; offset < span; offset += 1) {
+          const now = tick + offset;
+          const { counts, sections, leaves } = sumTick(shape, outs, shards, offset, isCoupled);
+          const counted = exposuresIn(counts, shape.columns);
+          if (counted > planned[now]) throw new PopulaceError("CORRUPT", `tick ${now}: ${counted} exposures were counted, ${planned[now]} were planned`, { run, tick: now });
+          const sumsHash = sumsHashOf(counts, sha256);
+          const next = rootOf(root, now, inputHashes[offset], leaves, sumsHash, sha256);
+          accumulate(sums, counts);
+          exposures += counted;
+          for (const out of outs) backends.add(out.backend);
+          const isLast = offset === span - 1;
+          const manifest = isLast && wantsCheckpoint ? await checkpointManifest(outs) : [];
+          // Large, and rebuilt by every attempt from its checkpoint on: so they are stored where an attempt may start, and at the end.
+          const sumsAt = manifest.length > 0 || now === plan.ticks - 1 ? await blobs.put(new Uint8Array(sums.buffer, sums.byteOffset, sums.byteLength)) : "";
+          committed.push({
+            run, attempt, term, tick: now, prevRoot: root, inputHash: inputHashes[offset], root: next, sumsHash, checkpoint: manifest, sections,
+            tickSums: overWorlds(shape, counts), sums: sumsAt, exposures, backends: [...backends].toSorted(), seconds: seconds(),
+          });
+          root = next;
+        }
+        const isDisputed = record.dispute !== null;
+        const isFalse = isDisputed && committed.some((commit) => commit.tick <= committedTick && readCommit(store, tenant, run, commit.tick)!.root !== commit.root);
+        restsOnFalse ||= isFalse;
+        const isDecided = isDisputed && await judge(outs, committed);
+        // Until it is known who erred, nodes are shown the chain that they know.
+        if (isFalse) root = readCommit(store, tenant, run, tick + span - 1)!.root;
+        else await commitSpan(committed);
+        if (isDecided) throw new AttemptLost("the dispute is decided");
+        tick += span;
+        onProgress({ tick, ticks: plan.ticks, exposures, exposuresTotal });
+      }
+      return finish();
+    }
 
     /** ONE transaction, then disk, then the COMMIT log. */
-    async function commitSpan(span: readonly { readonly commit: Commit; readonly tickSums: Float64Array }[]): Promise<void> {
-      const previousCheckpoint = row.checkpointTick;
-      const fresh: Commit[] = [];
-      row = await store.transaction((tables): RunRow => {
-        let end = readRow(tables, tenant, run)!;
-        const storedTerm = readTerm(tables, tenant);
-        for (const { commit, tickSums } of span) {
-          const committed = commit.tick <= end.tick ? readCommit(tables, tenant, run, commit.tick)!.root : null;
-          // In the COMMIT log and not here: the store is behind; the same root is written again.
-          const logged = fromLog.get(commit.tick)?.root ?? commit.root;
-          const decision = logged !== commit.root ? { kind: "divergence" as const, committedRoot: logged } : decideCommit(end, storedTerm, committed, commit);
+    async function commitSpan(span: readonly Commit[]): Promise<void> {
+      const beganMs = clock.monotonicMs();
+      context.assertLeads();
+      const fresh = await store.transaction((tables) => {
+        let end = readEnd(tables, tenant, run);
+        const storedTerm = readTerm(tables, tenant), written: Commit[] = [];
+        for (const commit of span) {
+          const known = commit.tick <= end.tick ? readCommit(tables, tenant, run, commit.tick)!.root : null;
+          // Final, though what lies before it was lost: the same root must come out.
+          const wanted = expected.get(commit.tick) ?? commit.root;
+          const decision = wanted !== commit.root ? { kind: "divergence" as const, committedRoot: wanted } : decideCommit(end, storedTerm, known, commit);
           if (decision.kind === "known") continue;
-          if (decision.kind === "stale-term") throw new PopulaceError("STALE_TERM", `run ${run.slice(0, 12)}, tick ${commit.tick}: this coordinator has term ${term}, term ${decision.storedTerm} has written here; it steps down`, { run, term, storedTerm: decision.storedTerm });
-          if (decision.kind === "divergence") throw new PopulaceError("DIVERGENCE", `run ${run.slice(0, 12)}, tick ${commit.tick}: computed root ${commit.root.slice(0, 16)}, committed root ${decision.committedRoot.slice(0, 16)}; the run is frozen, begin it anew with --fresh`, { run, tick: commit.tick, computed: commit.root, committed: decision.committedRoot });
+          if (decision.kind === "stale-term") throw new PopulaceError("STALE_TERM", `run ${short}, tick ${commit.tick}: this coordinator has term ${term}, term ${decision.storedTerm} has written here; it steps down`, { run, term, storedTerm: decision.storedTerm });
+          if (decision.kind === "divergence") throw new PopulaceError("DIVERGENCE", `run ${short}, tick ${commit.tick}: computed root ${commit.root.slice(0, 16)}, committed root ${decision.committedRoot.slice(0, 16)}; the run is frozen, begin it anew with --fresh`, { run, tick: commit.tick, computed: commit.root, committed: decision.committedRoot });
           if (decision.kind === "out-of-order") throw new PopulaceError("INTERNAL", `run ${run}: commit of tick ${commit.tick} where ${decision.expectedTick} was expected`, { run });
-          writeCommit(tables, tenant, commit, tickSums);
-          fresh.push(commit);
-          end = { ...end, tick: commit.tick, root: commit.root, checkpointTick: commit.checkpoint.length > 0 ? commit.tick : end.checkpointTick };
+          writeCommit(tables, tenant, commit, true);
+          written.push(commit);
+          end = { tick: commit.tick, root: commit.root };
         }
-        if (fresh.length === 0) return end;
-        writeTerm(tables, tenant, term);
-        // Large, and rebuilt by every new attempt from its checkpoint on: so they are written where an attempt may start, and at the end.
-        if (end.checkpointTick === end.tick || end.tick === plan.ticks - 1) writeSums(tables, tenant, run, { through: end.tick, counts: sums });
-        clearOutbox(tables, tenant, run, appendedThrough);
-        end = { ...end, backends: [...backends].toSorted(), exposures: exposuresDone, seconds: submitted.seconds + (clock.monotonicMs() - startedMs) / 1000 };
-        writeRow(tables, tenant, end);
-        return end;
+        if (written.length > 0) raiseTerm(tables, tenant, term);
+        return written;
       });
       if (fresh.length === 0) return;
       await store.flushed();
-      for (const commit of fresh) {
-        if (!fromLog.has(commit.tick)) lastSequence = await appendCommit(commit, lastSequence);
-        appendedThrough = commit.tick;
-      }
-      if (row.checkpointTick !== previousCheckpoint) {
+      context.assertLeads();
+      await commits.append(fresh);
+      counters.ticksCommitted += fresh.length;
+      counters.exposuresCommitted += fresh.at(-1)!.exposures - (fresh[0].tick === 0 ? 0 : readCommit(store, tenant, run, fresh[0].tick - 1)!.exposures);
+      counters.commits += 1;
+      counters.commitSeconds += (clock.monotonicMs() - beganMs) / 1000;
+      const last = fresh.at(-1)!;
+      if (last.checkpoint.length > 0) {
         // Nobody reads below a complete checkpoint: what came before leaves the slots and the blob store.
-        const before = previousCheckpoint < 0 ? [] : readCommit(store, tenant, run, previousCheckpoint)!.checkpoint;
-        const now = new Set(readCommit(store, tenant, run, row.checkpointTick)!.checkpoint);
+        const before = base.checkpoints.splice(0).flatMap((one) => readCommit(store, tenant, run, one)).flatMap((commit) => (commit === null ? [] : [...commit.checkpoint, commit.sums]));
+        base.checkpoints.push(last.tick);
+        const now = new Set([...last.checkpoint, last.sums]);
         await discard([...before.filter((hash) => !now.has(hash)), ...(await purgeSlots(ports, tenant, run))]);
+        context.slotBytes.set(run, 0);
       }
     }
 
-    async function openAndWait(open: TickOpen): Promise<void> {
+    async function onSlot(entry: LogEntry): Promise<void> {
+      try {
+        const out = SHARD_OUT.decode(await bodyOf(entry.bytes, blobs, `slot ${entry.subject}`));
+        if (out.run !== run || out.attempt !== attempt || out.shard >= shards.length) throw new PopulaceError("CORRUPT", `slot ${entry.subject} holds an output of run ${out.run}, attempt ${out.attempt}, shard ${out.shard}`, { run });
+        checkShape(out, shape, shards[out.shard], covered[out.shard], isCoupled);
+        const before = barrier;
+        barrier = arrive(barrier, out);
+        if (barrier === before) return;
+        context.slotBytes.set(run, (context.slotBytes.get(run) ?? 0) + entry.bytes.length);
+        if (barrier.missing === 0) complete.resolve();
+      } catch (error) {
+        // A slot cannot be filled twice: what is unreadable is computed again in another attempt.
+        const isLoss = error instanceof PopulaceError && (error.code === "CORRUPT" || error.code === "NOT_FOUND");
+        failure.reject(isLoss ? new AttemptLost(error.message, { cause: error }) : error);
+      }
+    }
+
+    function onFailure(failed: NodeFailure): void {
+      const { incarnation, code, message, tick, shard } = failed;
+      const failures = (failuresBy.get(incarnation) ?? 0) + 1;
+      failuresBy.set(incarnation, failures);
+      counters.nodeFailures += 1;
+      const hasOthers = fitMembers().some(([other]) => other !== incarnation);
+      const decision = decideFailure(code, failures, hasOthers);
+      const error = new PopulaceError(code in ERROR_TABLE ? (code as ErrorCode) : "INTERNAL", message, { run, tick, shard, node: incarnation });
+      logger.warn({ run, attempt, node: incarnation, code, message, decision }, "a node failed");
+      if (decision === "freeze") {
+        // With one of them alone nobody could say who else has a part in it.
+        record = { ...record, dispute: failed.outputs.length < 2 ? null : { attempt, tick, shard, outputs: failed.outputs } };
+        failure.reject(error);
+      } else if (decision === "fail") failure.reject(error);
+      else if (decision === "repair") failure.reject(new AttemptLost(message, { cause: error }));
+      else if (decision === "unfit") {
+        counters.nodesUnfit += 1;
+        record = { ...record, unfit: [...record.unfit, incarnation] };
+        mustReplace = true;
+      }
+    }
+
+    /** Waits until every slot of the span is filled. `isReplay`: nodes are beyond this tick, so what is not there is lost. */
+    async function gather(open: TickOpen, isReplay: boolean): Promise<void> {
       let current = open;
       // Slots that were filled before this barrier stood.
       for (const entry of await log.read(outSubject(tenant, run, attempt, open.tick, "*"))) await onSlot(entry);
+      if (barrier.missing === 0) return;
+      if (isReplay) {
+        await Promise.race([failure.promise, Promise.resolve()]);
+        throw new AttemptLost(`${barrier.missing} of ${shards.length} slots of committed tick ${open.tick} are gone`);
+      }
       // The log keeps one TickOpen of each span for readers; nodes act on the bus, so its write overlaps with their work.
       const kept = log.append(openSubject(tenant, run, attempt), TICK_OPEN.encode(current));
       const done = Promise.race([Promise.all([complete.promise, kept]), failure.promise]);
-      const before = nodeExposures();
-      for (;;) {
+      done.catch(() => {});
+      const before = nodeExposures(), doneBefore = readLastCommit(store, tenant, run)?.exposures ?? 0;
+      for (let repeats = 1; ; repeats += 1) {
+        context.assertLeads();
         bus.publish(openSubject(tenant, run, attempt), TICK_OPEN.encode(current));
         const woken = new AbortController();
         const outcome = await Promise.race([done.then(() => "complete" as const), clock.sleep(LIMITS.tickOpenRepeatMs, woken.signal).then(() => "again" as const, () => "again" as const)]);
         woken.abort();
         if (outcome === "complete") return;
         // Inside a span the heartbeats tell how far the nodes are; of several runs at once they cannot tell which.
-        const inside = context.isAlone() ? Math.min(Math.max(0, nodeExposures() - before), planned.slice(open.tick, open.tick + open.span).reduce((sum, count) => sum + count, 0)) : 0;
-        onProgress({ tick: open.tick, ticks: plan.ticks, exposures: exposuresDone + (open.tick > row.tick ? inside : 0), exposuresTotal });
+        const inside = context.isOnlyRun() ? Math.min(Math.max(0, nodeExposures() - before), planned.slice(open.tick, open.tick + open.span).reduce((sum, count) => sum + count, 0)) : 0;
+        onProgress({ tick: open.tick, ticks: plan.ticks, exposures: doneBefore + (open.tick > committedTick ? inside : 0), exposuresTotal });
         const alive = context.membership().members;
-        if (!placement.owners.every((owner) => alive.has(owner))) {
-          await place();
-          await writeRecord();
-          current = { ...current, view: placement.view };
-          logger.warn({ run, attempt, view: placement.view, tick: open.tick }, "shards have new owners");
+        const isLost = (owner: string): boolean => record.unfit.includes(owner) || (!alive.has(owner) && (context.knowsMembers() || context.membership().dead.has(owner)));
+        if (mustReplace || record.owners.some(isLost)) {
+          mustReplace = false;
+          await waitForNodes();
+          record = await changeRecord(context, { ...record, ...placed(shards) });
+          current = { ...current, view: record.view };
+          logger.warn({ run, attempt, view: record.view, tick: open.tick }, "shards have new owners");
         }
+        // Nodes that wait for a commit which the log no longer has would wait for ever.
+        if (repeats % LIMITS.auditRepeats === 0) await commits.reconcile(true);
+        else if (repeats % LIMITS.auditRepeats === 2) await refillFromLog(open);
       }
+    }
+
+    /** A follower that missed an entry is healed by reading. */
+    async function refillFromLog(open: TickOpen): Promise<void> {
+      for (const entry of await log.read(outSubject(tenant, run, attempt, open.tick, "*"))) await onSlot(entry);
     }
 
     function nodeExposures(): number {
       return [...context.membership().members.values()].reduce((sum, member) => sum + member.heartbeat.exposures, 0);
     }
 
-    async function place(): Promise<void> {
-      await waitForNodes();
-      const { view, members: current } = context.membership();
-      const nodes = [...current].filter(([, { heartbeat }]) => mayCompute(plan, heartbeat)).map(([incarnation, { heartbeat }]) => ({ incarnation, weight: heartbeat.exposuresPerSecond || heartbeat.workers })).toSorted((left, right) => (left.incarnation < right.incarnation ? -1 : 1));
-      placement = { view, owners: owners(shards, nodes) };
+    /** Slots since the checkpoints of all runs near their limit: this run makes room by a checkpoint of its own, unless another one will. */
+    async function slotsAreFull(): Promise<boolean> {
+      const limit = LIMITS.slotStreamShare * LIMITS.slotStreamBytesMax;
+      const total = (): number => [...context.slotBytes.values()].reduce((sum, bytes) => sum + bytes, 0);
+      if (total() < limit) return false;
+      counters.opensDelayed += 1;
+      const own = context.slotBytes.get(run) ?? 0;
+      if (own >= Math.max(...context.slotBytes.values())) return true;
+      logger.warn({ run, slotBytes: total(), limit }, "slots near their limit; the tick waits for a checkpoint of another run");
+      while (total() >= limit && (context.slotBytes.get(run) ?? 0) < Math.max(...context.slotBytes.values())) {
+        await Promise.race([failure.promise, clock.sleep(LIMITS.runPollMs)]);
+      }
+      return total() >= limit;
     }
 
-    async function writeRecord(): Promise<void> {
-      const key = runKey(tenant, run);
-      const record: RunRecord = { run, spec: row.spec, attempt, view: placement.view, state: row.state, execution, shards: shards as Shard[], owners: placement.owners, reason: row.reason,
-        number: row.number, label: "", priority: 0, firstAttempt: 1, term, change: 0, wanted, unfit: [], dispute: null, code: "", tick: row.tick, root: row.root, exposures: row.exposures, seconds: row.seconds, backends: row.backends };
-      const bytes = RUN_RECORD.encode(record);
-      for (;;) {
-        const entry = await registry.get(key);
-        const result = entry === null ? await registry.create(key, bytes) : await registry.update(key, bytes, entry.revision);
-        if (result.ok) return;
+    /**
+     * A frozen run is decided by a third computation, on the reference backend: whoever it contradicts computes the run no more. The
+     * run then begins anew: what such a node said before it was caught, in commits and checkpoints, is worth no more. Whether the
+     * dispute is decided.
+     */
+    async function judge(outs: readonly ShardOut[], mine: readonly Commit[]): Promise<boolean> {
+      const dispute = record.dispute!, end = mine[0].tick + mine.length;
+      if (dispute.tick >= end && !(restsOnFalse && end > committedTick)) return false;
+      const slots = (await log.read(outSubject(tenant, run, dispute.attempt, "*", "*"))).map((entry) => entry.bytes);
+      const liars = new Set<string>();
+      for (const bytes of [...slots, ...(await Promise.all(dispute.outputs.map((output) => blobs.get(output))))]) {
+        if (bytes === null) continue;
+        const out = SHARD_OUT.decode(await bodyOf(bytes, blobs, "a disputed output"));
+        if (out.attempt === dispute.attempt && contradict(out, outs[out.shard])) liars.add(out.incarnation);
+      }
+      logger.error({ run, tick: mine[0].tick, liars: [...liars], committedFalsely: restsOnFalse, alarm: "dispute decided" }, "the reference backend has decided; who was contradicted is quarantined for this run");
+      const decided = { ...record, dispute: null, unfit: [...new Set([...record.unfit, ...liars])], execution: { ...execution, backend: record.wanted.backend ?? "auto" } };
+      if (!restsOnFalse && liars.size === 0) {
+        record = await changeRecord(context, decided);
+        return true;
+      }
+      record = await changeRecord(context, { ...decided, firstAttempt: attempt + 1, tick: -1, root: run, exposures: 0, backends: [] });
+      await forgetRun(ports, tenant, run);
+      commits = commitLog(context, record);
+      expected = new Map();
+      throw new AttemptLost("the run begins anew without the node that was contradicted");
+    }
+
+    async function sealInputs(tick: number, span: number): Promise<readonly string[]> {
+      return Promise.all(Array.from({ length: span }, async (_, offset) => {
+        const input = { run, tick: tick + offset, eventIds: [] };
+        const result = await log.fill(inputSubject(tenant, run, tick + offset), INPUT.encode(input));
+        return inputHashOf(result.filled ? input : INPUT.decode(result.stored), sha256);
+      }));
+    }
+
+    /** The blob addresses of all states in block order; every one must be there before the commit names it. */
+    async function checkpointManifest(outs: readonly ShardOut[]): Promise<readonly string[]> {
+      const manifest = outs.flatMap((out, index) => {
+        if (out.states.length !== shards[index].count * 32) throw new AttemptLost(`shard ${out.shard} at tick ${out.tick}: ${out.states.length} bytes of state addresses, expected ${shards[index].count * 32}`);
+        return Array.from({ length: shards[index].count }, (_, block) => toHex(out.states.subarray(block * 32, block * 32 + 32)));
+      });
+      for (const hash of new Set(manifest)) if (!(await blobs.has(hash))) throw new AttemptLost(`block state ${hash} was reported as checkpointed and is not in the blob store`);
+      return manifest;
+    }
+  }
+
+  interface Base {
+    readonly start: number;
+    readonly sums: Float64Array;
+    /** Ticks whose checkpoints are written again on the way, because the newest one was lost. */
+    readonly healed: readonly number[];
+    /** Ticks of the checkpoints whose blobs the next one makes superfluous. */
+    readonly checkpoints: number[];
+  }
+
+  /** After the newest checkpoint when it is whole and no dispute lies before it, with the sums up to it; after the last tick when all is committed; else tick 0. */
+  async function startingPoint(): Promise<Base> {
+    const last = readLastCommit(store, tenant, run);
+    const base = { healed: [], checkpoints: [] };
+    if (last === null) return { ...base, start: 0, sums: new Float64Array(sumsLength(shape)) };
+    const isBeforeDispute = (tick: number): boolean => record.dispute === null || tick < record.dispute.tick;
+    if (last.tick === plan.ticks - 1 && isBeforeDispute(last.tick) && await isWhole([last.sums])) return { ...base, start: plan.ticks, sums: new Float64Array(0) };
+    let newest = last;
+    while (newest.checkpoint.length === 0 && newest.tick > 0) newest = readCommit(store, tenant, run, newest.tick - 1)!;
+    if (newest.checkpoint.length === 0) return { ...base, start: 0, sums: new Float64Array(sumsLength(shape)) };
+    if (newest.checkpoint.length === blocks.length && isBeforeDispute(newest.tick) && await isWhole([...new Set(newest.checkpoint), newest.sums])) {
+      const bytes = await blobs.get(newest.sums);
+      return { ...base, start: newest.tick + 1, sums: new Float64Array(new Uint8Array(bytes!).buffer), checkpoints: [newest.tick] };
+    }
+    if (isBeforeDispute(newest.tick)) {
+      counters.checkpointsLost += 1;
+      logger.error({ run, tick: newest.tick, alarm: "checkpoint lost" }, "the newest checkpoint is incomplete; the run is recomputed from its beginning, and the checkpoint written again");
+    }
+    const healed: number[] = [];
+    for (let tick = 0; tick <= newest.tick; tick += 1) if (readCommit(store, tenant, run, tick)!.checkpoint.length > 0) healed.push(tick);
+    return { start: 0, sums: new Float64Array(sumsLength(shape)), healed, checkpoints: [...healed] };
+  }
+
+  /** Whether all blobs are there and, where a node found one damaged, sound; a damaged one is removed, so that it can be written again. */
+  async function isWhole(hashes: readonly string[]): Promise<boolean> {
+    let whole = true;
+    const isSuspect = failuresBy.size > 0;
+    for (const hash of hashes) {
+      if (hash === "" || !(await blobs.has(hash))) whole = false;
+      else if (isSuspect) {
+        await blobs.get(hash).catch(async (error: unknown) => {
+          if (!(error instanceof PopulaceError) || error.code !== "CORRUPT") throw error;
+          whole = false;
+          await blobs.remove(hash);
+        });
       }
     }
+    return whole;
+  }
+
+  /** A new attempt: shards, owners and execution for the nodes there are. A disputed run keeps its shards, and the reference backend computes it. */
+  async function begin(): Promise<void> {
+    if (record.state !== "planned") {
+      const attempt = record.attempt + (record.state === "running" ? 1 : 0);
+      record = await changeRecord(context, { ...record, state: transition(record.state, "planned"), attempt, code: "", reason: "" });
+    }
+    await waitForNodes();
+    disputants = record.dispute === null ? [] : await authors(record.dispute.outputs);
+    const members = fitMembers().map(([, member]) => member.heartbeat);
+    const measured = members.every((member) => member.exposuresPerSecond > 0);
+    const execution = resolveExecution(plan, record.wanted, { workers: members.reduce((sum, member) => sum + member.workers, 0), exposuresPerSecond: measured ? members.reduce((sum, member) => sum + member.exposuresPerSecond, 0) : 0 });
+    const perAgent = exposuresPerAgent(plan);
+    const isJudged = record.dispute !== null && record.execution !== null;
+    const shards = isJudged ? record.shards : shardMap(blocks.map((block) => block.agents * (plan.ticks + perAgent[block.persona])), execution.shards);
+    record = await changeRecord(context, {
+      ...record, state: transition("planned", "running"), shards, execution: isJudged ? { ...record.execution!, backend: "reference" } : execution,
+      ...placed(shards), code: "", reason: "",
+    });
+  }
+
+  async function authors(outputs: readonly string[]): Promise<readonly string[]> {
+    const bodies = await Promise.all(outputs.map((output) => blobs.get(output)));
+    return bodies.flatMap((bytes) => (bytes === null ? [] : [SHARD_OUT.decode(bytes).incarnation]));
+  }
+
+  function fitMembers(): [string, { readonly heartbeat: { readonly workers: number; readonly exposuresPerSecond: number } }][] {
+    return [...context.membership().members].filter(([incarnation, { heartbeat }]) => !record.unfit.includes(incarnation) && mayCompute(plan, heartbeat)).toSorted(([left], [right]) => (left < right ? -1 : 1));
+  }
+
+  /** Who computes which shard now. A run of one shard falls to one node, another run's to another. */
+  function placed(shards: readonly Shard[]): Pick<RunRecord, "owners" | "view"> {
+    const fit = fitMembers();
+    const preferred = fit.filter(([incarnation]) => !disputants.includes(incarnation));
+    const nodes = (preferred.length > 0 ? preferred : fit).map(([incarnation, { heartbeat }]) => ({ incarnation, weight: heartbeat.exposuresPerSecond || heartbeat.workers }));
+    return { owners: owners(shards, nodes), view: Math.max(context.membership().view, record.view + 1) };
   }
 
   async function waitForNodes(): Promise<void> {
     const deadline = clock.monotonicMs() + LIMITS.nodeWaitMs;
-    while (![...context.membership().members.values()].some(({ heartbeat }) => mayCompute(plan, heartbeat))) {
-      if (row.state === "submitted") checkNodes(plan, [...context.membership().members.values()].map(({ heartbeat }) => heartbeat));
-      if (signal.aborted) throw signal.reason;
-      if (clock.monotonicMs() > deadline) throw new PopulaceError("UNAVAILABLE", `no node joined tenant ${tenant} within ${LIMITS.nodeWaitMs / 1000} s; start one`, { tenant, run });
+    while (fitMembers().length === 0) {
+      signal.throwIfAborted();
+      context.assertLeads();
+      // Never placed: said at once, and not only when somebody wonders why nothing happens.
+      if (record.shards.length === 0) checkNodes(plan, [...context.membership().members.values()].map(({ heartbeat }) => heartbeat));
+      if (context.isAlone && clock.monotonicMs() > deadline) throw new PopulaceError("UNAVAILABLE", `no node joined tenant ${tenant} within ${LIMITS.nodeWaitMs / 1000} s; start one`, { tenant, run, node: "" });
       await clock.sleep(5);
     }
   }
 
-  /** Completes whichever of store and COMMIT log is behind; returns what the log has and the store lacks. */
-  async function reconcile(): Promise<ReadonlyMap<number, Commit>> {
-    const subject = commitSubject(tenant, run);
-    const last = await log.last(subject);
-    let sequence = last?.sequence ?? 0;
-    const logTick = last === null ? -1 : COMMIT.decode(last.bytes).tick;
-    const missing = logTick < row.tick ? readCommits(store, tenant, run).filter((commit) => commit.tick > logTick) : [];
-    for (const commit of missing) sequence = await appendCommit(commit, sequence);
-    if (readOutbox(store, tenant, run).length > 0) await store.transaction((tables) => clearOutbox(tables, tenant, run, row.tick));
-    if (logTick <= row.tick) return new Map();
-    return new Map((await log.read(subject, { limit: plan.ticks + 1 })).map((entry) => COMMIT.decode(entry.bytes)).filter((commit) => commit.tick > row.tick).map((commit) => [commit.tick, commit]));
-  }
-
-  async function appendCommit(commit: Commit, expectedLast: number): Promise<number> {
-    const subject = commitSubject(tenant, run);
-    const result = await log.append(subject, COMMIT.encode(commit), expectedLast);
-    if (result.appended) return result.sequence;
-    const last = await log.last(subject);
-    const decision = decideRefusedAppend(last === null ? null : COMMIT.decode(last.bytes), commit);
-    if (decision === "done") return last!.sequence;
-    if (decision === "append-missing") {
-      const again = await log.append(subject, COMMIT.encode(commit), last?.sequence ?? 0);
-      if (again.appended) return again.sequence;
-    }
-    if (decision === "divergence") throw new PopulaceError("DIVERGENCE", `run ${run.slice(0, 12)}, tick ${commit.tick}: the COMMIT log holds another root; the run is frozen`, { run, tick: commit.tick });
-    throw new PopulaceError("STALE_TERM", `run ${run.slice(0, 12)}, tick ${commit.tick}: another coordinator with a higher term commits this run; this one (term ${term}) steps down`, { run, term });
-  }
-
-  /** After the newest checkpoint that is whole, with the sums up to it; after the last tick when all is committed; else tick 0. */
-  async function startingPoint(blockCount: number): Promise<{ readonly start: number; readonly sums: Float64Array }> {
-    const stored = readSums(store, tenant, run);
-    if (stored !== null && stored.through === row.tick && row.tick === plan.ticks - 1) return { start: plan.ticks, sums: stored.counts };
-    if (stored !== null && row.checkpointTick >= 0 && stored.through === row.checkpointTick) {
-      const { checkpoint } = readCommit(store, tenant, run, row.checkpointTick)!;
-      let whole = checkpoint.length === blockCount;
-      for (const hash of new Set(checkpoint)) whole &&= await blobs.has(hash);
-      if (whole) return { start: row.checkpointTick + 1, sums: stored.counts };
-      logger.warn({ run, tick: row.checkpointTick }, "checkpoint incomplete, recomputing from tick 0");
-    }
-    return { start: 0, sums: new Float64Array(sumsLength(shape)) };
-  }
-
-  async function sealInputs(tick: number, span: number): Promise<readonly string[]> {
-    return Promise.all(Array.from({ length: span }, async (_, offset) => {
-      const input = { run, tick: tick + offset, eventIds: [] };
-      const result = await log.fill(inputSubject(tenant, run, tick + offset), INPUT.encode(input));
-      return inputHashOf(result.filled ? input : INPUT.decode(result.stored), sha256);
-    }));
-  }
-
-  async function readOut(bytes: Uint8Array): Promise<ShardOut> {
-    if (schemaOf(bytes) !== SLOT_REFERENCE.schema) return SHARD_OUT.decode(bytes);
-    const { blob } = SLOT_REFERENCE.decode(bytes);
-    const body = await blobs.get(blob);
-    if (body === null) throw new PopulaceError("CORRUPT", `a slot refers to blob ${blob}, which does not exist`, { run, blob });
-    return SHARD_OUT.decode(body);
-  }
-
-  /** The blob addresses of all states in block order; every one must be there before the commit names it. */
-  async function checkpointManifest(outs: readonly ShardOut[], shards: readonly Shard[]): Promise<readonly string[]> {
-    const manifest = outs.flatMap((out, index) => {
-      if (out.states.length !== shards[index].count * 32) throw new PopulaceError("CORRUPT", `shard ${out.shard} at tick ${out.tick}: ${out.states.length} bytes of state addresses, expected ${shards[index].count * 32}; node ${out.incarnation} runs another version`, { run, shard: out.shard });
-      return Array.from({ length: shards[index].count }, (_, block) => toHex(out.states.subarray(block * 32, block * 32 + 32)));
-    });
-    for (const hash of new Set(manifest)) {
-      if (!(await blobs.has(hash))) throw new PopulaceError("CORRUPT", `block state ${hash} was reported as checkpointed and is not in the blob store`, { run, hash });
-    }
-    return manifest;
+  async function finish(): Promise<RunRecord> {
+    const last = readLastCommit(store, tenant, run)!;
+    let checkpointed = last;
+    while (checkpointed.checkpoint.length === 0 && checkpointed.tick > 0) checkpointed = readCommit(store, tenant, run, checkpointed.tick - 1)!;
+    if (record.state === "submitted") record = { ...record, state: transition(record.state, "planned") };
+    if (record.state === "planned") record = { ...record, state: transition(record.state, "running") };
+    // What is done is read from COMMIT by everybody: it is whole then.
+    if (!context.isAlone) await commits.reconcile(true);
+    await change("done", "", "");
+    stopNodes("done");
+    await discard([...checkpointed.checkpoint, checkpointed.sums].filter((hash) => hash !== "" && hash !== last.sums));
+    logger.info({ run, attempt: record.attempt, root: record.root, exposures: record.exposures, seconds: record.seconds }, "run done");
+    return record;
   }
 
   async function discard(hashes: readonly string[]): Promise<void> {
     if (hashes.length === 0) return;
-    if (context.isAlone()) for (const hash of new Set(hashes)) await blobs.remove(hash);
+    if (context.isOnlyRun()) for (const hash of new Set(hashes)) await blobs.remove(hash);
     else await store.transaction((tables) => markGarbage(tables, tenant, hashes));
   }
 
-  async function setState(state: RunState, reason: string, more: Partial<RunRow> = {}): Promise<void> {
-    row = await store.transaction((tables) => {
-      const current = readRow(tables, tenant, run)!;
-      const next = { ...current, ...more, state: transition(current.state, state), reason, seconds: submitted.seconds + (clock.monotonicMs() - startedMs) / 1000 };
-      writeRow(tables, tenant, next);
-      return next;
+  async function change(state: RunState, code: string, reason: string): Promise<void> {
+    const last = readLastCommit(store, tenant, run);
+    record = await changeRecord(context, {
+      ...record, state: transition(record.state, state), code, reason, seconds: seconds(),
+      ...(last === null ? {} : { tick: last.tick, root: last.root, exposures: last.exposures, backends: last.backends }),
     });
   }
 
-  async function settleFailed(error: unknown): Promise<void> {
-    const code = error instanceof PopulaceError ? error.code : "INTERNAL";
-    if (code === "STALE_TERM") return;
-    const canceled = error instanceof PopulaceError && error.details["canceled"] === true;
-    const state: RunState = canceled ? "canceled" : code === "INTERRUPTED" ? "paused" : code === "DIVERGENCE" ? "frozen" : "failed";
-    logger[state === "paused" ? "info" : "error"]({ run, attempt, code, message: String(error) }, `run ${state}`);
-    await setState(state, error instanceof Error ? error.message : String(error));
+  function stopNodes(reason: string): void {
+    bus.publish(stopSubject(tenant, run, record.attempt), RUN_STOP.encode({ run, attempt: record.attempt, term, reason }));
   }
+
+  async function settle(error: unknown): Promise<void> {
+    const { code, details } = error instanceof PopulaceError ? error : new PopulaceError("INTERNAL", String(error));
+    const state = stateAfter(code, details["canceled"] === true);
+    // What a port could not do now it may do later; a node's own failure names the node.
+    const isOutage = (code === "UNAVAILABLE" || code === "STORE_FAILED") && details["node"] === undefined && !context.isAlone;
+    if (state === null || isOutage) return;
+    if (state === "frozen") counters.divergences += 1;
+    logger[state === "paused" ? "info" : "error"]({ run, attempt: record.attempt, code, message: String(error) }, `run ${state}`);
+    // The record first: a stop that nobody remembers would have the nodes refuse the attempt that a later leader continues.
+    if (state === "frozen" && record.state === "submitted") record = { ...record, state: transition(record.state, "planned") };
+    await change(state, code, error instanceof Error ? error.message : String(error));
+    stopNodes(state);
+  }
+}
+
+/** Whether two outputs of one shard differ at a tick that both cover. */
+function contradict(one: ShardOut, other: ShardOut): boolean {
+  const row = (out: ShardOut, tick: number): Uint8Array => out.hashes.subarray(((tick - out.tick) * out.hashes.length) / out.span, ((tick - out.tick + 1) * out.hashes.length) / out.span);
+  for (let tick = Math.max(one.tick, other.tick); tick < Math.min(one.tick + one.span, other.tick + other.span); tick += 1) if (Buffer.compare(row(one, tick), row(other, tick)) !== 0) return true;
+  return false;
+}
+
+/** Forgets what earlier attempts of a run committed, here and in the log. */
+export async function forgetRun(ports: Ports & { readonly store: Store }, tenant: string, run: string): Promise<void> {
+  for (const body of await purgeSlots(ports, tenant, run)) await ports.blobs.remove(body);
+  await ports.log.purge(`pop.${tenant}.${run}.>`, Number.MAX_SAFE_INTEGER);
+  await ports.store.transaction((tables) => discardCommits(tables, tenant, run));
 }
 
 /** Removes the ShardOuts of a run; returns the addresses of bodies that lie in the blob store. */
 export async function purgeSlots(ports: Pick<Ports, "log">, tenant: string, run: string): Promise<readonly string[]> {
   const filter = outSubject(tenant, run, "*", "*", "*");
-  const bodies = (await ports.log.read(filter, { limit: Number.MAX_SAFE_INTEGER })).filter((entry) => schemaOf(entry.bytes) === SLOT_REFERENCE.schema).map((entry) => SLOT_REFERENCE.decode(entry.bytes).blob);
+  const bodies = (await ports.log.read(filter, { limit: Number.MAX_SAFE_INTEGER })).map((entry) => referenceIn(entry.bytes)).filter((blob) => blob !== null);
   await ports.log.purge(filter, Number.MAX_SAFE_INTEGER);
   return bodies;
 }

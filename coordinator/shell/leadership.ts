@@ -1,76 +1,144 @@
-import { randomUUID } from "node:crypto";
 import { PopulaceError } from "@populace/domain";
-import type { Clock, Registry, Store } from "@populace/io";
-import { LEADER_RECORD, LIMITS, leaderKey } from "@populace/protocol";
-import { decideLease, type LeaseSight } from "../core/lease.ts";
-import { readTerm, writeTerm } from "./run-store.ts";
+import type { Clock, Logger, Registry } from "@populace/io";
+import { LEADER_RECORD, LIMITS, leaderKey, schemaOf, type LeaderRecord } from "@populace/protocol";
+import { decideLease, decideRefusedRenewal, type LeaseSight } from "../core/lease.ts";
 
 export interface Leadership {
   readonly term: number;
-  /** Aborted with STALE_TERM when another one leads. */
+  /** Aborted with STALE_TERM when another one leads, or nobody can tell any more. */
   readonly signal: AbortSignal;
+  /** STALE_TERM unless the record was renewed within the last TTL: asked before every commit, since a process may have slept. */
+  assertValid(): void;
+  /** A higher term was seen: gives up the lead. */
+  yieldTo(term: number): void;
+  /** Removes the record, so that nobody waits for a TTL. */
   release(): Promise<void>;
 }
 
+/** Who stands for election, and how. */
+export interface Candidate {
+  readonly holder: string;
+  /** Unique for every start of a coordinator. */
+  readonly nonce: string;
+  readonly address: string;
+  readonly ttlMs: number;
+  /** The caller knows that no other process leads (the embedded store's claim). */
+  readonly isAlone: boolean;
+}
+
+/** Looked at so often within a TTL: the record is found expired at most a tenth of a TTL late. */
+const LOOKS_PER_TTL = 10;
+/** Renewed so often: two lost renewals are survivable. */
+const RENEWALS_PER_TTL = 4;
+
 /**
- * Waits until this coordinator leads its tenant, then renews the record by compare-and-set every third of the TTL, so that one
- * lost renewal is survivable. `holderGone`: the caller knows that no other process leads (the embedded store's claim).
+ * Waits until this candidate leads its tenant, then renews the record by compare-and-set. The lead ends by itself a TTL after the
+ * last renewal that was answered was SENT: before a rival, who waits a TTL from when it saw it, can begin. `highestTerm` is asked
+ * right before a claim; when it fails, nothing is claimed. Rejects with the reason of `signal`.
  */
 export async function lead(
-  ports: { readonly registry: Registry; readonly store: Store; readonly clock: Clock },
+  ports: { readonly registry: Registry; readonly clock: Clock },
   tenant: string,
-  holder: string,
-  options: { readonly holderGone: boolean; readonly highestCommittedTerm: number },
+  candidate: Candidate,
+  options: { highestTerm(): Promise<number>; onSight(record: LeaderRecord | null): void; readonly signal: AbortSignal; readonly logger: Logger },
 ): Promise<Leadership> {
-  const { registry, store, clock } = ports;
+  const { registry, clock } = ports;
+  const { holder, nonce, address, ttlMs, isAlone } = candidate;
+  const { signal, logger } = options;
   const key = leaderKey(tenant);
-  const nonce = randomUUID();
   let sight: LeaseSight | null = null;
   for (;;) {
-    const entry = await registry.get(key);
-    if (sight === null || entry?.revision !== sight.revision) {
-      sight = { record: entry === null ? null : LEADER_RECORD.decode(entry.bytes), revision: entry?.revision ?? 0, unchangedSinceMs: clock.monotonicMs() };
+    signal.throwIfAborted();
+    try {
+      const entry = await answered(clock, registry.get(key));
+      if (sight === null || (entry?.revision ?? 0) !== sight.revision) {
+        sight = { record: entry === null ? null : decoded(entry.bytes), revision: entry?.revision ?? 0, unchangedSinceMs: clock.monotonicMs() };
+        options.onSight(sight.record);
+      }
+      const isGone = isAlone || sight.record?.nonce === nonce;
+      if (decideLease(sight, clock.monotonicMs(), ttlMs, 0, isGone).kind === "claim") {
+        const decision = decideLease(sight, clock.monotonicMs(), ttlMs, await answered(clock, options.highestTerm(), ttlMs), isGone);
+        if (decision.kind === "claim") {
+          const record: LeaderRecord = { holder, nonce, term: decision.term, address };
+          const bytes = LEADER_RECORD.encode(record), sentMs = clock.monotonicMs();
+          const result = await answered(clock, entry === null ? registry.create(key, bytes) : registry.update(key, bytes, entry.revision));
+          if (result.ok) {
+            options.onSight(record);
+            return renew(result.revision, record, sentMs);
+          }
+          continue;
+        }
+      }
+    } catch (error) {
+      if (isAlone) throw error;
+      logger.warn({ tenant, error: String(error) }, "the election got no answer");
     }
-    const decision = decideLease(sight, clock.monotonicMs(), LIMITS.leaseTtlMs, Math.max(options.highestCommittedTerm, readTerm(store, tenant)), options.holderGone);
-    if (decision.kind === "wait") {
-      await clock.sleep(Math.min(decision.ms + 1, LIMITS.leaseTtlMs / 3));
-      continue;
-    }
-    const bytes = LEADER_RECORD.encode({ holder, nonce, term: decision.term, address: "" });
-    const result = entry === null ? await registry.create(key, bytes) : await registry.update(key, bytes, entry.revision);
-    if (!result.ok) continue;
-    const ruled = await store.transaction((tables) => {
-      if (readTerm(tables, tenant) >= decision.term) return false;
-      writeTerm(tables, tenant, decision.term);
-      return true;
-    });
-    if (ruled) return renew(result.revision, decision.term, bytes);
+    await clock.sleep(ttlMs / LOOKS_PER_TTL, signal);
   }
 
-  function renew(revision: number, term: number, bytes: Uint8Array): Leadership {
-    const controller = new AbortController();
-    const stopped = new AbortController();
+  function renew(revision: number, record: LeaderRecord, sentMs: number): Leadership {
+    const { term } = record;
+    const bytes = LEADER_RECORD.encode(record);
+    const lost = new AbortController(), stopped = new AbortController();
+    let validUntilMs = sentMs + ttlMs;
+    const end = (why: string): void => {
+      stopped.abort();
+      lost.abort(new PopulaceError("STALE_TERM", `coordinator ${holder} held term ${term} of tenant ${tenant}; ${why}: this one steps down`, { term }));
+    };
     const loop = (async () => {
       while (!stopped.signal.aborted) {
-        await clock.sleep(LIMITS.leaseTtlMs / 3, stopped.signal).catch(() => {});
+        await clock.sleep(Math.min(ttlMs / RENEWALS_PER_TTL, Math.max(0, validUntilMs - clock.monotonicMs())), stopped.signal).catch(() => {});
         if (stopped.signal.aborted) return;
-        const result = await registry.update(key, bytes, revision);
-        if (result.ok) revision = result.revision;
-        else {
-          const other = result.current === null ? "nobody" : LEADER_RECORD.decode(result.current.bytes).holder;
-          controller.abort(new PopulaceError("STALE_TERM", `coordinator ${holder} held term ${term}; ${other} leads tenant ${tenant} now: this one steps down, submit to the other`, { term, holder: other }));
-          return;
+        const leftMs = validUntilMs - clock.monotonicMs();
+        if (leftMs <= 0 && !isAlone) return end("the record could not be renewed in time");
+        const askedMs = clock.monotonicMs();
+        try {
+          const result = await answered(clock, registry.update(key, bytes, revision), isAlone ? ttlMs : Math.min(LIMITS.requestMs, leftMs));
+          if (result.ok) {
+            revision = result.revision;
+            validUntilMs = askedMs + ttlMs;
+            continue;
+          }
+          const current = result.current === null ? null : decoded(result.current.bytes);
+          if (decideRefusedRenewal(current, nonce, term) === "lost") return end(current === null ? "the record is gone" : `${current.holder} leads with term ${current.term}`);
+          // An earlier renewal arrived although its answer did not.
+          revision = result.current!.revision;
+        } catch (error) {
+          logger.warn({ tenant, term, error: String(error) }, "the lead was not renewed; it is tried again");
         }
       }
     })();
     return {
       term,
-      signal: controller.signal,
+      signal: lost.signal,
+      assertValid() {
+        if (!isAlone && clock.monotonicMs() >= validUntilMs) end("the record was not renewed in time");
+        lost.signal.throwIfAborted();
+      },
+      yieldTo: (higher) => end(`term ${higher} was seen`),
       async release() {
         stopped.abort();
+        if (lost.signal.aborted) return;
         await loop;
-        await registry.remove(key, revision);
+        await answered(clock, registry.remove(key, revision)).catch(() => {});
       },
     };
+  }
+}
+
+/** A record of another version tells nothing but that somebody holds it. */
+const decoded = (bytes: Uint8Array): LeaderRecord => (schemaOf(bytes) === LEADER_RECORD.schema ? LEADER_RECORD.decode(bytes) : { holder: "a coordinator of another version", nonce: "", term: 0, address: "" });
+
+/** The answer to a request, or UNAVAILABLE when none came in time. */
+async function answered<T>(clock: Clock, request: Promise<T>, ms: number = LIMITS.requestMs): Promise<T> {
+  const waiting = new AbortController();
+  const late = clock.sleep(ms, waiting.signal).then(() => {
+    throw new PopulaceError("UNAVAILABLE", `no answer within ${ms} ms; is the server reachable?`, { ms });
+  });
+  late.catch(() => {});
+  try {
+    return await Promise.race([request, late]);
+  } finally {
+    waiting.abort();
   }
 }

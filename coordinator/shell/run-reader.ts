@@ -1,66 +1,95 @@
 import { PopulaceError } from "@populace/domain";
-import type { Blobs, Log, Store } from "@populace/io";
-import { COMMIT, LIMITS, commitSubject, decodePlan, type Commit, type Plan } from "@populace/protocol";
+import type { Blobs, Log, Registry } from "@populace/io";
+import { COMMIT, bodyOf, commitSubject, decodePlan, runKey, type Commit, type Plan, type RunRecord } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
-import { readCommits, readRow, readRows, readSums, readTickSums, type RunRow } from "./run-store.ts";
+import { isSettled } from "../core/run.ts";
+import { decodeRecord } from "./run-store.ts";
 
-/** A run as clients see it. */
-export type RunSummary = RunRow;
-
-/** Reads runs from a coordinator's store; needs no lead, so a second process may look while the first one works. */
+/** Reads runs from registry, COMMIT and blobs: any process may, whoever leads. */
 export interface RunReader {
-  /** All runs in order of submission. */
-  runs(): readonly RunSummary[];
+  /** All runs in order of submission; of those under way with what is committed by now. */
+  runs(): Promise<readonly RunRecord[]>;
   /** A run by its id or by a beginning of it that no other run shares; null when there is none. */
-  run(runId: string): RunSummary | null;
-  /** The outcome of a finished run, from the committed store; NOT_FOUND when unknown or not done. */
-  outcome(runId: string): RunOutcome;
+  run(runId: string): Promise<RunRecord | null>;
+  /** The outcome of a finished run; NOT_FOUND when unknown, not done, or when its sums are lost; CORRUPT when its commits are. */
+  outcome(runId: string): Promise<RunOutcome>;
   /** The plan of a run; NOT_FOUND when its blob is gone. */
   plan(runId: string): Promise<Plan>;
   /** What the COMMIT log holds of a run, in tick order. */
   commits(runId: string): Promise<readonly Commit[]>;
 }
 
-export function runReader(ports: { readonly log: Log; readonly blobs: Blobs; readonly store: Store }, tenant: string): RunReader {
-  const { log, blobs, store } = ports;
+export function runReader({ registry, log, blobs }: { readonly registry: Registry; readonly log: Log; readonly blobs: Blobs }, tenant: string): RunReader {
+  const recordsOf = async (): Promise<readonly RunRecord[]> =>
+    (await registry.list(runKey(tenant, "*"))).map((entry) => decodeRecord(entry.bytes)).filter((record) => record !== null).toSorted((left, right) => left.number - right.number);
 
-  function find(runId: string): RunRow | null {
-    const exact = readRow(store, tenant, runId);
-    if (exact !== null || runId === "") return exact;
-    const rows = readRows(store, tenant).filter((row) => row.run.startsWith(runId));
-    return rows.length === 1 ? rows[0] : null;
+  const decode = async (bytes: Uint8Array, run: string): Promise<Commit> => COMMIT.decode(await bodyOf(bytes, blobs, `a commit of run ${run.slice(0, 12)}`));
+
+  async function current(record: RunRecord): Promise<RunRecord> {
+    if (isSettled(record.state)) return record;
+    const entry = await log.last(commitSubject(tenant, record.run));
+    if (entry === null) return record;
+    const { attempt, tick, root, exposures, seconds, backends } = await decode(entry.bytes, record.run);
+    return attempt < record.firstAttempt || tick <= record.tick ? record : { ...record, tick, root, exposures, seconds, backends };
   }
 
-  function known(runId: string): RunRow {
-    const row = find(runId);
-    if (row === null) throw new PopulaceError("NOT_FOUND", `run ${runId} is not known here, or several begin so; "populace runs" lists them`, { runId });
-    return row;
+  async function find(runId: string): Promise<RunRecord | null> {
+    const exact = /^[0-9a-f]{64}$/.test(runId) ? decodeRecord((await registry.get(runKey(tenant, runId)))?.bytes ?? null) : null;
+    if (exact !== null || runId === "") return exact;
+    const found = (await recordsOf()).filter((record) => record.run.startsWith(runId));
+    return found.length === 1 ? found[0] : null;
+  }
+
+  async function known(runId: string): Promise<RunRecord> {
+    const record = await find(runId);
+    if (record === null) throw new PopulaceError("NOT_FOUND", `run ${runId} is not known here, or several begin so; "populace runs" lists them`, { runId });
+    return record;
+  }
+
+  async function commitsOf({ run, firstAttempt }: RunRecord): Promise<readonly Commit[]> {
+    const subject = commitSubject(tenant, run);
+    const byTick = new Map<number, Commit>();
+    for (let page = await log.read(subject); page.length > 0; page = await log.read(subject, { after: page.at(-1)!.sequence })) {
+      for (const entry of page) {
+        const commit = await decode(entry.bytes, run);
+        if (commit.attempt >= firstAttempt && !byTick.has(commit.tick)) byTick.set(commit.tick, commit);
+      }
+    }
+    return [...byTick.values()].toSorted((left, right) => left.tick - right.tick);
   }
 
   return {
-    runs: () => readRows(store, tenant),
-    run: find,
-    outcome(runId) {
-      const row = known(runId);
-      const counts = readSums(store, tenant, row.run)?.counts ?? null;
-      if (row.state !== "done" || counts === null || row.execution === null) {
-        throw new PopulaceError("NOT_FOUND", `run ${row.run.slice(0, 12)} is ${row.state}, not done${row.reason === "" ? "" : ` (${row.reason})`}`, { runId: row.run, state: row.state });
+    runs: async () => Promise.all((await recordsOf()).map(current)),
+    run: async (runId) => {
+      const record = await find(runId);
+      return record === null ? null : current(record);
+    },
+    async outcome(runId) {
+      const record = await known(runId);
+      if (record.state !== "done" || record.execution === null) {
+        throw new PopulaceError("NOT_FOUND", `run ${record.run.slice(0, 12)} is ${record.state}, not done${record.reason === "" ? "" : ` (${record.reason})`}`, { runId: record.run, state: record.state });
       }
-      const ticks = readTickSums(store, tenant, row.run);
-      const width = ticks[0].length;
-      const tickCounts = new Float64Array(ticks.length * width);
-      ticks.forEach((tick, index) => tickCounts.set(tick, index * width));
+      const commits = await commitsOf(record);
+      const last = commits.at(-1);
+      if (commits.length !== record.spec.ticks || commits.some((commit, index) => commit.tick !== index || commit.prevRoot !== (commits[index - 1]?.root ?? record.run))) {
+        throw new PopulaceError("CORRUPT", `run ${record.run.slice(0, 12)} is done, but its COMMIT log has lost records: ${commits.length} of ${record.spec.ticks} ticks are there; the leading coordinator writes them again`, { runId: record.run, ticks: record.spec.ticks, found: commits.length });
+      }
+      const sums = last === undefined || last.root !== record.root || last.sums === "" ? null : await blobs.get(last.sums);
+      if (sums === null) throw new PopulaceError("NOT_FOUND", `run ${record.run.slice(0, 12)} is done, and its sums are no longer in the store; submit it again to compute them anew`, { runId: record.run });
+      const width = commits[0].tickSums.length;
+      const tickCounts = new Float64Array(commits.length * width);
+      commits.forEach((commit, index) => tickCounts.set(commit.tickSums, index * width));
       return {
-        runId: row.run, rootHash: row.root, roots: readCommits(store, tenant, row.run).map((commit) => commit.root), exposures: row.exposures,
-        seconds: row.seconds, backend: row.backends.join("+"), execution: row.execution, counts, tickCounts, cached: true,
+        runId: record.run, rootHash: record.root, roots: commits.map((commit) => commit.root), exposures: record.exposures,
+        seconds: record.seconds, backend: record.backends.join("+"), execution: record.execution, counts: new Float64Array(new Uint8Array(sums).buffer), tickCounts, cached: true,
       };
     },
     async plan(runId) {
-      const row = known(runId);
-      const bytes = await blobs.get(row.spec.planHash);
-      if (bytes === null) throw new PopulaceError("NOT_FOUND", `the plan of run ${row.run.slice(0, 12)} is not in the store`, { runId: row.run });
+      const record = await known(runId);
+      const bytes = await blobs.get(record.spec.planHash);
+      if (bytes === null) throw new PopulaceError("NOT_FOUND", `the plan of run ${record.run.slice(0, 12)} is not in the store`, { runId: record.run });
       return decodePlan(bytes);
     },
-    commits: async (runId) => (await log.read(commitSubject(tenant, known(runId).run), { limit: LIMITS.ticksMax })).map((entry) => COMMIT.decode(entry.bytes)),
+    commits: async (runId) => commitsOf(await known(runId)),
   };
 }

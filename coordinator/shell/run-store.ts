@@ -1,64 +1,45 @@
 import type { Store, StoreTables } from "@populace/io";
-import { COMMIT, type Commit, type ExecutionPlan, type RunSpec, type RunState } from "@populace/protocol";
+import { COMMIT, RUN_RECORD, schemaOf, type Commit, type RunRecord } from "@populace/protocol";
+import type { ChainEnd } from "../core/commit.ts";
 
 /**
- * The coordinator's own tables. Keys begin with the tenant.
- *   runs        <tenant> <run>          RunRow, JSON
- *   commits     <tenant> <run> <tick>   Commit, as appended to the log
- *   outbox      <tenant> <run> <tick>   the same, until its append to COMMIT is acknowledged
- *   sums        <tenant> <run>          Float64: the tick they reach (that of a checkpoint or the last), then cells x personas x worlds x columns
- *   tick-sums   <tenant> <run> <tick>   Float64: cells x personas x columns of the tick
- *   terms       <tenant>                highest term that wrote here
+ * The coordinator's own tables: the same messages as in registry and COMMIT, on its own disk. Keys begin with the tenant.
+ *   runs        <tenant> <run>          RunRecord
+ *   commits     <tenant> <run> <tick>   Commit
+ *   outbox      <tenant> <run> <tick>   nothing: the commit is tentative until its append to COMMIT is acknowledged
+ *   terms       <tenant>                highest term known here
  *   garbage     <tenant> <hash>         blobs that no unfinished run needs as far as its run knew
  */
-export interface RunRow {
-  readonly run: string;
-  readonly spec: RunSpec;
-  readonly attempt: number;
-  readonly state: RunState;
-  readonly reason: string;
-  /** Order of submission. */
-  readonly number: number;
-  readonly execution: ExecutionPlan | null;
-  /** Last committed tick, -1 = none, and its root. */
-  readonly tick: number;
-  readonly root: string;
-  /** Kernel backends that computed what is committed. */
-  readonly backends: readonly string[];
-  /** Tick of the newest checkpoint, -1 = none. */
-  readonly checkpointTick: number;
-  readonly exposures: number;
-  /** Time spent computing and committing over all attempts. */
-  readonly seconds: number;
-}
-
 const TICK_DIGITS = 10;
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+const NOTHING = new Uint8Array(0);
 type Reader = Pick<StoreTables, "get" | "range">;
 
 const runPrefix = (tenant: string, run: string): string => `${tenant} ${run}`;
 const tickKey = (tenant: string, run: string, tick: number): string => `${tenant} ${run} ${String(tick).padStart(TICK_DIGITS, "0")}`;
+const tickOf = (key: string): number => Number(key.slice(-TICK_DIGITS));
 
-export function readRow(tables: Reader, tenant: string, run: string): RunRow | null {
-  const bytes = tables.get("runs", runPrefix(tenant, run));
-  return bytes === null ? null : (JSON.parse(decoder.decode(bytes)) as RunRow);
+/** The record of a run, or null when it is not known here, or from a version before this one. */
+export const readRecord = (tables: Reader, tenant: string, run: string): RunRecord | null => decodeRecord(tables.get("runs", runPrefix(tenant, run)));
+
+/** All runs in order of submission. */
+export const readRecords = (tables: Reader, tenant: string): readonly RunRecord[] =>
+  tables.range("runs", { prefix: `${tenant} ` }).map((row) => decodeRecord(row.bytes)).filter((record) => record !== null).toSorted((left, right) => left.number - right.number);
+
+export function writeRecord(tables: StoreTables, tenant: string, record: RunRecord): void {
+  tables.put("runs", runPrefix(tenant, record.run), RUN_RECORD.encode(record));
 }
 
-export const readRows = (tables: Reader, tenant: string): readonly RunRow[] =>
-  tables
-    .range("runs", { prefix: `${tenant} ` })
-    .map((row) => JSON.parse(decoder.decode(row.bytes)) as RunRow)
-    .toSorted((left, right) => left.number - right.number);
+/** A RunRecord of this version, or null. */
+export const decodeRecord = (bytes: Uint8Array | null): RunRecord | null => (bytes === null || schemaOf(bytes) !== RUN_RECORD.schema ? null : RUN_RECORD.decode(bytes));
 
-export function writeRow(tables: StoreTables, tenant: string, row: RunRow): void {
-  tables.put("runs", runPrefix(tenant, row.run), encoder.encode(JSON.stringify(row)));
-}
+export const readTerm = (tables: Reader, tenant: string): number => {
+  const bytes = tables.get("terms", tenant);
+  return bytes === null ? 0 : new Float64Array(new Uint8Array(bytes).buffer)[0];
+};
 
-export const readTerm = (tables: Reader, tenant: string): number => floats(tables.get("terms", tenant))?.[0] ?? 0;
-
-export function writeTerm(tables: StoreTables, tenant: string, term: number): void {
-  tables.put("terms", tenant, bytesOf(Float64Array.of(term)));
+/** Remembers a term, if it is the highest yet. */
+export function raiseTerm(tables: StoreTables, tenant: string, term: number): void {
+  if (term > readTerm(tables, tenant)) tables.put("terms", tenant, new Uint8Array(Float64Array.of(term).buffer));
 }
 
 export function readCommit(tables: Reader, tenant: string, run: string, tick: number): Commit | null {
@@ -69,56 +50,46 @@ export function readCommit(tables: Reader, tenant: string, run: string, tick: nu
 export const readCommits = (tables: Reader, tenant: string, run: string): readonly Commit[] =>
   tables.range("commits", { prefix: `${runPrefix(tenant, run)} ` }).map((row) => COMMIT.decode(row.bytes));
 
-/** Commits that are not known to be in the COMMIT log yet, in tick order, as they were written. */
-export const readOutbox = (tables: Reader, tenant: string, run: string): readonly Commit[] =>
-  tables.range("outbox", { prefix: `${runPrefix(tenant, run)} ` }).map((row) => COMMIT.decode(row.bytes));
+/** Commits after tick `after`, through `last`. */
+export const readCommitsAfter = (tables: Reader, tenant: string, run: string, after: number, last: number): readonly Commit[] =>
+  last <= after ? [] : tables.range("commits", { prefix: `${runPrefix(tenant, run)} `, from: tickKey(tenant, run, after + 1), limit: last - after }).map((row) => COMMIT.decode(row.bytes));
 
-export function writeCommit(tables: StoreTables, tenant: string, commit: Commit, tickSums: Float64Array): void {
-  const bytes = COMMIT.encode(commit);
-  tables.put("commits", tickKey(tenant, commit.run, commit.tick), bytes);
-  tables.put("outbox", tickKey(tenant, commit.run, commit.tick), bytes);
-  tables.put("tick-sums", tickKey(tenant, commit.run, commit.tick), bytesOf(tickSums));
+export function readLastCommit(tables: Reader, tenant: string, run: string): Commit | null {
+  const [row] = tables.range("commits", { prefix: `${runPrefix(tenant, run)} `, reverse: true, limit: 1 });
+  return row === undefined ? null : COMMIT.decode(row.bytes);
 }
+
+/** Where the committed chain of a run stands; of a run without commits at its id. */
+export function readEnd(tables: Reader, tenant: string, run: string): ChainEnd {
+  const last = readLastCommit(tables, tenant, run);
+  return { tick: last?.tick ?? -1, root: last?.root ?? run };
+}
+
+/** `isTentative`: its append to COMMIT is still to come. */
+export function writeCommit(tables: StoreTables, tenant: string, commit: Commit, isTentative: boolean): void {
+  const key = tickKey(tenant, commit.run, commit.tick);
+  tables.put("commits", key, COMMIT.encode(commit));
+  if (isTentative) tables.put("outbox", key, NOTHING);
+  else tables.remove("outbox", key);
+}
+
+/** Ticks whose commits are not known to be in the COMMIT log. */
+export const readOutbox = (tables: Reader, tenant: string, run: string): ReadonlySet<number> =>
+  new Set(tables.range("outbox", { prefix: `${runPrefix(tenant, run)} `, keysOnly: true }).map((row) => tickOf(row.key)));
 
 export function clearOutbox(tables: StoreTables, tenant: string, run: string, throughTick: number): void {
-  for (const row of tables.range("outbox", { prefix: `${runPrefix(tenant, run)} `, keysOnly: true })) {
-    if (Number(row.key.slice(-TICK_DIGITS)) <= throughTick) tables.remove("outbox", row.key);
+  for (const row of tables.range("outbox", { prefix: `${runPrefix(tenant, run)} `, keysOnly: true })) if (tickOf(row.key) <= throughTick) tables.remove("outbox", row.key);
+}
+
+/** Removes the commits of a run from a tick on, or all. */
+export function discardCommits(tables: StoreTables, tenant: string, run: string, fromTick = 0): void {
+  for (const table of ["commits", "outbox"]) {
+    for (const row of tables.range(table, { prefix: `${runPrefix(tenant, run)} `, keysOnly: true })) if (tickOf(row.key) >= fromTick) tables.remove(table, row.key);
   }
-}
-
-/** Sums over the ticks 0 to `through`. */
-export interface RunSums {
-  readonly through: number;
-  readonly counts: Float64Array;
-}
-
-export function readSums(tables: Reader, tenant: string, run: string): RunSums | null {
-  const values = floats(tables.get("sums", runPrefix(tenant, run)));
-  return values === null ? null : { through: values[0], counts: values.subarray(1) };
-}
-
-export function writeSums(tables: StoreTables, tenant: string, run: string, sums: RunSums): void {
-  const values = new Float64Array(1 + sums.counts.length);
-  values[0] = sums.through;
-  values.set(sums.counts, 1);
-  tables.put("sums", runPrefix(tenant, run), bytesOf(values));
-}
-
-/** ticks x (cells x personas x columns), in tick order. */
-export function readTickSums(tables: Reader, tenant: string, run: string): readonly Float64Array[] {
-  return tables.range("tick-sums", { prefix: `${runPrefix(tenant, run)} ` }).map((row) => floats(row.bytes)!);
-}
-
-/** Removes everything a run left in these tables but its row. */
-export function clearRun(tables: StoreTables, tenant: string, run: string): void {
-  for (const table of ["commits", "outbox", "tick-sums"]) {
-    for (const row of tables.range(table, { prefix: `${runPrefix(tenant, run)} `, keysOnly: true })) tables.remove(table, row.key);
-  }
-  tables.remove("sums", runPrefix(tenant, run));
 }
 
 export function markGarbage(tables: StoreTables, tenant: string, hashes: Iterable<string>): void {
-  for (const hash of hashes) tables.put("garbage", `${tenant} ${hash}`, new Uint8Array(0));
+  for (const hash of hashes) tables.put("garbage", `${tenant} ${hash}`, NOTHING);
 }
 
 export const readGarbage = (store: Store, tenant: string): readonly string[] =>
@@ -127,6 +98,3 @@ export const readGarbage = (store: Store, tenant: string): readonly string[] =>
 export function forgetGarbage(tables: StoreTables, tenant: string, hashes: Iterable<string>): void {
   for (const hash of hashes) tables.remove("garbage", `${tenant} ${hash}`);
 }
-
-const bytesOf = (values: Float64Array): Uint8Array => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-const floats = (bytes: Uint8Array | null): Float64Array | null => (bytes === null ? null : new Float64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8));

@@ -1,24 +1,40 @@
 import { randomUUID } from "node:crypto";
-import { PopulaceError } from "@populace/domain";
+import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, HEARTBEAT, LEADER_BEAT, LIMITS, VIEW_RECORD, commitSubject, encodePlan, heartbeatSubject, leaderBeatSubject, probeSubject, runIdOf, runSpecOf, viewKey,
-  type ExecutionPlan, type Plan,
+  COMMIT, HEARTBEAT, LEADER_BEAT, LIMITS, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, heartbeatSubject, leaderBeatSubject, probeSubject, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
+  type ExecutionPlan, type LeaderRecord, type Plan, type RunRecord, type RunSpec, type RunState,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
 import { hear, hearEcho, isDraining, judge, noMembers, type Membership } from "../core/membership.ts";
-import { isSettled, transition } from "../core/run.ts";
-import { driveRun, purgeSlots, type RunContext } from "./drive-run.ts";
-import { lead } from "./leadership.ts";
+import { isSettled, stateAfter, transition } from "../core/run.ts";
+import { newerRecord } from "../core/takeover.ts";
+import { commitLog } from "./commit-log.ts";
+import { driveRun, forgetRun, purgeSlots, type RunContext } from "./drive-run.ts";
+import { followTenant } from "./follow.ts";
+import { lead, type Leadership } from "./leadership.ts";
+import { noCounts, type CoordinatorMetrics } from "./metrics.ts";
+import { changeRecord, publishRecord } from "./record-writer.ts";
 import { runReader, type RunReader } from "./run-reader.ts";
-import { clearRun, forgetGarbage, readCommits, readGarbage, readRow, readRows, writeRow, type RunRow } from "./run-store.ts";
+import { decodeRecord, discardCommits, forgetGarbage, readCommit, readGarbage, readLastCommit, readRecord, readRecords, readTerm, raiseTerm, writeRecord } from "./run-store.ts";
+import { createTurns, type Turns } from "./turns.ts";
 
 export interface CoordinatorOptions {
+  /** Registry, log, bus and blobs are shared with other coordinators and the nodes; the store is this process's own disk. */
   readonly ports: Ports & { readonly store: Store };
   readonly tenant: string;
   readonly logger?: Logger;
+  /** Name for people. */
   readonly holder?: string;
-  /** The caller knows that no other coordinator lives (embedded: it holds the store's claim), so no TTL is waited for. */
+  /** Unique for every start of a coordinator. */
+  readonly incarnation?: string;
+  /** Where the control service of this process listens; others send their clients there while it leads. */
+  readonly address?: string;
+  /** How long a leader that is not heard of keeps the lead: 2 s suit one NATS server, 15 s three. */
+  readonly leaseTtlMs?: number;
+  /** Shared by the coordinators of several tenants in one process, which then share the bound and take turns. */
+  readonly turns?: Turns;
+  /** The caller knows that no other coordinator lives (embedded: it holds the store's claim): leads at once, and what it leaves under way waits for its next submission. */
   readonly alone?: boolean;
 }
 
@@ -28,152 +44,450 @@ export interface SubmitOptions {
   readonly signal?: AbortSignal;
   /** Forgets what an earlier submission of the same run left. */
   readonly fresh?: boolean;
+  /** Runs that belong together; see RunRecord. */
+  readonly label?: string;
+  /** Higher ones first; default 0. */
+  readonly priority?: number;
 }
 
 export interface Coordinator extends RunReader {
+  /** Of this coordinator's lead; 0 while it has none. */
   readonly term: number;
-  /** Runs a plan to its last tick, resumes it, or reads it back when it is done already (`cached`). */
+  readonly role: "standby" | "leader";
+  /** Who leads the tenant as far as this coordinator has seen; null before it has seen anybody. */
+  leader(): LeaderRecord | null;
+  /** Resolves when this coordinator leads; rejects when it is closed before. */
+  leading(): Promise<void>;
+  /**
+   * Runs a plan to its last tick, resumes it, or reads it back when it is done already (`cached`). Idempotent by run id. UNAVAILABLE
+   * with the leader's address on a standby. A run outlives the leader it was given to: the promise then resolves with what the next one makes of it.
+   */
   submit(plan: Plan, execution?: Partial<ExecutionPlan>, options?: SubmitOptions): Promise<RunOutcome>;
-  /** Ends a run for good; NOT_FOUND when it is not under way. */
-  cancel(runId: string): void;
+  /** Enters a run, whose plan is given, and returns its record at once. */
+  enter(plan: Plan, execution?: Partial<ExecutionPlan>, options?: Omit<SubmitOptions, "onProgress" | "signal">): Promise<RunRecord>;
+  /** The outcome of a run that somebody submitted, from any coordinator, however long it takes; rejects with the code of a run that ended otherwise. `signal` ends the waiting only. */
+  wait(runId: string, options?: { readonly onProgress?: (progress: RunProgress) => void; readonly signal?: AbortSignal }): Promise<RunOutcome>;
+  /** Interrupts a run at its last committed tick; NOT_FOUND when it is not under way. UNAVAILABLE on a standby, like all that follows. */
+  pause(runId: string): Promise<RunRecord>;
+  /** Goes on with a run that is paused, failed or canceled, from its last checkpoint. */
+  resume(runId: string): Promise<RunRecord>;
+  /** Ends a run for good: recorded on disk first, then every kernel stops within one block. NOT_FOUND when it is not under way, paused or frozen. */
+  cancel(runId: string): Promise<RunRecord>;
+  /**
+   * Decides a frozen run by a third computation: from the last checkpoint on the reference backend, on nodes that have no part in
+   * the dispute where there are others. Who is contradicted computes this run no more, and it goes on. BAD_REQUEST when the run is not frozen by two outputs.
+   */
+  resolve(runId: string): Promise<RunRecord>;
   membership(): Membership;
-  /** Pauses what runs and gives up the lead. */
+  metrics(): CoordinatorMetrics;
+  /** Gives up the lead, for the next one to go on with what runs; alone, pauses what runs. */
   close(): Promise<void>;
 }
 
+interface Active {
+  readonly done: Promise<void>;
+  readonly stop: AbortController;
+  readonly listeners: Set<(progress: RunProgress) => void>;
+}
+
+/** What exists only while this coordinator leads. */
+interface Reign {
+  readonly leadership: Leadership;
+  readonly sinceMs: number;
+  membership: Membership;
+  readonly active: Map<string, Active>;
+  readonly slotBytes: Map<string, number>;
+}
+
+/** Before a run whose ports failed is taken up again. */
+const OUTAGE_WAIT_MS = 250;
+/** A new leader has heard every living node after so many of its heartbeats. */
+const BEATS_HEARD = 8;
+
 /**
- * Starts a coordinator and resolves when it leads its tenant. It meets nodes only through bus, log, registry and blobs; what it
- * decides is written to its own store first.
+ * Starts a coordinator of a tenant. Alone it leads when this resolves; otherwise it is a standby, follows COMMIT and the registry into
+ * its own store, and campaigns until it is closed. It meets nodes only through bus, log, registry and blobs; what it decides is
+ * written to its own store first.
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const { ports, tenant } = options;
   const { bus, registry, store, log, blobs, clock } = ports;
   const logger = options.logger ?? SILENT;
-  const holder = options.holder ?? `coordinator-${randomUUID().slice(0, 8)}`;
-  const leadership = await lead(ports, tenant, holder, { holderGone: options.alone ?? false, highestCommittedTerm: await highestCommittedTerm() });
-  const { term } = leadership;
-
+  const isAlone = options.alone ?? false;
+  const nonce = options.incarnation ?? randomUUID();
+  const holder = options.holder ?? `coordinator-${nonce.slice(0, 8)}`;
+  const turns = options.turns ?? createTurns();
+  const counters = noCounts();
   const reader = runReader(ports, tenant);
-  let membership = noMembers((await storedView()) + 1, clock.monotonicMs());
-  const stops: Stop[] = [watchNodes()];
-  const closing = new AbortController();
-  const active = new Map<string, { readonly outcome: Promise<RunOutcome>; readonly cancel: AbortController }>();
-  const waiting: (() => void)[] = [];
-  let running = 0;
-  await pauseOrphans();
-  logger.info({ tenant, term, holder }, "coordinator leads");
+  const closing = new AbortController(), leaving = new AbortController();
+  const closed = new PopulaceError("INTERRUPTED", "the coordinator stopped; committed ticks stay, repeat the command to go on", {});
+  /** One submission of a run at a time: the second finds it under way. */
+  const entering = new Map<string, Promise<{ readonly record: RunRecord; readonly isCached: boolean }>>();
+  let reign: Reign | null = null;
+  let seen: LeaderRecord | null = null;
+  let ascended = Promise.withResolvers<void>();
+  ascended.promise.catch(() => {});
+
+  const campaign = (): Promise<Leadership> => lead(ports, tenant, { holder, nonce, address: options.address ?? "", ttlMs: options.leaseTtlMs ?? LIMITS.leaseTtlMs, isAlone },
+    { highestTerm, onSight: (record) => { seen = record; }, signal: closing.signal, logger });
+
+  let stopFollowing: Stop = () => {};
+  let ruling: Promise<void> = Promise.resolve();
+  if (isAlone) {
+    ruling = (await begin(await campaign())).ended;
+  } else {
+    stopFollowing = followTenant(ports, tenant, logger, (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); });
+    ruling = (async () => {
+      while (!closing.signal.aborted) {
+        try {
+          await (await begin(await campaign())).ended;
+        } catch (error) {
+          if (closing.signal.aborted) return;
+          logger.error({ tenant, error: String(error) }, "the lead ended with an error; it is stood for again");
+          await clock.sleep(OUTAGE_WAIT_MS, closing.signal).catch(() => {});
+        }
+      }
+    })();
+  }
 
   return {
-    term,
-    submit,
-    ...reader,
-    cancel(runId) {
-      const entry = active.get(runId);
-      if (entry === undefined) throw new PopulaceError("NOT_FOUND", `run ${runId} is not under way`, { runId });
-      entry.cancel.abort(new PopulaceError("INTERRUPTED", `run ${runId.slice(0, 12)} was canceled`, { runId, canceled: true }));
+    get term() {
+      return reign?.leadership.term ?? 0;
     },
-    membership: () => membership,
+    get role() {
+      return reign === null ? "standby" : "leader";
+    },
+    leader: () => seen,
+    leading: () => ascended.promise,
+    ...reader,
+    outcome,
+    submit,
+    enter: async (plan, execution, submission) => (await enter(plan, execution ?? {}, submission ?? {})).record,
+    wait: async (runId, waiting = {}) => wait((await known(runId)).run, waiting.onProgress, waiting.signal ?? null),
+    pause: async (runId) => end((await known(runId)).run, new PopulaceError("INTERRUPTED", `run ${runId.slice(0, 12)} was paused; resume it to go on from its last checkpoint`, { runId })),
+    cancel,
+    resume: async (runId) => again(await known(runId), ["paused", "failed", "canceled"], { dispute: null, unfit: [] }),
+    resolve: async (runId) => {
+      const record = await known(runId);
+      if (record.dispute === null) throw new PopulaceError("BAD_REQUEST", `run ${record.run.slice(0, 12)} is ${record.state}, and there are no two outputs to decide between; begin it anew`, { runId: record.run, state: record.state });
+      return again(record, ["frozen"], {});
+    },
+    membership: () => reign?.membership ?? noMembers(0, 0),
+    metrics() {
+      const runs = Object.fromEntries(Object.keys(RUN_STATE).map((state) => [state, 0])) as Record<RunState, number>;
+      for (const record of readRecords(store, tenant)) runs[record.state] += 1;
+      const membership = reign?.membership;
+      return { role: reign === null ? "standby" : "leader", term: reign?.leadership.term ?? 0, view: membership?.view ?? 0, members: membership?.members.size ?? 0, runs, counters: { ...counters } };
+    },
     async close() {
-      closing.abort(new PopulaceError("INTERRUPTED", "the coordinator stopped; committed ticks stay, repeat the command to go on", {}));
-      await Promise.allSettled([...active.values()].map((entry) => entry.outcome));
-      for (const stop of stops) stop();
-      await leadership.release();
+      const active = [...(reign?.active.values() ?? [])], leadership = reign?.leadership;
+      // In a cluster the runs stay as they are, for the next leader.
+      leaving.abort(isAlone ? closed : new PopulaceError("STALE_TERM", `coordinator ${holder} hands over`, { holder }));
+      const settled = Promise.allSettled(active.map((entry) => entry.done));
+      await (isAlone ? settled : Promise.race([settled, clock.sleep(LIMITS.requestMs)]));
+      ascended.reject(closed);
+      closing.abort(closed);
+      stopFollowing();
+      await leadership?.release();
+      await ruling;
       await store.flushed();
     },
   };
 
+  /** Takes up the lead; resolves when every run is known and those under way go on. */
+  async function begin(leadership: Leadership): Promise<{ readonly ended: Promise<void> }> {
+    const { term } = leadership;
+    counters.terms += 1;
+    const ended = new Promise<void>((resolve) => {
+      const stop = AbortSignal.any([leadership.signal, closing.signal]);
+      if (stop.aborted) resolve();
+      else stop.addEventListener("abort", () => resolve(), { once: true });
+    });
+    await store.transaction((tables) => raiseTerm(tables, tenant, term));
+    const mine: Reign = { leadership, sinceMs: clock.monotonicMs(), membership: await newView(), active: new Map(), slotBytes: new Map() };
+    const stopWatching = watchNodes(mine);
+    try {
+      const underWay = await takeOver(term);
+      leadership.assertValid();
+      reign = mine;
+      logger.info({ tenant, term, holder, underWay: underWay.length }, "coordinator leads");
+      for (const record of underWay) carry(mine, record);
+      ascended.resolve();
+    } catch (error) {
+      stopWatching();
+      await leadership.release();
+      throw error;
+    }
+    return {
+      ended: ended.then(() => {
+        stopWatching();
+        reign = null;
+        ascended = Promise.withResolvers<void>();
+        ascended.promise.catch(() => {});
+        logger.info({ tenant, term, holder }, "coordinator leads no more");
+      }),
+    };
+  }
+
+  /** Puts store and registry together, record by record; returns the runs to go on with. Their commits are put together when they are driven. */
+  async function takeOver(term: number): Promise<readonly RunRecord[]> {
+    const there = new Map((await registry.list(runKey(tenant, "*"))).map((entry) => decodeRecord(entry.bytes)).filter((record) => record !== null).map((record) => [record.run, record]));
+    const here = new Map(readRecords(store, tenant).map((record) => [record.run, record]));
+    const underWay: RunRecord[] = [];
+    for (const run of new Set([...here.keys(), ...there.keys()])) {
+      const before = here.get(run) ?? null;
+      let record = newerRecord(there.get(run) ?? null, before)!;
+      if (record !== before) {
+        const newest = record;
+        await store.transaction((tables) => {
+          if (before !== null && before.firstAttempt < newest.firstAttempt) discardCommits(tables, tenant, run);
+          writeRecord(tables, tenant, newest);
+        });
+      }
+      if (record !== there.get(run)) await publishRecord({ ports, tenant, term }, record);
+      if (isSettled(record.state)) continue;
+      if (isAlone) record = await changeRecord({ ports, tenant, term }, { ...record, state: transition(record.state, "paused"), code: "INTERRUPTED", reason: "its coordinator ended; submit it again to go on" });
+      else underWay.push(record);
+    }
+    await store.flushed();
+    return underWay.toSorted((left, right) => left.number - right.number);
+  }
+
+  function leadingReign(): Reign {
+    if (reign !== null) return reign;
+    const address = seen?.address ?? "";
+    throw new PopulaceError("UNAVAILABLE", `coordinator ${holder} is a standby of tenant ${tenant}; ${seen === null ? "nobody leads yet: try again" : `${seen.holder} leads${address === "" ? "" : ` at ${address}`}: ask there`}`, { tenant, leader: seen?.holder ?? "", address });
+  }
+
   async function submit(plan: Plan, execution: Partial<ExecutionPlan> = {}, submission: SubmitOptions = {}): Promise<RunOutcome> {
+    const { record, isCached } = await enter(plan, execution, submission);
+    if (isCached) return outcome(record.run);
+    const { signal } = submission;
+    const interrupt = (): void => {
+      void end(record.run, new PopulaceError("INTERRUPTED", `run ${record.run.slice(0, 12)} was interrupted; committed ticks stay, repeat the command to go on from the last checkpoint`, { run: record.run })).catch(() => {});
+    };
+    if (signal?.aborted) interrupt();
+    else signal?.addEventListener("abort", interrupt, { once: true });
+    try {
+      return await wait(record.run, submission.onProgress, null);
+    } finally {
+      signal?.removeEventListener("abort", interrupt);
+    }
+  }
+
+  async function enter(plan: Plan, execution: Partial<ExecutionPlan>, submission: SubmitOptions): Promise<{ readonly record: RunRecord; readonly isCached: boolean }> {
     if (plan.ticks < 1 || plan.ticks > LIMITS.ticksMax) throw new PopulaceError("TOO_LARGE", `${plan.ticks} ticks; expected 1 to ${LIMITS.ticksMax}`, { ticks: plan.ticks, limit: LIMITS.ticksMax });
     const bytes = encodePlan(plan);
     const spec = runSpecOf(plan, sha256Hex(bytes));
     const run = runIdOf(spec, sha256);
-    const under = active.get(run);
-    if (under !== undefined) return under.outcome;
-    if (running === 0) await sweep();
-    const before = readRow(store, tenant, run);
-    if (before?.state === "done" && !submission.fresh) return reader.outcome(run);
-    if (before?.state === "frozen" && !submission.fresh) throw new PopulaceError("DIVERGENCE", `run ${run.slice(0, 12)} is frozen: ${before.reason}`, { run });
-    if (active.size >= LIMITS.runsQueuedMax) throw new PopulaceError("TOO_LARGE", `${active.size} runs wait already; at most ${LIMITS.runsQueuedMax} may`, { limit: LIMITS.runsQueuedMax });
-
-    const cancel = new AbortController();
-    const outcome = (async () => {
-      await blobs.put(bytes);
-      const row = await enter(run, spec, submission.fresh ?? false);
-      await turn();
-      try {
-        const signals = [cancel.signal, closing.signal, leadership.signal, ...(submission.signal === undefined ? [] : [interruption(submission.signal, run)])];
-        await driveRun(context(), plan, row, execution, AbortSignal.any(signals), (progress) => report(progress, submission));
-      } finally {
-        running -= 1;
-        waiting.shift()?.();
-      }
-      await retire();
-      return { ...reader.outcome(run), cached: false };
-    })();
-    active.set(run, { outcome, cancel });
+    const under = entering.get(run);
+    if (under !== undefined) return under;
+    const entered = enterOnce(run, spec, bytes, execution, submission);
+    entering.set(run, entered);
     try {
-      return await outcome;
+      return await entered;
     } finally {
-      active.delete(run);
+      entering.delete(run);
     }
   }
 
-  function report(progress: RunProgress, submission: SubmitOptions): void {
-    submission.onProgress?.(progress);
-  }
+  async function enterOnce(run: string, spec: RunSpec, planBytes: Uint8Array, execution: Partial<ExecutionPlan>, submission: SubmitOptions): Promise<{ readonly record: RunRecord; readonly isCached: boolean }> {
+    const mine = leadingReign();
+    const { term } = mine.leadership;
+    const before = readRecord(store, tenant, run);
+    if (mine.active.has(run)) return { record: before!, isCached: false };
+    const isFresh = submission.fresh ?? false;
+    if (before?.state === "done" && !isFresh && await isReadable(run)) return { record: before, isCached: true };
+    if (before?.state === "frozen" && !isFresh) throw new PopulaceError("DIVERGENCE", `run ${run.slice(0, 12)} is frozen: ${before.reason}`, { run });
+    if (mine.active.size >= LIMITS.runsQueuedMax) throw new PopulaceError("TOO_LARGE", `${mine.active.size} runs wait already; at most ${LIMITS.runsQueuedMax} may`, { limit: LIMITS.runsQueuedMax });
+    if (mine.active.size === 0) await sweep();
 
-  async function enter(run: string, spec: RunRow["spec"], fresh: boolean): Promise<RunRow> {
-    if (fresh) {
-      for (const body of await purgeSlots(ports, tenant, run)) await blobs.remove(body);
-      await log.purge(`pop.${tenant}.${run}.>`, Number.MAX_SAFE_INTEGER);
-    }
-    return store.transaction((tables) => {
-      const rows = readRows(tables, tenant);
-      const before = rows.find((row) => row.run === run);
-      if (fresh) clearRun(tables, tenant, run);
-      const blank = { tick: -1, root: run, checkpointTick: -1, exposures: 0, seconds: 0, backends: [] };
-      const row: RunRow = before === undefined
-        ? { run, spec, attempt: 1, state: "submitted", reason: "", number: 1 + (rows.at(-1)?.number ?? 0), execution: null, ...blank }
-        : { ...before, ...(fresh ? blank : {}), attempt: before.attempt + 1, state: transition(before.state, "submitted"), reason: "" };
-      writeRow(tables, tenant, row);
-      return row;
+    await blobs.put(planBytes);
+    // Of an unknown run there may be commits of another version of this program.
+    if (isFresh || (before === null && (await log.last(commitSubject(tenant, run))) !== null)) await forgetRun(ports, tenant, run);
+    const attempt = (before?.attempt ?? 0) + 1;
+    const anew = { tick: -1, root: run, exposures: 0, seconds: 0, backends: [], firstAttempt: attempt, execution: null, shards: [], owners: [] };
+    const first = { number: 1 + (readRecords(store, tenant).at(-1)?.number ?? 0), label: "", priority: 0, view: 0, term, change: 0 };
+    const record = await changeRecord({ ports, tenant, term }, {
+      ...(before === null ? { ...first, ...anew } : isFresh ? { ...before, ...anew } : before),
+      ...(submission.label === undefined ? {} : { label: submission.label }), ...(submission.priority === undefined ? {} : { priority: submission.priority }),
+      run, spec, attempt, state: before === null ? "submitted" : transition(before.state, "submitted"), wanted: execution, unfit: [], dispute: null, code: "", reason: "",
     });
+    carry(mine, record);
+    return { record, isCached: false };
   }
 
-  async function turn(): Promise<void> {
-    while (running >= LIMITS.runsActiveMax) await new Promise<void>((resolve) => waiting.push(resolve));
-    running += 1;
+  /** Whether the outcome of a finished run can still be read; computed again otherwise. */
+  async function isReadable(run: string): Promise<boolean> {
+    const sums = readLastCommit(store, tenant, run)?.sums ?? "";
+    return sums !== "" && await blobs.has(sums);
   }
 
-  function context(): RunContext {
-    return { ports, tenant, term, logger, membership: () => membership, isAlone: () => running <= 1 };
+  async function again(before: RunRecord, from: readonly RunState[], changes: Partial<RunRecord>): Promise<RunRecord> {
+    const mine = leadingReign();
+    if (mine.active.has(before.run)) return before;
+    if (!from.includes(before.state)) throw new PopulaceError("BAD_REQUEST", `run ${before.run.slice(0, 12)} is ${before.state}; expected ${from.join(", ")}`, { run: before.run, state: before.state });
+    const record = await changeRecord({ ports, tenant, term: mine.leadership.term }, { ...before, ...changes, attempt: before.attempt + 1, state: transition(before.state, "submitted"), code: "", reason: "" });
+    carry(mine, record);
+    return record;
   }
 
-  function watchNodes(): Stop {
-    const heard = (next: (before: Membership, nowMs: number) => Membership): Promise<void> => change(next(membership, clock.monotonicMs()));
+  async function cancel(runId: string): Promise<RunRecord> {
+    const before = await known(runId);
+    const mine = leadingReign();
+    if (before.state !== "paused" && before.state !== "frozen") return end(before.run, new PopulaceError("INTERRUPTED", `run ${before.run.slice(0, 12)} was canceled`, { runId: before.run, canceled: true }));
+    return changeRecord({ ports, tenant, term: mine.leadership.term }, { ...before, state: transition(before.state, "canceled"), code: "INTERRUPTED", reason: "canceled" });
+  }
+
+  /** Ends what is under way for the given reason and returns the record of it. */
+  async function end(run: string, why: PopulaceError): Promise<RunRecord> {
+    const active = leadingReign().active.get(run);
+    if (active === undefined) throw new PopulaceError("NOT_FOUND", `run ${run} is not under way`, { run });
+    active.stop.abort(why);
+    await active.done.catch(() => {});
+    return readRecord(store, tenant, run)!;
+  }
+
+  async function known(runId: string): Promise<RunRecord> {
+    const record = await reader.run(runId);
+    if (record === null) throw new PopulaceError("NOT_FOUND", `run ${runId} is not known here, or several begin so`, { runId });
+    return record;
+  }
+
+  /** Drives a run in the background until it is settled or this reign ends. */
+  function carry(mine: Reign, record: RunRecord): void {
+    const stop = new AbortController();
+    const listeners = new Set<(progress: RunProgress) => void>();
+    const signal = AbortSignal.any([stop.signal, mine.leadership.signal, leaving.signal]);
+    const done = (async () => {
+      try {
+        await carryToEnd(mine, record, signal, (progress) => { for (const listener of listeners) listener(progress); });
+        await retire(mine);
+      } finally {
+        mine.active.delete(record.run);
+      }
+    })();
+    done.catch((error: unknown) => {
+      if (!(error instanceof PopulaceError)) logger.error({ run: record.run, error: String(error) }, "a run ended with a programmer's error");
+    });
+    mine.active.set(record.run, { done, stop, listeners });
+  }
+
+  async function carryToEnd(mine: Reign, record: RunRecord, signal: AbortSignal, onProgress: (progress: RunProgress) => void): Promise<void> {
+    const { run } = record;
+    let release: () => void;
+    try {
+      release = await turns.turn({ tenant, run, priority: record.priority, number: record.number }, signal);
+    } catch (error) {
+      await leaveQueue(mine, run, error as PopulaceError);
+      throw error;
+    }
+    try {
+      const context: RunContext = {
+        ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes,
+        membership: () => mine.membership,
+        knowsMembers: () => isAlone || clock.monotonicMs() - mine.sinceMs > BEATS_HEARD * LIMITS.heartbeatMs,
+        assertLeads: () => mine.leadership.assertValid(),
+        isOnlyRun: () => turns.running <= 1,
+      };
+      let plan: Plan | null = null;
+      for (;;) {
+        try {
+          plan ??= await planOf(record);
+          await driveRun(context, plan, readRecord(store, tenant, run)!, signal, onProgress);
+          return;
+        } catch (error) {
+          if (isAlone || signal.aborted || !isOutage(error)) throw error;
+          logger.warn({ run, error: String(error) }, "a run waits for its ports");
+          await clock.sleep(OUTAGE_WAIT_MS, signal).catch(() => {});
+        }
+      }
+    } finally {
+      release();
+    }
+  }
+
+  async function planOf({ run, spec }: RunRecord): Promise<Plan> {
+    const bytes = await blobs.get(spec.planHash);
+    if (bytes !== null) return decodePlan(bytes);
+    const error = new PopulaceError("NOT_FOUND", `run ${run.slice(0, 12)}: its plan ${spec.planHash.slice(0, 12)} is not in the blob store; submit it again`, { run });
+    const term = reign?.leadership.term ?? 0;
+    const record = readRecord(store, tenant, run)!;
+    if (term > 0) await changeRecord({ ports, tenant, term }, { ...record, state: transition(record.state, "failed"), code: error.code, reason: error.message });
+    throw error;
+  }
+
+  async function leaveQueue(mine: Reign, run: string, error: PopulaceError): Promise<void> {
+    const state = stateAfter(error.code, error.details["canceled"] === true);
+    const record = readRecord(store, tenant, run)!;
+    if (state !== null && !isSettled(record.state)) await changeRecord({ ports, tenant, term: mine.leadership.term }, { ...record, state: transition(record.state, state), code: error.code, reason: error.message });
+  }
+
+  /** As the reader has it; a leader writes a log that lost records again, from its own disk. */
+  async function outcome(runId: string): Promise<RunOutcome> {
+    try {
+      return await reader.outcome(runId);
+    } catch (error) {
+      const leadership = reign?.leadership;
+      if (leadership === undefined || !(error instanceof PopulaceError) || error.code !== "CORRUPT") throw error;
+      await commitLog({ ports, tenant, term: leadership.term, logger, counters }, await known(runId)).reconcile(true);
+      return reader.outcome(runId);
+    }
+  }
+
+  /** Until the run is settled: by what this coordinator drives, else by what the registry says. */
+  async function wait(run: string, onProgress: ((progress: RunProgress) => void) | undefined, signal: AbortSignal | null): Promise<RunOutcome> {
+    for (;;) {
+      signal?.throwIfAborted();
+      const active = reign?.active.get(run);
+      if (active !== undefined) {
+        if (onProgress !== undefined) active.listeners.add(onProgress);
+        try {
+          await (signal === null ? active.done : Promise.race([active.done, aborted(signal)]));
+          return { ...(await outcome(run)), cached: false };
+        } catch (error) {
+          if (isAlone || signal?.aborted || !(error instanceof PopulaceError) || (error.code !== "STALE_TERM" && !isOutage(error))) throw error;
+        } finally {
+          if (onProgress !== undefined) active.listeners.delete(onProgress);
+        }
+      }
+      closing.signal.throwIfAborted();
+      const record = await reader.run(run).catch(() => null);
+      if (record !== null && record.state === "done") return { ...(await outcome(run)), cached: false };
+      if (record !== null && isSettled(record.state)) throw new PopulaceError(record.code in ERROR_TABLE ? (record.code as ErrorCode) : "INTERNAL", record.reason, { run, state: record.state });
+      if (record !== null && record.tick >= 0) onProgress?.({ tick: record.tick + 1, ticks: record.spec.ticks, exposures: record.exposures, exposuresTotal: Math.max(record.exposures, Math.round((record.exposures * record.spec.ticks) / (record.tick + 1))) });
+      await clock.sleep(LIMITS.runPollMs, signal === null ? closing.signal : AbortSignal.any([closing.signal, signal]));
+    }
+  }
+
+  function watchNodes(mine: Reign): Stop {
+    const { term } = mine.leadership;
+    const beat = (): Uint8Array => LEADER_BEAT.encode({ holder, term, view: mine.membership.view });
+    const heard = (next: (before: Membership, nowMs: number) => Membership): Promise<void> => change(mine, next(mine.membership, clock.monotonicMs()));
     const watches = [
-      bus.subscribe(heartbeatSubject(tenant, "*"), (_, bytes) => heard((before, nowMs) => hear(before, HEARTBEAT.decode(bytes), nowMs))),
+      bus.subscribe(heartbeatSubject(tenant, "*"), async (_, bytes) => {
+        const heartbeat = HEARTBEAT.decode(bytes);
+        if (heartbeat.term <= term) return heard((before, nowMs) => hear(before, heartbeat, nowMs));
+        await store.transaction((tables) => raiseTerm(tables, tenant, heartbeat.term));
+        mine.leadership.yieldTo(heartbeat.term);
+      }),
       bus.subscribe(leaderBeatSubject(tenant), (_, bytes) => {
         const from = LEADER_BEAT.decode(bytes);
         return from.holder === holder && from.term === term ? heard(hearEcho) : undefined;
       }),
       clock.every(LIMITS.heartbeatMs, () => bus.publish(leaderBeatSubject(tenant), beat())),
       clock.every(LIMITS.lookMs, () => {
-        const step = judge(membership, clock.monotonicMs());
+        const step = judge(mine.membership, clock.monotonicMs());
         for (const incarnation of step.probes) bus.publish(probeSubject(tenant, incarnation), beat());
-        void change(step.membership).catch((error: unknown) => logger.error({ error: String(error) }, "view not written"));
+        void change(mine, step.membership).catch((error: unknown) => logger.error({ error: String(error) }, "view not written"));
       }),
     ];
     return () => { for (const stop of watches) stop(); };
   }
 
-  function beat(): Uint8Array {
-    return LEADER_BEAT.encode({ holder, term, view: membership.view });
-  }
-
-  async function change(next: Membership): Promise<void> {
-    const grew = next.view > membership.view;
-    membership = next;
+  async function change(mine: Reign, next: Membership): Promise<void> {
+    const grew = next.view > mine.membership.view;
+    mine.membership = next;
     if (!grew) return;
     const members = [...next.members];
     const bytes = VIEW_RECORD.encode({ view: next.view, members: members.map(([incarnation]) => incarnation), draining: members.filter(([, member]) => isDraining(member)).map(([incarnation]) => incarnation), dead: [...next.dead] });
@@ -182,59 +496,61 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     else await registry.update(viewKey(tenant), bytes, entry.revision);
   }
 
-  async function storedView(): Promise<number> {
+  /** Nobody yet, in a new view; the dead stay dead under a new leader. */
+  async function newView(): Promise<Membership> {
     const entry = await registry.get(viewKey(tenant));
-    return entry === null ? 0 : VIEW_RECORD.decode(entry.bytes).view;
+    const before = entry === null || schemaOf(entry.bytes) !== VIEW_RECORD.schema ? { view: 0, dead: [] } : VIEW_RECORD.decode(entry.bytes);
+    return { ...noMembers(before.view + 1, clock.monotonicMs()), dead: new Set(before.dead) };
   }
 
-  async function highestCommittedTerm(): Promise<number> {
-    let highest = 0;
-    for (const { run } of readRows(store, tenant)) {
-      const last = await log.last(commitSubject(tenant, run));
-      if (last !== null) highest = Math.max(highest, COMMIT.decode(last.bytes).term);
+  /** Of what this store and COMMIT have seen. */
+  async function highestTerm(): Promise<number> {
+    let highest = readTerm(store, tenant);
+    const runs = new Set([...readRecords(store, tenant), ...(await registry.list(runKey(tenant, "*"))).map((entry) => decodeRecord(entry.bytes)).filter((record) => record !== null)].map((record) => {
+      highest = Math.max(highest, record.term);
+      return record.run;
+    }));
+    for (const run of runs) {
+      const entry = await log.last(commitSubject(tenant, run));
+      if (entry !== null) highest = Math.max(highest, COMMIT.decode(await bodyOf(entry.bytes, blobs, `a commit of run ${run}`)).term);
     }
     return highest;
   }
 
-  /** Runs that a dead coordinator left under way wait for their next submission. */
-  async function pauseOrphans(): Promise<void> {
-    await store.transaction((tables) => {
-      for (const row of readRows(tables, tenant)) {
-        if (!isSettled(row.state)) writeRow(tables, tenant, { ...row, state: transition(row.state, "paused"), reason: "its coordinator ended; submit it again to go on" });
-      }
-    });
-  }
-
-  /** Removes blobs that no checkpoint of an unfinished run and no plan names; only while nothing runs. */
+  /** Removes blobs that no checkpoint of an unfinished run, no sums and no plan names; only while nothing runs. */
   async function sweep(): Promise<void> {
     const garbage = readGarbage(store, tenant);
     if (garbage.length === 0) return;
     const live = new Set<string>();
-    for (const row of readRows(store, tenant)) {
-      live.add(row.spec.planHash);
-      if (row.checkpointTick >= 0) for (const hash of readCommits(store, tenant, row.run).find((commit) => commit.tick === row.checkpointTick)!.checkpoint) live.add(hash);
+    for (const { run, spec, state } of readRecords(store, tenant)) {
+      live.add(spec.planHash);
+      let commit = readLastCommit(store, tenant, run);
+      live.add(commit?.sums ?? "");
+      if (state === "done") continue;
+      while (commit !== null && commit.checkpoint.length === 0 && commit.tick > 0) commit = readCommit(store, tenant, run, commit.tick - 1);
+      for (const hash of [...(commit?.checkpoint ?? []), commit?.sums ?? ""]) live.add(hash);
     }
     for (const hash of garbage) if (!live.has(hash)) await blobs.remove(hash);
     await store.transaction((tables) => forgetGarbage(tables, tenant, garbage));
   }
 
   /** Only the newest finished runs keep their slots. */
-  async function retire(): Promise<void> {
-    const finished = readRows(store, tenant).filter((row) => row.state === "done" && !active.has(row.run));
-    for (const row of finished.slice(0, -LIMITS.runsWithSlotsMax)) {
-      if ((await log.last(`pop.${tenant}.${row.run}.${row.attempt}.open`)) === null) continue;
-      for (const body of await purgeSlots(ports, tenant, row.run)) await blobs.remove(body);
-      await log.purge(`pop.${tenant}.${row.run}.*.open`, Number.MAX_SAFE_INTEGER);
+  async function retire(mine: Reign): Promise<void> {
+    const finished = readRecords(store, tenant).filter((record) => record.state === "done" && !mine.active.has(record.run));
+    for (const record of finished.slice(0, -LIMITS.runsWithSlotsMax)) {
+      if ((await log.last(`pop.${tenant}.${record.run}.${record.attempt}.open`)) === null) continue;
+      for (const body of await purgeSlots(ports, tenant, record.run)) await blobs.remove(body);
+      await log.purge(`pop.${tenant}.${record.run}.*.open`, Number.MAX_SAFE_INTEGER);
     }
   }
 }
 
-/** Any abort of the caller becomes INTERRUPTED with the way to go on. */
-function interruption(signal: AbortSignal, run: string): AbortSignal {
-  const controller = new AbortController();
-  const abort = (): void => controller.abort(new PopulaceError("INTERRUPTED", `run ${run.slice(0, 12)} was interrupted; committed ticks stay, repeat the command to go on from the last checkpoint`, { run }));
-  if (signal.aborted) abort();
-  else signal.addEventListener("abort", abort, { once: true });
-  return controller.signal;
-}
+/** What a port could not do now it may do later; a node's own failure names the node. */
+const isOutage = (error: unknown): boolean => error instanceof PopulaceError && (error.code === "UNAVAILABLE" || error.code === "STORE_FAILED") && error.details["node"] === undefined;
 
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error);
+    else signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+  });
+}

@@ -61,7 +61,7 @@ const channelOptions = (messageBytesMax: number | undefined): Record<string, num
 export async function serveGrpc(options: GrpcServerOptions): Promise<RpcServer> {
   const logger = options.logger ?? SILENT;
   const { host } = hostOf(options.listen);
-  assertSecure(options, host, "listen");
+  assertSecure(options, host, "listen on");
   const { tls } = options;
   const identity = tls === undefined ? null : pem(tls);
   const server = new Server(channelOptions(options.messageBytesMax));

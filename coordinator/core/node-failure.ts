@@ -1,0 +1,18 @@
+import { ERROR_TABLE, type ErrorCode } from "@populace/domain";
+import { LIMITS } from "@populace/protocol";
+
+/**
+ * What the failure of one node at one run means. `freeze`: two computations disagree, nobody knows which is right. `repair`: the
+ * node missed something that all nodes would miss (the state of a checkpoint, a stored output): it is looked for and computed
+ * anew. `retry`: the node has forgotten the run and tries again at the next TickOpen. `unfit`: others compute its shards.
+ */
+export type FailureDecision = "freeze" | "repair" | "retry" | "unfit" | "fail";
+
+/** `failures`: how often this node has failed at this run, this time included. `hasOthers`: whether another node may compute it. */
+export function decideFailure(code: string, failures: number, hasOthers: boolean): FailureDecision {
+  if (code === "DIVERGENCE") return "freeze";
+  const canBeRetried = failures < LIMITS.nodeFailuresMax;
+  if ((code === "NOT_FOUND" || code === "CORRUPT") && canBeRetried) return "repair";
+  if (code in ERROR_TABLE && ERROR_TABLE[code as ErrorCode].retry && canBeRetried) return "retry";
+  return hasOthers ? "unfit" : "fail";
+}

@@ -1,0 +1,141 @@
+import { PopulaceError } from "@populace/domain";
+import type { LogEntry, Logger, Ports, Store } from "@populace/io";
+import { COMMIT, bodyOf, commitSubject, fitBody, type Commit, type RunRecord } from "@populace/protocol";
+import { decideRefusedAppend } from "../core/commit.ts";
+import { reconcile } from "../core/takeover.ts";
+import type { Counters } from "./metrics.ts";
+import { clearOutbox, discardCommits, raiseTerm, readCommits, readCommitsAfter, readLastCommit, readOutbox, writeCommit } from "./run-store.ts";
+
+/** What the log of commits of one run needs of its leader. */
+export interface CommitLogContext {
+  readonly ports: Ports & { readonly store: Store };
+  readonly tenant: string;
+  readonly term: number;
+  readonly logger: Logger;
+  readonly counters: Counters;
+}
+
+export interface CommitLog {
+  /** Puts store and COMMIT together: whichever is behind is completed from the other; where both end alike, `isSuspect` has all of it compared. Returns final roots beyond the chain. DIVERGENCE when two final commits disagree. */
+  reconcile(isSuspect?: boolean): Promise<ReadonlyMap<number, string>>;
+  /** Appends commits that are flushed in the store, in tick order, and takes them out of the outbox. STALE_TERM, DIVERGENCE. */
+  append(commits: readonly Commit[]): Promise<void>;
+}
+
+/** A refused append is looked into so many times before the log is given up for now. */
+const APPEND_TRIES = 5;
+const LOST = "the COMMIT log lost acknowledged records; they are appended again";
+
+export function commitLog(context: CommitLogContext, record: Pick<RunRecord, "run" | "firstAttempt">): CommitLog {
+  const { ports, tenant, term, logger, counters } = context;
+  const { log, blobs, store } = ports;
+  const { run, firstAttempt } = record;
+  const subject = commitSubject(tenant, run);
+  const short = run.slice(0, 12);
+  let lastSequence = 0;
+
+  const decode = async (entry: LogEntry): Promise<Commit> => COMMIT.decode(await bodyOf(entry.bytes, blobs, `entry ${entry.sequence} of ${subject}`));
+  const counts = (commit: Commit): boolean => commit.attempt >= firstAttempt;
+
+  async function readAll(after: number): Promise<readonly { readonly sequence: number; readonly commit: Commit }[]> {
+    const found: { sequence: number; commit: Commit }[] = [];
+    for (let page = await log.read(subject, { after }); page.length > 0; page = await log.read(subject, { after: page.at(-1)!.sequence })) {
+      for (const entry of page) found.push({ sequence: entry.sequence, commit: await decode(entry) });
+    }
+    return found.filter(({ commit }) => counts(commit));
+  }
+
+  async function put(commit: Commit): Promise<boolean> {
+    const result = await log.append(subject, await fitBody(COMMIT.encode(commit), blobs), lastSequence);
+    if (result.appended) lastSequence = result.sequence;
+    return result.appended;
+  }
+
+  async function appendOne(commit: Commit): Promise<void> {
+    for (let tries = 0; tries < APPEND_TRIES; tries += 1) {
+      if (await put(commit)) return;
+      const entry = await log.last(subject);
+      const last = entry === null ? null : await decode(entry);
+      const since = entry === null || entry.sequence <= lastSequence ? [] : (await readAll(lastSequence)).map((one) => one.commit);
+      const decision = decideRefusedAppend(last === null || !counts(last) ? null : last, since, commit);
+      if (decision === "step-down") throw staleTerm(commit.tick);
+      if (decision === "divergence") throw diverged(commit.tick, commit.root, [...since, last!].find((one) => one.tick === commit.tick)!.root);
+      if (decision === "done") {
+        // What an earlier leader appended beyond it is met, and compared, when its turn comes.
+        if (last!.tick === commit.tick) lastSequence = entry!.sequence;
+        return;
+      }
+      lastSequence = entry?.sequence ?? 0;
+      if (decision === "rewrite") return rewrite(readCommits(store, tenant, run));
+      const lost = readCommitsAfter(store, tenant, run, last !== null && counts(last) ? last.tick : -1, commit.tick - 1);
+      if (lost.length > 0) logger.error({ run, tick: commit.tick, records: lost.length, alarm: "COMMIT lost records" }, LOST);
+      for (const missing of lost) {
+        if (!(await put(missing))) break;
+        counters.commitsRepaired += 1;
+      }
+    }
+    throw new PopulaceError("UNAVAILABLE", `run ${short}, tick ${commit.tick}: the COMMIT log refused the record ${APPEND_TRIES} times; it will be tried again`, { run, tick: commit.tick });
+  }
+
+  /** The whole chain, in place of a log with holes. */
+  async function rewrite(chain: readonly Commit[]): Promise<void> {
+    counters.logsRewritten += 1;
+    logger.error({ run, commits: chain.length, alarm: "COMMIT rewritten" }, "the COMMIT log had holes; it is written anew from what is known");
+    await log.purge(subject, Number.MAX_SAFE_INTEGER);
+    lastSequence = 0;
+    for (const commit of chain) if (!(await put(commit))) throw new PopulaceError("UNAVAILABLE", `run ${short}: somebody else writes its COMMIT log; it will be looked into again`, { run });
+  }
+
+  return {
+    async append(commits) {
+      for (const commit of commits) await appendOne(commit);
+      if (commits.length > 0) await store.transaction((tables) => clearOutbox(tables, tenant, run, commits.at(-1)!.tick));
+    },
+
+    async reconcile(isSuspect = false) {
+      const entry = await log.last(subject);
+      const last = entry === null ? null : await decode(entry);
+      lastSequence = entry?.sequence ?? 0;
+      const own = readLastCommit(store, tenant, run);
+      if (last !== null && last.term > term) throw staleTerm(last.tick);
+      const outbox = readOutbox(store, tenant, run);
+      if (!isSuspect && own?.tick === last?.tick && own?.root === last?.root) {
+        if (outbox.size > 0) await store.transaction((tables) => clearOutbox(tables, tenant, run, Number.MAX_SAFE_INTEGER));
+        return new Map();
+      }
+
+      const logged = (await readAll(0)).map((one) => one.commit);
+      const result = reconcile(run, readCommits(store, tenant, run).filter(counts), (tick) => outbox.has(tick), logged);
+      if (result.kind === "conflict") throw diverged(result.tick, result.roots[0], result.roots[1]);
+      await store.transaction((tables) => {
+        if (result.discardFrom !== null) discardCommits(tables, tenant, run, result.discardFrom);
+        for (const commit of result.adopt) writeCommit(tables, tenant, commit, false);
+        raiseTerm(tables, tenant, term);
+      });
+      await store.flushed();
+      counters.commitsAdopted += result.adopt.length;
+      if (result.discardFrom !== null) {
+        counters.commitsDiscarded += 1;
+        logger.warn({ run, fromTick: result.discardFrom }, "tentative commits gave way to COMMIT");
+      }
+      if (result.rewrite) await rewrite(result.chain);
+      else {
+        // Once the outbox was empty, the log had everything: it has lost what is missing now.
+        const lost = result.append.filter((commit) => !outbox.has(commit.tick)).length;
+        if (lost > 0) logger.error({ run, records: lost, alarm: "COMMIT lost records" }, LOST);
+        for (const commit of result.append) await appendOne(commit);
+        counters.commitsRepaired += lost;
+      }
+      await store.transaction((tables) => clearOutbox(tables, tenant, run, Number.MAX_SAFE_INTEGER));
+      return result.expected;
+    },
+  };
+
+  function staleTerm(tick: number): PopulaceError {
+    return new PopulaceError("STALE_TERM", `run ${short}, tick ${tick}: another coordinator with a higher term commits this run; this one (term ${term}) steps down`, { run, term });
+  }
+
+  function diverged(tick: number, one: string, other: string): PopulaceError {
+    return new PopulaceError("DIVERGENCE", `run ${short}, tick ${tick}: two commits with the roots ${one.slice(0, 16)} and ${other.slice(0, 16)}; the run is frozen, begin it anew with --fresh`, { run, tick, roots: [one, other] });
+  }
+}

@@ -1,0 +1,42 @@
+import type { RunState } from "@populace/protocol";
+
+/** What a coordinator counts since it started, and what it sees now; base units. */
+export interface CoordinatorMetrics {
+  readonly role: "standby" | "leader";
+  readonly term: number;
+  readonly view: number;
+  readonly members: number;
+  readonly runs: Readonly<Record<RunState, number>>;
+  readonly counters: Readonly<Counters>;
+}
+
+export interface Counters {
+  ticksCommitted: number;
+  exposuresCommitted: number;
+  /** Time from a whole barrier to its acknowledged COMMIT, in seconds: sum, and number of spans. */
+  commitSeconds: number;
+  commits: number;
+  /** Times this process began to lead. */
+  terms: number;
+  /** Attempts begun anew after a loss: of slots, of a checkpoint. */
+  attemptsRestarted: number;
+  /** Records appended to COMMIT again because it had lost them, and logs rewritten because they had holes. */
+  commitsRepaired: number;
+  logsRewritten: number;
+  /** Tentative commits discarded because COMMIT contradicted them. */
+  commitsDiscarded: number;
+  /** Commits adopted from COMMIT that the own store lacked, as a leader. */
+  commitsAdopted: number;
+  checkpointsLost: number;
+  nodeFailures: number;
+  nodesUnfit: number;
+  divergences: number;
+  /** Ticks that waited because the slots between two checkpoints neared their limit. */
+  opensDelayed: number;
+}
+
+/** All zero. */
+export const noCounts = (): Counters => ({
+  ticksCommitted: 0, exposuresCommitted: 0, commitSeconds: 0, commits: 0, terms: 0, attemptsRestarted: 0, commitsRepaired: 0, logsRewritten: 0,
+  commitsDiscarded: 0, commitsAdopted: 0, checkpointsLost: 0, nodeFailures: 0, nodesUnfit: 0, divergences: 0, opensDelayed: 0,
+});

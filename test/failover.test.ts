@@ -1,0 +1,255 @@
+// Coordinators that are stopped, killed, cut off or robbed of what they stored: a run ends with the roots of an undisturbed one.
+import type { Store } from "@populace/io";
+import { samplePlan } from "@populace/kernels/sample-plan";
+import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, commitSubject, recomputeSubject, outSubject, schemaOf } from "@populace/protocol";
+import type { RunOutcome } from "@populace/studies";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { TENANT, testCluster, until, type TestCluster, type TestCoordinator } from "./helpers/cluster.ts";
+
+const EXECUTION: Partial<ExecutionPlan> = { shards: 3, checkpointTicks: 4, spanTicks: 1 };
+const planOf = (influence: boolean): Plan => samplePlan(29, { agents: [300, 200, 40], ticks: 11, influence, worlds: 2, scenarios: 1, steps: 2, traits: 3 });
+const COUPLED = planOf(true);
+
+const open: TestCluster[] = [];
+afterEach(async () => {
+  for (const cluster of open.splice(0)) await cluster.close();
+});
+
+async function pair(nodes = 2): Promise<{ readonly cluster: TestCluster; readonly first: TestCoordinator; readonly second: TestCoordinator }> {
+  const cluster = testCluster();
+  open.push(cluster);
+  for (let node = 0; node < nodes; node += 1) await cluster.node();
+  const first = await cluster.coordinator("first");
+  await first.coordinator.leading();
+  const second = await cluster.coordinator("second");
+  await until(() => first.coordinator.membership().members.size === nodes);
+  return { cluster, first, second };
+}
+
+const commitsIn = async (cluster: TestCluster, run: string): Promise<Commit[]> => (await cluster.shared.log.read(commitSubject(TENANT, run))).map((entry) => COMMIT.decode(entry.bytes));
+const commitsOf = (store: Store, run: string): string[] => store.range("commits", { prefix: `${TENANT} ${run} ` }).map((row) => COMMIT.decode(row.bytes).root);
+
+let undisturbed: RunOutcome;
+beforeAll(async () => {
+  const cluster = testCluster();
+  await cluster.node();
+  const alone = await cluster.coordinator("alone", { alone: true });
+  undisturbed = await alone.coordinator.submit(COUPLED, { shards: 1 });
+  await cluster.close();
+}, 60_000);
+
+function expectSame(outcome: RunOutcome): void {
+  expect(outcome.roots).toEqual(undisturbed.roots);
+  expect(outcome.counts).toEqual(undisturbed.counts);
+  expect(outcome.tickCounts).toEqual(undisturbed.tickCounts);
+  expect(outcome.exposures).toBe(undisturbed.exposures);
+}
+
+describe("two coordinators", () => {
+  test("a standby refuses with the leader's address, has every commit on its own disk, and reads the outcome", async () => {
+    const { first, second } = await pair();
+    expect([first.coordinator.role, second.coordinator.role]).toEqual(["leader", "standby"]);
+    await until(() => second.coordinator.leader() !== null);
+    await expect(second.coordinator.submit(COUPLED)).rejects.toMatchObject({ code: "UNAVAILABLE", details: { leader: "first", address: "first:1" } });
+    const outcome = await first.coordinator.submit(COUPLED, EXECUTION);
+    expectSame(outcome);
+    await until(() => commitsOf(second.store, outcome.runId).length === COUPLED.ticks);
+    expect(commitsOf(second.store, outcome.runId)).toEqual(outcome.roots);
+    expectSame(await second.coordinator.wait(outcome.runId));
+    expect(second.coordinator.metrics()).toMatchObject({ role: "standby", term: 0, runs: { done: 1 } });
+    expect(first.coordinator.metrics()).toMatchObject({ role: "leader", members: 2, counters: { ticksCommitted: COUPLED.ticks, exposuresCommitted: outcome.exposures, attemptsRestarted: 0 } });
+  });
+
+  const isCommit = (tick: number) => { let seen = -1; return ({ port, method, argument }: { readonly port: string; readonly method: string; readonly argument: string }): boolean => port === "log" && method === "append" && argument.endsWith(".commit") && ++seen === tick; };
+  const isFlush = (count: number) => { let seen = 0; return ({ port, method }: { readonly port: string; readonly method: string }): boolean => port === "store" && method === "flushed" && ++seen === count; };
+  const isInput = (tick: number) => ({ method, argument }: { readonly method: string; readonly argument: string }): boolean => method === "fill" && argument.endsWith(`.input.${tick}`);
+
+  test.each([
+    ["before the COMMIT of tick 2 is appended", "before", () => isCommit(2)],
+    ["after the COMMIT of tick 5 was appended", "after", () => isCommit(5)],
+    ["before the commit of tick 4 is flushed", "before", () => isFlush(8)],
+    ["after the input of tick 6 was sealed", "after", () => isInput(6)],
+    ["before the last COMMIT is appended", "before", () => isCommit(10)],
+  ] as const)("the leader dies %s: the next one goes on in the same attempt to the same roots", async (_, when, matches) => {
+    const { cluster, first, second } = await pair();
+    const dead = first.stopAt(when, matches());
+    void first.coordinator.submit(COUPLED, EXECUTION).catch(() => {});
+    await dead;
+    await second.coordinator.leading();
+    const [record] = await second.coordinator.runs();
+    const outcome = await second.coordinator.wait(record.run);
+    expectSame(outcome);
+    expect(await second.coordinator.run(record.run)).toMatchObject({ state: "done", attempt: 1, term: 2 });
+    const commits = await commitsIn(cluster, record.run);
+    expect(commits.map((commit) => commit.tick)).toEqual(Array.from({ length: COUPLED.ticks }, (__, tick) => tick));
+    expect(new Set(commits.map((commit) => commit.term))).toEqual(new Set([1, 2]));
+    expect(second.coordinator.metrics().counters).toMatchObject({ attemptsRestarted: 0, terms: 1 });
+  });
+
+  test("a leader that was only stopped wakes up under a rival: it commits nothing more, follows, and its client gets the outcome", async () => {
+    const { cluster, first, second } = await pair();
+    const asleep = first.stopAt("before", isCommit(3));
+    const client = first.coordinator.submit(COUPLED, EXECUTION);
+    await asleep;
+    await second.coordinator.leading();
+    await until(async () => (await commitsIn(cluster, undisturbed.runId)).length > 5);
+    first.go();
+    expectSame(await client);
+    await until(() => first.coordinator.role === "standby");
+    const terms = (await commitsIn(cluster, undisturbed.runId)).map((commit) => commit.term);
+    expect(terms).toEqual(terms.toSorted((left, right) => left - right));
+    expect(terms.filter((term) => term === 1).length).toBe(3);
+  });
+
+  test("a leader that closes hands over at once", async () => {
+    const { first, second } = await pair();
+    const input = first.stopAt("after", isInput(5));
+    void first.coordinator.submit(COUPLED, EXECUTION).catch(() => {});
+    await input;
+    first.go();
+    await first.coordinator.close();
+    await second.coordinator.leading();
+    expectSame(await second.coordinator.wait(undisturbed.runId));
+  });
+});
+
+describe("what was stored is lost", () => {
+  test("both disks: a coordinator with an empty one goes on from registry, COMMIT and blobs", async () => {
+    const { cluster, first, second } = await pair();
+    const dead = first.stopAt("after", ({ argument, method }) => method === "fill" && argument.endsWith(".input.7"));
+    void first.coordinator.submit(COUPLED, EXECUTION).catch(() => {});
+    await dead;
+    second.stop();
+    const third = await cluster.coordinator("third");
+    await third.coordinator.leading();
+    expectSame(await third.coordinator.wait(undisturbed.runId));
+    expect((await third.coordinator.run(undisturbed.runId))!.attempt).toBe(1);
+    expect(commitsOf(third.store, undisturbed.runId)).toEqual(undisturbed.roots);
+  });
+
+  const drop = async (cluster: TestCluster, table: string, doomed: (key: string, bytes: Uint8Array) => boolean): Promise<number> => cluster.shared.store.transaction((tables) => {
+    const rows = tables.range(table).filter((row) => doomed(row.key, row.bytes));
+    for (const row of rows) tables.remove(table, row.key);
+    return rows.length;
+  });
+  const isCommitOf = (ticks: (tick: number) => boolean) => (_: string, bytes: Uint8Array): boolean => schemaOf(bytes) === COMMIT.schema && ticks(COMMIT.decode(bytes).tick);
+
+  test.each([
+    ["its end", (tick: number) => tick > 3],
+    ["its middle", (tick: number) => tick === 3],
+    ["all of it", () => true],
+  ])("COMMIT loses %s while the leader lives: it is written again", async (_, ticks) => {
+    const { cluster, first } = await pair();
+    const sealed = first.stopAt("before", ({ argument, method }) => method === "fill" && argument.endsWith(".input.7"));
+    const client = first.coordinator.submit(COUPLED, EXECUTION);
+    await sealed;
+    expect(await drop(cluster, "log", isCommitOf(ticks))).toBeGreaterThan(0);
+    first.go();
+    expectSame(await client);
+    const { counters } = first.coordinator.metrics();
+    expect(counters.commitsRepaired + counters.logsRewritten).toBeGreaterThan(0);
+    expect((await commitsIn(cluster, undisturbed.runId)).map((commit) => commit.root)).toEqual(undisturbed.roots);
+  });
+
+  test.each([["its end", (tick: number) => tick > 3], ["its middle", (tick: number) => tick === 3]])("COMMIT loses %s and the leader dies: the next one writes it again from its own disk", async (_, ticks) => {
+    const { cluster, first, second } = await pair();
+    const dead = first.stopAt("before", ({ argument, method }) => method === "fill" && argument.endsWith(".input.7"));
+    void first.coordinator.submit(COUPLED, EXECUTION).catch(() => {});
+    await dead;
+    await until(() => commitsOf(second.store, undisturbed.runId).length === 7);
+    await drop(cluster, "log", isCommitOf(ticks));
+    await second.coordinator.leading();
+    expectSame(await second.coordinator.wait(undisturbed.runId));
+  });
+
+  test("the slots since the checkpoint, and the leader dies: a new attempt recomputes them", async () => {
+    const { cluster, first, second } = await pair();
+    const dead = first.stopAt("before", ({ argument, method }) => method === "fill" && argument.endsWith(".input.7"));
+    void first.coordinator.submit(COUPLED, EXECUTION).catch(() => {});
+    await dead;
+    expect(await cluster.shared.log.purge(outSubject(TENANT, undisturbed.runId, 1, "*", "*"), Number.MAX_SAFE_INTEGER)).toBeGreaterThan(0);
+    await second.coordinator.leading();
+    expectSame(await second.coordinator.wait(undisturbed.runId));
+    expect((await second.coordinator.run(undisturbed.runId))!.attempt).toBe(2);
+    expect(second.coordinator.metrics().counters.attemptsRestarted).toBe(1);
+  });
+
+  test("a block of the checkpoint, and everything that the nodes held: the run is recomputed from its beginning and the checkpoint written again", async () => {
+    const { cluster, first } = await pair();
+    const sealed = first.stopAt("before", ({ argument, method }) => method === "fill" && argument.endsWith(".input.6"));
+    const client = first.coordinator.submit(COUPLED, EXECUTION).catch((error: unknown) => error);
+    await sealed;
+    first.go();
+    await first.coordinator.pause(undisturbed.runId);
+    expect(await client).toMatchObject({ code: "INTERRUPTED" });
+    const checkpoint = (await commitsIn(cluster, undisturbed.runId))[3].checkpoint;
+    await cluster.shared.blobs.remove(checkpoint[1]);
+    const opens: number[] = [];
+    await first.coordinator.resume(undisturbed.runId);
+    expectSame(await first.coordinator.wait(undisturbed.runId, { onProgress: ({ tick }) => opens.push(tick) }));
+    expect(opens[0]).toBeLessThan(4);
+    expect(first.coordinator.metrics().counters.checkpointsLost).toBe(1);
+  });
+});
+
+describe("runs", () => {
+  test("pause, resume and cancel are recorded for every coordinator, and the next leader leaves them as they are", async () => {
+    const { first, second } = await pair();
+    const client = first.coordinator.submit(COUPLED, EXECUTION, { onProgress: ({ tick }) => { if (tick === 3) void first.coordinator.pause(undisturbed.runId); }, label: "sweep-1", priority: 2 }).catch((error: unknown) => error);
+    expect(await client).toMatchObject({ code: "INTERRUPTED" });
+    await until(async () => (await second.coordinator.run(undisturbed.runId))?.state === "paused");
+    expect(await second.coordinator.run(undisturbed.runId)).toMatchObject({ label: "sweep-1", priority: 2, code: "INTERRUPTED" });
+    await expect(second.coordinator.resume(undisturbed.runId)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    first.stop();
+    await second.coordinator.leading();
+    expect((await second.coordinator.run(undisturbed.runId))!.state).toBe("paused");
+    await expect(second.coordinator.resolve(undisturbed.runId)).rejects.toMatchObject({ code: "BAD_REQUEST" });
+    await second.coordinator.resume(undisturbed.runId);
+    expectSame(await second.coordinator.wait(undisturbed.runId));
+    await expect(second.coordinator.resume(undisturbed.runId)).rejects.toMatchObject({ code: "BAD_REQUEST" });
+    const other = planOf(false);
+    const { run } = await second.coordinator.enter(other, EXECUTION);
+    const canceled = second.coordinator.wait(run, { onProgress: ({ tick }) => { if (tick === 2) void second.coordinator.cancel(run); } });
+    await expect(canceled).rejects.toMatchObject({ code: "INTERRUPTED", message: expect.stringContaining("canceled") });
+    expect((await second.coordinator.run(run))!.state).toBe("canceled");
+  });
+
+  test("a node whose kernel fails is unfit for the run, and the others compute its shards", async () => {
+    const cluster = testCluster();
+    open.push(cluster);
+    await cluster.node();
+    await cluster.node({ fail: true });
+    const { coordinator } = await cluster.coordinator("only");
+    await coordinator.leading();
+    await until(() => coordinator.membership().members.size === 2);
+    expectSame(await coordinator.submit(COUPLED, EXECUTION));
+    expect((await coordinator.run(undisturbed.runId))!.unfit).toEqual([expect.stringMatching(/^broken/)]);
+  });
+
+  test("a divergence freezes the run and keeps both outputs; a third computation decides, and the liar computes it no more", async () => {
+    const cluster = testCluster();
+    open.push(cluster);
+    const liar = await cluster.node({ lie: true });
+    for (let node = 0; node < 2; node += 1) await cluster.node();
+    const { coordinator } = await cluster.coordinator("only");
+    await coordinator.leading();
+    await until(() => coordinator.membership().members.size === 3);
+    // A second computation of a shard that the liar has filled, as double runs ask for it.
+    const record = await coordinator.enter(COUPLED, EXECUTION);
+    const outcome = coordinator.wait(record.run, {
+      onProgress: () => void coordinator.run(record.run).then((now) => {
+        const shard = now!.owners.indexOf(liar.incarnation), other = now!.owners.find((owner) => owner !== liar.incarnation);
+        if (shard < 0 || other === undefined || now!.tick < 1) return;
+        const { run, attempt, term, view, shards } = now!;
+        cluster.shared.bus.publish(recomputeSubject(TENANT, run, attempt), RECOMPUTE.encode({ run, attempt, term, view, incarnation: other, backend: "reference", shard, tick: now!.tick, span: 1, checkpoint: false, blocks: [shards[shard].first] }));
+      }),
+    });
+    await expect(outcome).rejects.toMatchObject({ code: "DIVERGENCE" });
+    const frozen = (await coordinator.run(undisturbed.runId))!;
+    expect(frozen.state).toBe("frozen");
+    expect(frozen.dispute).not.toBeNull();
+    await coordinator.resolve(undisturbed.runId);
+    expectSame(await coordinator.wait(undisturbed.runId));
+    expect((await coordinator.run(undisturbed.runId))!.unfit).toContain(liar.incarnation);
+  });
+});
