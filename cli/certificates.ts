@@ -28,7 +28,7 @@ const DAY_MS = 86_400_000;
 const SKEW_MS = 3_600_000;
 const AUTHORITY_DAYS = 3650;
 
-cryptoProvider.set(webcrypto as Crypto);
+cryptoProvider.set(webcrypto);
 
 /** A new certificate authority. */
 export async function createAuthority(name: string, nowMs: number): Promise<Certified> {
@@ -55,15 +55,15 @@ export async function issueCertificate(authority: Certified, { name, hosts, days
   return { certificate: pemOf(certificate), key: await keyPem(keys.privateKey) };
 }
 
-async function opened(authority: Certified): Promise<{ readonly subject: string; readonly signingKey: CryptoKey }> {
+async function opened(authority: Certified): Promise<{ readonly subject: string; readonly signingKey: webcrypto.CryptoKey }> {
   try {
     const signingKey = await webcrypto.subtle.importKey("pkcs8", PemConverter.decodeFirst(authority.key), ALGORITHM, false, ["sign"]);
-    return { subject: new X509Certificate(authority.certificate).subject, signingKey: signingKey as CryptoKey };
+    return { subject: new X509Certificate(authority.certificate).subject, signingKey };
   } catch (cause) {
     throw new PopulaceError("CORRUPT", `the authority's certificate or key cannot be read (${(cause as Error).message}); make all keys anew in an empty folder`, {}, cause);
   }
 }
 
-const newKeys = (): Promise<CryptoKeyPair> => webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]) as Promise<CryptoKeyPair>;
+const newKeys = (): Promise<webcrypto.CryptoKeyPair> => webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
 const pemOf = (certificate: X509Certificate): string => `${certificate.toString("pem")}\n`;
-const keyPem = async (key: CryptoKey): Promise<string> => `${PemConverter.encode(await webcrypto.subtle.exportKey("pkcs8", key), "PRIVATE KEY")}\n`;
+const keyPem = async (key: webcrypto.CryptoKey): Promise<string> => `${PemConverter.encode(await webcrypto.subtle.exportKey("pkcs8", key), "PRIVATE KEY")}\n`;

@@ -34,7 +34,7 @@ export const keysCommand: CommandDefinition<KeysOptions> = {
     .option("--nats-store <folder>", "where a NATS server keeps its streams", "/data")
     .option("--days <number>", "how long the certificates hold", whole(1, 3650), 365)
     .option("--old-nats", "for servers before 2.10, which do not know sync_interval: what they acknowledge may be lost with the power"),
-  async run(context, options) {
+  async run(_, options) {
     const { IO_LIMITS, makeFolder, writeFileAtomic } = await import("@populace/io");
     const { createNatsKey, natsPublicKey, natsServerConfig } = await import("@populace/io/nats");
     const { STREAM_TABLE, accessOf } = await import("@populace/protocol");
