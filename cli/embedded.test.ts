@@ -12,7 +12,8 @@ import { samplePlan } from "@populace/kernels/sample-plan";
 import { COMMIT, SHARD_OUT, SLOT_REFERENCE, TICK_OPEN, blocksOf, columnCount, commitSubject, openSubject, outSubject, schemaOf, type Plan, type ShardOut } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
 import { afterAll, describe, expect, test } from "vitest";
-import { LOCAL_TENANT, embeddedRunner, openRuns, type EmbeddedRunner } from "./embedded.ts";
+import { embeddedRunner, openRuns, type EmbeddedRunner } from "./embedded.ts";
+import { LOCAL_TENANT } from "./names.ts";
 
 const root = mkdtempSync(join(tmpdir(), "populace-embedded-"));
 const opened: EmbeddedRunner[] = [];

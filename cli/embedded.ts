@@ -6,9 +6,8 @@ import { PopulaceError } from "@populace/domain";
 import { SILENT, claimProcess, openEmbeddedPorts, type EmbeddedPorts, type Logger } from "@populace/io";
 import { KERNEL_SPEC, blocksOf, isBehaviorPlan, type ExecutionPlan, type Plan, type RunRecord } from "@populace/protocol";
 import type { RunPlan } from "@populace/studies";
+import { LOCAL_TENANT } from "./names.ts";
 
-/** Tenant of a store that one person uses alone. */
-export const LOCAL_TENANT = "local";
 /** Longest run that is begun without force, by estimate. */
 const RUN_SECONDS_MAX = 2 * 3600;
 /** Runs shorter than this say little about a machine's speed. */

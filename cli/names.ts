@@ -5,3 +5,6 @@ export const personaNames = (model: Pick<Model, "mixture">): ReadonlyMap<string,
 
 /** Stimulus id -> name. */
 export const stimulusNames = (model: Pick<Model, "response">): ReadonlyMap<string, string> => new Map(model.response.stimuli.map((stimulus) => [stimulus.id, stimulus.name]));
+
+/** Tenant of a store that one person uses alone. */
+export const LOCAL_TENANT = "local";

@@ -1,9 +1,8 @@
 import { PopulaceError } from "@populace/domain";
 import type { ScoreTable } from "@populace/domain";
+import { announceRelease, releasesOf } from "@populace/coordinator";
 import type { Ports } from "@populace/io";
-
-/** Registry key under which a store names the release it serves. */
-const RELEASE_KEY = "release.current";
+import { LOCAL_TENANT } from "./names.ts";
 
 /** What a store serves: the score table, and where the model it was made of lies. */
 interface Release {
@@ -13,18 +12,14 @@ interface Release {
 
 /**
  * Commits a score table and the text of its model file as the store's release: the contents first, then the name, so that a reader never sees a
- * name without its content. Returns the address of the release. Throws STORE_FAILED when another writer keeps winning.
+ * number without its content. The same content once more is no new release. Returns its address.
  */
 export async function commitRelease(ports: Pick<Ports, "blobs" | "registry">, table: ScoreTable, modelText: string): Promise<string> {
   const release: Release = { table, model: await ports.blobs.put(Buffer.from(modelText)) };
   const address = await ports.blobs.put(Buffer.from(JSON.stringify(release)));
-  const name = Buffer.from(address);
-  for (let attempt = 0; attempt < 10; attempt += 1) {
-    const current = await ports.registry.get(RELEASE_KEY);
-    const written = current === null ? await ports.registry.create(RELEASE_KEY, name) : await ports.registry.update(RELEASE_KEY, name, current.revision);
-    if (written.ok) return address;
-  }
-  throw new PopulaceError("STORE_FAILED", "the release could not be committed: another process keeps writing it; try again when it is done", { address });
+  const served = (await releasesOf(ports.registry, LOCAL_TENANT)).at(-1)?.content;
+  if (served !== address) await announceRelease(ports.registry, LOCAL_TENANT, { content: address, note: `${table.model}, version ${table.version}` });
+  return address;
 }
 
 /** The score table last committed to the store, or null while there is none. CORRUPT when its content is gone or changed. */
@@ -39,8 +34,8 @@ export async function committedModel(ports: Pick<Ports, "blobs" | "registry">, r
 }
 
 async function currentRelease(ports: Pick<Ports, "blobs" | "registry">): Promise<Release | null> {
-  const entry = await ports.registry.get(RELEASE_KEY);
-  return entry === null ? null : (JSON.parse(await content(ports, Buffer.from(entry.bytes).toString("utf8"))) as Release);
+  const served = (await releasesOf(ports.registry, LOCAL_TENANT)).at(-1);
+  return served === undefined ? null : (JSON.parse(await content(ports, served.content)) as Release);
 }
 
 async function content(ports: Pick<Ports, "blobs">, address: string): Promise<string> {

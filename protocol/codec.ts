@@ -98,7 +98,7 @@ export const VIEW_RECORD = codec<ViewRecord>("ViewRecord/2", { view: "integer", 
 export const LEADER_BEAT = codec<LeaderBeat>("LeaderBeat/1", { holder: "text", term: "integer", view: "integer" });
 export const RECOMPUTE = codec<Recompute>("Recompute/1", { run: "text", attempt: "integer", term: "integer", view: "integer", incarnation: "text", backend: "text", shard: "integer", tick: "integer", span: "integer", checkpoint: "flag", blocks: "integers" });
 export const RECOMPUTED = codec<Recomputed>("Recomputed/1", { run: "text", attempt: "integer", incarnation: "text", backend: "text", shard: "integer", tick: "integer", compared: "integer" });
-export const RELEASE = codec<Release>("Release/1", { number: "integer", model: "text", term: "integer", note: "text" });
+export const RELEASE = codec<Release>("Release/1", { number: "integer", content: "text", note: "text" });
 
 /** Body of a slot or of a COMMIT over LIMITS.slotBytesMax: its address in the blob store. */
 export interface SlotReference {

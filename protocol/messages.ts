@@ -291,12 +291,11 @@ export interface Recomputed {
   readonly compared: number;
 }
 
-/** A model version that production serves: registry record `releaseKey`. The number only grows; a roll-back is a new release of an older version. */
+/** What production serves, under the highest number: registry record `releaseKey`, written once. A roll-back is a new release of older content. */
 export interface Release {
   readonly number: number;
-  /** Content address of the model file in the blob store. */
-  readonly model: string;
-  readonly term: number;
+  /** Blob address of what is served: a score table and the model it was made of. */
+  readonly content: string;
   /** For people: why it was announced, or of which release it is the roll-back. */
   readonly note: string;
 }

@@ -18,7 +18,7 @@ export const SUBJECT_TABLE = [
   { name: "leader key", pattern: "<tenant>.leader", port: "registry", message: "LeaderRecord", owner: "coordinator", writers: "candidates", readers: "everyone", retention: "forever" },
   { name: "view key", pattern: "<tenant>.view", port: "registry", message: "ViewRecord", owner: "coordinator", writers: "leader", readers: "everyone", retention: "forever" },
   { name: "run key", pattern: "<tenant>.run.<run>", port: "registry", message: "RunRecord", owner: "coordinator", writers: "leader", readers: "everyone", retention: "life of the run" },
-  { name: "release key", pattern: "<tenant>.release", port: "registry", message: "Release", owner: "coordinator", writers: "leader", readers: "everyone", retention: "forever" },
+  { name: "release key", pattern: "<tenant>.release.<number>", port: "registry", message: "Release", owner: "coordinator", writers: "leader", readers: "everyone", retention: "forever" },
 ] as const;
 
 type Attempt = number | "*";
@@ -40,4 +40,4 @@ export const recomputedSubject = (tenant: string, run: Run, attempt: Attempt): s
 export const leaderKey = (tenant: string): string => `${tenant}.leader`;
 export const viewKey = (tenant: string): string => `${tenant}.view`;
 export const runKey = (tenant: string, run: Run): string => `${tenant}.run.${run}`;
-export const releaseKey = (tenant: string): string => `${tenant}.release`;
+export const releaseKey = (tenant: string, number: number | "*"): string => `${tenant}.release.${number}`;

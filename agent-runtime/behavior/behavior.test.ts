@@ -1,11 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { blocksOf, type BehaviorPlan } from "@populace/protocol";
 import type { WorkerPool } from "../shell/worker-pool.ts";
 import { compileBehavior } from "./compile.ts";
 import { startBehaviorPool } from "./pool.ts";
 import { moduleOf, scriptOf } from "./rules.ts";
-import { PROCESS_FLAGS, realmScripts, startSandbox } from "./sandbox.ts";
+import { PROCESS_FLAGS, realmScripts, type Sandbox, startSandbox } from "./sandbox.ts";
 
 /** A behavior whose onTick has this body; the first five agents are innocent. */
 const behaving = (body: string, more = ""): string => `import { defineBehavior } from "@populace/agent-runtime/behavior";
@@ -106,41 +106,60 @@ async function ticksOf(plan: BehaviorPlan, pool: WorkerPool): Promise<void> {
   }
 }
 
-const BOUNDS = { blockMs: 1500, heapMiB: 32 };
+/** Time enough on a busy machine to fill so little memory. */
+const BOUNDS = { blockMs: 30_000, heapMiB: 32 };
 
 describe("a behavior that passed the rules fails by name, tick and agent when it", () => {
   test.each([
     ["loops forever", "if (world.tick === 3 && agent.id === 300) for (;;);", "tick 3, agent 300 of persona agent: did not end within 1.5 s"],
     ["fills the memory", "if (world.tick === 2 && agent.id === 300) { const a = []; for (;;) a.push([agent.id, {}]); }", "tick 2, agents 256 to 511 of persona agent: used more than 32 MiB of memory"],
     ["throws in tick 7", "if (world.tick === 7 && agent.id === 17) throw new Error('no');", "tick 7, agent 17 of persona agent: no (line 7, column "],
-    ["throws something that cannot be read", "const f = () => f(); throw { get message() { return f(); }, toString: f };", "tick 0, agent 5 of persona agent: "],
-    ["hides Math.random", "const m = Math, name = 'ran' + 'dom'; agent.count('a', m[name]());", "tick 0, agent 5 of persona agent: Math.random is not available: draw with agent.chance"],
-    ["hides Math.exp", "agent.count('a', Math['ex' + 'p'](0));", "Math.exp is not available: it may round differently"],
-    ["makes code from a text", "agent.count.constructor('return process')();", "Code generation from strings disallowed"],
-    ["makes code from a text by another door", "(function* () {}).constructor('yield process')();", "Code generation from strings disallowed"],
-    ["changes what everybody uses", "Array.prototype.push = () => 1;", "Cannot assign to read only property 'push'"],
-    ["leaves something behind", "Object.prototype.seen = agent.id;", "object is not extensible"],
-    ["keeps an agent's object for itself", "agent.kept = 1;", "object is not extensible"],
-    ["writes half an agent", "agent.state.x = 0.5;", "state x was set to 0.5; expected an integer from 0 to 255 (u8)"],
-    ["counts what it did not declare", "agent.count('b');", 'counter "b" is not declared; expected one of: a'],
-    ["sends what it did not declare", "agent.send('m', 1);", 'message "m" is not declared'],
-    ["calls itself without end", "const f = (n) => f(n + 1) + 1; agent.count('a', f(0));", "Maximum call stack size exceeded"],
   ])("%s", async (_, body, reason) => {
     const plan = await planOf(behaving(body));
-    await expect(ticksOf(plan, startBehaviorPool(1, BOUNDS))).rejects.toMatchObject({ code: "BEHAVIOR_FAILED", message: expect.stringContaining(reason) });
+    const bounds = { ...BOUNDS, ...(body.includes("for (;;);") ? { blockMs: 1500 } : {}) };
+    await expect(ticksOf(plan, startBehaviorPool(1, bounds))).rejects.toMatchObject({ code: "BEHAVIOR_FAILED", message: expect.stringContaining(reason) });
   });
 });
 
-test("a message out of range, too many messages and one before tick 0 are named", async () => {
-  const sending = (body: string, start = ""): string => behaving(body, `messages: ["m"], onMessage() {}, onStart(agent) { ${start} },`);
-  for (const [body, start, reason] of [
-    ["agent.send('m', 600);", "", "goes to 600; expected the id of an agent, 0 to 599"],
-    ["agent.send('m', 1, 2.5);", "", "carries 2.5"],
-    ["for (let i = 0; i < 2000; i++) agent.send('m', 1);", "", "more than 1024 messages"],
-    ["", "agent.send('m', 1);", "onStart cannot send"],
-  ]) {
-    await expect(ticksOf(await planOf(sending(body, start)), startBehaviorPool(1, BOUNDS))).rejects.toMatchObject({ code: "BEHAVIOR_FAILED", message: expect.stringContaining(reason) });
-  }
+describe("the sealed realm stops, at the agent whose turn it is, what", () => {
+  const CASES = [
+    ["throws something that cannot be read", "const f = () => f(); throw { get message() { return f(); }, toString: f };", "could not be read"],
+    ["hides Math.random", "const m = Math, name = 'ran' + 'dom'; agent.count('a', m[name]());", "Math.random is not available: draw with agent.chance"],
+    ["hides Math.exp", "agent.count('a', Math['ex' + 'p'](0));", "Math.exp is not available: it may round differently"],
+    ["makes code from a text", "agent.count.constructor('return process')();", "Code generation from strings disallowed"],
+    ["makes code from a text by another door", "(function* () {}).constructor('yield process')();", "Code generation from strings disallowed"],
+    ["reaches for the compiler of what threw", "const f = (n) => f(n + 1) + 1; f.constructor.constructor('return process')();", "Code generation from strings disallowed"],
+    ["changes what everybody uses", "Array.prototype.push = () => 1;", "Cannot assign to read only property 'push'"],
+    ["leaves something behind", "Object.prototype.seen = agent.id;", "object is not extensible"],
+    ["keeps an agent's object for itself", "agent.kept = 1;", "object is not extensible"],
+    ["compares by the machine's language", "'a'.localeCompare('b');", "localeCompare is not a function"],
+    ["looks where it is", "const place = new Error('x').stack; if (!/^[0-9: ]*$/.test(place)) return; throw new Error('only lines ' + typeof place);", "only lines string"],
+    ["writes half an agent", "agent.state.x = 0.5;", "state x was set to 0.5; expected an integer from 0 to 255 (u8)"],
+    ["counts what it did not declare", "agent.count('b');", 'counter "b" is not declared; expected one of: a'],
+    ["sends what it did not declare", "agent.send('n', 1);", 'message "n" is not declared'],
+    ["sends to nobody", "agent.send('m', 600);", "goes to 600; expected the id of an agent, 0 to 599"],
+    ["sends half a number", "agent.send('m', 1, 2.5);", "carries 2.5"],
+    ["sends without end", "for (let i = 0; i < 2000; i++) agent.send('m', 1);", "more than 1024 messages"],
+    ["calls itself without end", "const f = (n) => f(n + 1) + 1; agent.count('a', f(0));", "Maximum call stack size exceeded"],
+  ] as const;
+  const bodies = CASES.map(([, body], index) => `if (world.parameters.which === ${index}) { ${body} }`).join("\n");
+  const source = behaving(bodies, "parameters: { which: 0 }, messages: ['m'], onMessage() {}, onStart(agent, world) { if (world.parameters.which === -1) agent.send('m', 1); },");
+  let sandbox: Sandbox;
+  beforeAll(async () => { sandbox = await startSandbox(moduleOf(source), BOUNDS); });
+  afterAll(() => sandbox.end());
+  const begin = async (which: number): Promise<void> => {
+    await sandbox.open({ ticks: 1, agents: 600, blockAgents: 256, personas: [{ key: [1, 2], agents: 600 }], parameters: { which } });
+    await sandbox.hold(0, null);
+  };
+
+  test.each(CASES.map(([what, , reason], index) => [what, index, reason] as const))("%s", async (_, which, reason) => {
+    await begin(which);
+    await expect(sandbox.step({ block: 0, tick: 0, inbox: new Uint8Array(0), withState: false, isDouble: false })).rejects.toMatchObject({ place: 5, message: expect.stringContaining(reason) });
+  });
+
+  test("sends before tick 0", async () => {
+    await expect(begin(-1)).rejects.toMatchObject({ place: 0, message: expect.stringContaining("onStart cannot send") });
+  });
 });
 
 test("variables of the module begin anew with every block and tick", async () => {

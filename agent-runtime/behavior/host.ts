@@ -19,7 +19,7 @@ process.on("message", (message: ToHost) => {
   let failure: { readonly why: string; readonly where: string } | null = null;
   (globalThis as unknown as { work: () => void }).work = () => {
     // A foreign error may be any object: it is read here, where time is short.
-    try { answer = handle(message); } catch (error) { failure = { why: textOf((error as Error)?.message ?? error), where: textOf((error as Error)?.stack ?? "") }; }
+    try { answer = handle(message); } catch (error) { failure = failureOf(error); }
   };
   try {
     WORK.runInThisContext({ timeout: message.kind === "start" ? message.timeoutMs : timeoutMs });
@@ -66,6 +66,14 @@ function send(message: FromHost): void {
 // Arrays of this realm's kind, which the channel and the other realm both take, at an alignment of their own.
 const ownBytes = (source: Uint8Array): Uint8Array => new Uint8Array(source);
 const wordsOf = (source: Uint8Array): Uint32Array => new Uint32Array(new Uint8Array(source).buffer);
+
+function failureOf(error: unknown): { readonly why: string; readonly where: string } {
+  try {
+    return { why: textOf((error as Error)?.message ?? error), where: textOf((error as Error)?.stack ?? "") };
+  } catch {
+    return { why: "threw something that could not be read", where: "" };
+  }
+}
 
 function textOf(value: unknown): string {
   return `${value as string}`.slice(0, 500);

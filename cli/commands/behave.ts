@@ -1,8 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { InvalidArgumentError } from "commander";
+import type { BehaviorDescription } from "@populace/agent-runtime";
+import { PopulaceError } from "@populace/domain";
 import { whole } from "../arguments.ts";
-import { withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
+import { addressesOf, withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
 import { compact, count, duration, paint, plain, table } from "../output.ts";
 import { runnerOf } from "../runner.ts";
@@ -27,11 +29,23 @@ function setting(text: string, before: Readonly<Record<string, number>> = {}): R
   return { ...before, [name]: number };
 }
 
+const COLUMN_BYTES = { u8: 1, u16: 2, i32: 4 } as const;
+
+/** TOO_LARGE when traits and state of the agents need more bytes than allowed. */
+export function checkMemory({ traits, state }: Pick<BehaviorDescription, "traits" | "state">, agents: number, bytesAllowed: number): void {
+  const perAgent = 4 * traits.length + state.reduce((sum, { type }) => sum + COLUMN_BYTES[type], 0);
+  const bytesNeeded = perAgent * agents;
+  if (bytesNeeded <= bytesAllowed) return;
+  const agentsLimit = Math.floor(bytesAllowed / perAgent);
+  throw new PopulaceError("TOO_LARGE", `${count(agents)} agents need ${compact(bytesNeeded)}B of traits and state, ${perAgent} bytes an agent; this machine allows ${compact(bytesAllowed)}B: ask for at most ${count(agentsLimit)} agents, or use a cluster`, { agents, agentsLimit, bytesNeeded, bytesAllowed });
+}
+
 export const behaveCommand: CommandDefinition<BehaveOptions> = {
   name: "behave",
   summary: "run agents by a behavior of your own",
   examples: [
     "populace behave --behavior word-of-mouth.ts --agents 1e5 --ticks 50",
+    "populace behave --behavior word-of-mouth.ts --agents 1e7 --ticks 50 --cluster 10.0.0.5:7000",
     "populace behave --behavior schelling.ts --agents 10000 --ticks 200 --set wanted=0.5 --seed 7",
   ],
   configure: (command) => withClusterOptions(command
@@ -52,7 +66,9 @@ export const behaveCommand: CommandDefinition<BehaveOptions> = {
     const { plan, description } = await compileBehavior(source, {
       agents: options.agents, ticks: options.ticks, seed: seedWords(context.seed ?? 1), ...(options.set === undefined ? {} : { parameters: options.set }),
     });
-    const runner = await runnerOf(options, context.signal, () => {});
+    const { MEMORY_SHARE } = await import("@populace/coordinator");
+    if (addressesOf(options) === null) checkMemory(description, options.agents, process.availableMemory() * MEMORY_SHARE);
+    const runner = await runnerOf(options, context.signal, (note) => context.say(paint("dim", note)));
     return withRunner(runner, bar, async () => {
       const outcome = await runner(plan, options.shards === undefined ? {} : { shards: options.shards }, {
         signal: context.signal, fresh: options.fresh === true, onProgress: ({ exposures, exposuresTotal }) => bar.update(exposures, exposuresTotal),

@@ -8,6 +8,7 @@ import { oneOf, whole } from "../arguments.ts";
 import { addressesOf, withCluster, withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
 import { compact, count, duration, paint } from "../output.ts";
+import { LOCAL_TENANT } from "../names.ts";
 import { withRunner } from "../with-runner.ts";
 
 interface ReplayOptions extends ClusterCommandOptions {
@@ -60,7 +61,7 @@ export const replayCommand: CommandDefinition<ReplayOptions> = {
 };
 
 async function fromStore(options: ReplayOptions): Promise<Committed> {
-  const { LOCAL_TENANT, openRuns } = await import("../embedded.ts");
+  const { openRuns } = await import("../embedded.ts");
   const runs = openRuns(options.store, options.tenant ?? LOCAL_TENANT);
   try {
     const found = await runs.run(options.run);

@@ -2,7 +2,7 @@ import { ERROR_TABLE, PopulaceError, type ErrorCode } from "@populace/domain";
 import { sha256, type LogEntry, type Logger, type Ports, type Store } from "@populace/io";
 import {
   INPUT, LIMITS, NODE_FAILURE, RUN_STOP, SHARD_OUT, TICK_OPEN,
-  blocksOf, bodyOf, failSubject, inputHashOf, inputSubject, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
+  blocksOf, bodyOf, encodePlan, failSubject, inputHashOf, inputSubject, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
   type Commit, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
 } from "@populace/protocol";
 import type { RunProgress } from "@populace/studies";
@@ -10,12 +10,13 @@ import { arrive, openBarrier, type Barrier } from "../core/barrier.ts";
 import { decideCommit } from "../core/commit.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
-import { checkNodes, mayCompute } from "../core/node-fit.ts";
+import { checkNodes, mayCompute, weightOf } from "../core/node-fit.ts";
 import type { Membership } from "../core/membership.ts";
 import { decideFailure } from "../core/node-failure.ts";
 import { stateAfter, transition } from "../core/run.ts";
 import { owners, shardMap } from "../core/shard-map.ts";
 import { commitLog } from "./commit-log.ts";
+import { keepCopy } from "./copies.ts";
 import type { Counters } from "./metrics.ts";
 import { changeRecord } from "./record-writer.ts";
 import { discardCommits, markGarbage, raiseTerm, readCommit, readEnd, readLastCommit, readTerm, writeCommit } from "./run-store.ts";
@@ -106,6 +107,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     signal.addEventListener("abort", () => failure.reject(signal.reason), { once: true, signal: abandoned.signal });
     signal.throwIfAborted();
 
+    // Nodes that do not know the run read it.
+    if (!(await blobs.has(record.spec.planHash))) await blobs.put(encodePlan(plan));
     const base = await startingPoint();
     if (base.start === plan.ticks) return finish();
     if (!isContinued) await begin();
@@ -456,7 +459,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   function placed(shards: readonly Shard[]): Pick<RunRecord, "owners" | "view"> {
     const fit = fitMembers();
     const preferred = fit.filter(([incarnation]) => !disputants.includes(incarnation));
-    const nodes = (preferred.length > 0 ? preferred : fit).map(([incarnation, { heartbeat }]) => ({ incarnation, weight: heartbeat.exposuresPerSecond || heartbeat.workers }));
+    const nodes = (preferred.length > 0 ? preferred : fit).map(([incarnation, { heartbeat }]) => ({ incarnation, weight: weightOf(plan, heartbeat) }));
     return { owners: owners(shards, nodes), view: Math.max(context.membership().view, record.view + 1) };
   }
 
@@ -478,8 +481,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     while (checkpointed.checkpoint.length === 0 && checkpointed.tick > 0) checkpointed = readCommit(store, tenant, run, checkpointed.tick - 1)!;
     if (record.state === "submitted") record = { ...record, state: transition(record.state, "planned") };
     if (record.state === "planned") record = { ...record, state: transition(record.state, "running") };
-    // What is done is read from COMMIT by everybody: it is whole then.
-    if (!context.isAlone) await commits.reconcile(true);
+    // What is done is read from COMMIT by everybody: it is whole then, and what it names is on this disk too.
+    if (!context.isAlone) {
+      await commits.reconcile(true);
+      await keepCopy(ports, last.sums);
+    }
     await change("done", "", "");
     stopNodes("done");
     await discard([...checkpointed.checkpoint, checkpointed.sums].filter((hash) => hash !== "" && hash !== last.sums));

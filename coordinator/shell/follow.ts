@@ -1,7 +1,8 @@
 import type { Logger, Ports, Stop, Store } from "@populace/io";
-import { COMMIT, bodyOf, commitSubject, runKey, type Commit } from "@populace/protocol";
+import { COMMIT, RELEASE, bodyOf, commitSubject, releaseKey, runKey, type Commit } from "@populace/protocol";
 import { newerRecord } from "../core/takeover.ts";
-import { decodeRecord, discardCommits, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord } from "./run-store.ts";
+import { keepCopy } from "./copies.ts";
+import { decodeRecord, discardCommits, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord, writeRelease } from "./run-store.ts";
 
 /**
  * Keeps the own store level with COMMIT and the registry, flushed: what a standby needs to lead, and the second copy of what the
@@ -31,7 +32,10 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
       writeCommit(tables, tenant, commit, false);
       return true;
     });
-    if (changed) await store.flushed();
+    if (!changed) return;
+    const { spec } = readRecord(store, tenant, run) ?? { spec: null };
+    if (tick + 1 === spec?.ticks) await keepCopy(ports, commit.sums);
+    await store.flushed();
   }
 
   const stops = [
@@ -47,7 +51,11 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
         raiseTerm(tables, tenant, there.term);
         writeRecord(tables, tenant, there);
       });
+      await keepCopy(ports, there.spec.planHash);
       await store.flushed();
+    }),
+    registry.watch(releaseKey(tenant, "*"), async (_, entry) => {
+      if (entry !== null) await store.transaction((tables) => writeRelease(tables, tenant, RELEASE.decode(entry.bytes)));
     }),
   ];
   logger.info({ tenant }, "coordinator follows");

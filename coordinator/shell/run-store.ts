@@ -1,5 +1,5 @@
 import type { Store, StoreTables } from "@populace/io";
-import { COMMIT, RUN_RECORD, schemaOf, type Commit, type RunRecord } from "@populace/protocol";
+import { COMMIT, RELEASE, RUN_RECORD, schemaOf, type Commit, type Release, type RunRecord } from "@populace/protocol";
 import type { ChainEnd } from "../core/commit.ts";
 
 /**
@@ -7,6 +7,8 @@ import type { ChainEnd } from "../core/commit.ts";
  *   runs        <tenant> <run>          RunRecord
  *   commits     <tenant> <run> <tick>   Commit
  *   outbox      <tenant> <run> <tick>   nothing: the commit is tentative until its append to COMMIT is acknowledged
+ *   releases    <tenant> <number>       Release
+ *   copies      <hash>                  blobs that nobody could compute again, should the transport lose them: plans, sums of finished runs
  *   terms       <tenant>                highest term known here
  *   garbage     <tenant> <hash>         blobs that no unfinished run needs as far as its run knew
  */
@@ -87,6 +89,17 @@ export function discardCommits(tables: StoreTables, tenant: string, run: string,
     for (const row of tables.range(table, { prefix: `${runPrefix(tenant, run)} `, keysOnly: true })) if (tickOf(row.key) >= fromTick) tables.remove(table, row.key);
   }
 }
+
+export function writeRelease(tables: StoreTables, tenant: string, release: Release): void {
+  tables.put("releases", `${tenant} ${String(release.number).padStart(TICK_DIGITS, "0")}`, RELEASE.encode(release));
+}
+
+/** Releases in the order of their numbers. */
+export const readReleases = (tables: Reader, tenant: string): readonly Release[] => tables.range("releases", { prefix: `${tenant} ` }).map((row) => RELEASE.decode(row.bytes));
+
+export const hasCopy = (tables: Reader, hash: string): boolean => tables.range("copies", { prefix: hash, limit: 1, keysOnly: true }).length > 0;
+export const readCopy = (tables: Reader, hash: string): Uint8Array | null => tables.get("copies", hash);
+export const writeCopy = (tables: StoreTables, hash: string, bytes: Uint8Array): void => tables.put("copies", hash, bytes);
 
 export function markGarbage(tables: StoreTables, tenant: string, hashes: Iterable<string>): void {
   for (const hash of hashes) tables.put("garbage", `${tenant} ${hash}`, NOTHING);

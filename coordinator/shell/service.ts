@@ -2,21 +2,23 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, HEARTBEAT, LEADER_BEAT, LIMITS, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, heartbeatSubject, leaderBeatSubject, probeSubject, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
-  type ExecutionPlan, type LeaderRecord, type Plan, type RunRecord, type RunSpec, type RunState,
+  COMMIT, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, heartbeatSubject, leaderBeatSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
+  type ExecutionPlan, type LeaderRecord, type Plan, type Release, type RunRecord, type RunSpec, type RunState,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
 import { hear, hearEcho, isDraining, judge, noMembers, type Membership } from "../core/membership.ts";
 import { isSettled, stateAfter, transition } from "../core/run.ts";
 import { newerRecord } from "../core/takeover.ts";
 import { commitLog } from "./commit-log.ts";
+import { blobOrCopy, keepCopy } from "./copies.ts";
 import { driveRun, forgetRun, purgeSlots, type RunContext } from "./drive-run.ts";
 import { followTenant } from "./follow.ts";
 import { lead, type Leadership } from "./leadership.ts";
 import { noCounts, type CoordinatorMetrics } from "./metrics.ts";
 import { changeRecord, publishRecord } from "./record-writer.ts";
+import { announceRelease } from "./releases.ts";
 import { runReader, type RunReader } from "./run-reader.ts";
-import { decodeRecord, discardCommits, forgetGarbage, readCommit, readGarbage, readLastCommit, readRecord, readRecords, readTerm, raiseTerm, writeRecord } from "./run-store.ts";
+import { decodeRecord, discardCommits, forgetGarbage, hasCopy, readCommit, readGarbage, readLastCommit, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
 import { createTurns, type Turns } from "./turns.ts";
 
 export interface CoordinatorOptions {
@@ -78,6 +80,8 @@ export interface Coordinator extends RunReader {
    * the dispute where there are others. Who is contradicted computes this run no more, and it goes on. BAD_REQUEST when the run is not frozen by two outputs.
    */
   resolve(runId: string): Promise<RunRecord>;
+  /** Announces what production serves from now on (a blob's address; a roll-back names older content), on this leader's disk and in the registry. */
+  announce(content: string, note: string): Promise<Release>;
   membership(): Membership;
   metrics(): CoordinatorMetrics;
   /** Gives up the lead, for the next one to go on with what runs; alone, pauses what runs. */
@@ -172,6 +176,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       if (record.dispute === null) throw new PopulaceError("BAD_REQUEST", `run ${record.run.slice(0, 12)} is ${record.state}, and there are no two outputs to decide between; begin it anew`, { runId: record.run, state: record.state });
       return again(record, ["frozen"], {});
     },
+    async announce(content, note) {
+      leadingReign().leadership.assertValid();
+      if (!(await blobs.has(content))) throw new PopulaceError("NOT_FOUND", `what is to be released, ${content}, is not in the blob store; put it there first`, { content });
+      const release = await announceRelease(registry, tenant, { content, note }, readReleases(store, tenant).at(-1)?.number);
+      await store.transaction((tables) => writeRelease(tables, tenant, release));
+      await store.flushed();
+      return release;
+    },
     membership: () => reign?.membership ?? noMembers(0, 0),
     metrics() {
       const runs = Object.fromEntries(Object.keys(RUN_STATE).map((state) => [state, 0])) as Record<RunState, number>;
@@ -249,6 +261,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       if (isAlone) record = await changeRecord({ ports, tenant, term }, { ...record, state: transition(record.state, "paused"), code: "INTERRUPTED", reason: "its coordinator ended; submit it again to go on" });
       else underWay.push(record);
     }
+    for (const release of readReleases(store, tenant)) await registry.create(releaseKey(tenant, release.number), RELEASE.encode(release));
     await store.flushed();
     return underWay.toSorted((left, right) => left.number - right.number);
   }
@@ -303,6 +316,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (mine.active.size === 0) await sweep();
 
     await blobs.put(planBytes);
+    if (!isAlone) await keepCopy(ports, spec.planHash);
     // Of an unknown run there may be commits of another version of this program.
     if (isFresh || (before === null && (await log.last(commitSubject(tenant, run))) !== null)) await forgetRun(ports, tenant, run);
     const attempt = (before?.attempt ?? 0) + 1;
@@ -320,7 +334,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   /** Whether the outcome of a finished run can still be read; computed again otherwise. */
   async function isReadable(run: string): Promise<boolean> {
     const sums = readLastCommit(store, tenant, run)?.sums ?? "";
-    return sums !== "" && await blobs.has(sums);
+    return sums !== "" && (await blobs.has(sums) || hasCopy(store, sums));
   }
 
   async function again(before: RunRecord, from: readonly RunState[], changes: Partial<RunRecord>): Promise<RunRecord> {
@@ -408,7 +422,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
 
   async function planOf({ run, spec }: RunRecord): Promise<Plan> {
-    const bytes = await blobs.get(spec.planHash);
+    const bytes = await blobOrCopy(ports, spec.planHash);
     if (bytes !== null) return decodePlan(bytes);
     const error = new PopulaceError("NOT_FOUND", `run ${run.slice(0, 12)}: its plan ${spec.planHash.slice(0, 12)} is not in the blob store; submit it again`, { run });
     const term = reign?.leadership.term ?? 0;
@@ -429,8 +443,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       return await reader.outcome(runId);
     } catch (error) {
       const leadership = reign?.leadership;
-      if (leadership === undefined || !(error instanceof PopulaceError) || error.code !== "CORRUPT") throw error;
-      await commitLog({ ports, tenant, term: leadership.term, logger, counters }, await known(runId)).reconcile(true);
+      if (leadership === undefined || !(error instanceof PopulaceError) || (error.code !== "CORRUPT" && error.code !== "NOT_FOUND")) throw error;
+      const record = await known(runId);
+      if (record.state !== "done") throw error;
+      await commitLog({ ports, tenant, term: leadership.term, logger, counters }, record).reconcile(true);
+      await blobOrCopy(ports, readLastCommit(store, tenant, record.run)?.sums ?? "");
       return reader.outcome(runId);
     }
   }
@@ -510,11 +527,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       highest = Math.max(highest, record.term);
       return record.run;
     }));
-    for (const run of runs) {
+    const terms = await Promise.all([...runs].map(async (run) => {
       const entry = await log.last(commitSubject(tenant, run));
-      if (entry !== null) highest = Math.max(highest, COMMIT.decode(await bodyOf(entry.bytes, blobs, `a commit of run ${run}`)).term);
-    }
-    return highest;
+      return entry === null ? 0 : COMMIT.decode(await bodyOf(entry.bytes, blobs, `a commit of run ${run}`)).term;
+    }));
+    return terms.reduce((most, term) => Math.max(most, term), highest);
   }
 
   /** Removes blobs that no checkpoint of an unfinished run, no sums and no plan names; only while nothing runs. */

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { PopulaceError } from "@populace/domain";
-import { connect, type Msg, type MsgHdrs, type NatsConnection, type NodeConnectionOptions, nkeyAuthenticator, nuid } from "@nats-io/transport-node";
+import { connect, type MsgHdrs, type NatsConnection, type NodeConnectionOptions, nkeyAuthenticator, nuid } from "@nats-io/transport-node";
 import { systemClock } from "../clock.ts";
 import { IO_LIMITS } from "../limits.ts";
 import { SILENT, type Logger } from "../logging.ts";
@@ -80,6 +80,10 @@ export interface Link {
   persist<T>(what: string, attempt: (mayBeDone: boolean) => Promise<T>): Promise<T>;
   /** Called when a stream seems absent, at most once at a time, and after every reconnection; the coordinator makes the streams again there. */
   onAbsent(repair: () => Promise<void>): void;
+  /** The outcome of work of the client library, or a failure as soon as the connection is lost. */
+  unlessLost<T>(work: Promise<T>): Promise<T>;
+  /** Calls `action` after every reconnection. */
+  onReconnect(action: () => void): Stop;
   /** Resolves when the connection is closed for good: null after `close`, else why. */
   readonly closed: Promise<PopulaceError | null>;
   close(): Promise<void>;
@@ -98,8 +102,10 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   const window = byteWindow(IO_LIMITS.natsInFlightBytesMax);
 
   let isConnected = true, isClosing = false;
-  let lost = Promise.withResolvers<never>();
-  lost.promise.catch(() => {});
+  const returners = new Set<() => void>();
+  /** Ends the requests under way; a race against one long promise would keep every answer in memory. */
+  const underWay = new Set<(reason: Error) => void>();
+  const loseAll = (): void => { for (const reject of underWay) reject(new Lost()); };
   let back = Promise.withResolvers<void>();
   back.resolve();
   let repair: () => Promise<void> = async () => {};
@@ -146,26 +152,31 @@ export async function openLink(options: LinkOptions): Promise<Link> {
     },
     async ask(subject, payload, headers) {
       const release = await window(payload.length);
-      let answer: Msg;
-      try {
-        answer = await Promise.race([client.request(subject, payload, { timeout: IO_LIMITS.natsRequestMs, ...(headers === undefined ? {} : { headers }) }), lost.promise]);
-      } finally {
-        release();
-      }
+      const answer = await link.unlessLost(client.request(subject, payload, { timeout: IO_LIMITS.natsRequestMs, ...(headers === undefined ? {} : { headers }) })).finally(release);
       const parsed = JSON.parse(Buffer.from(answer.data.buffer, answer.data.byteOffset, answer.data.byteLength).toString()) as { error?: ConstructorParameters<typeof Refusal>[0] };
       if (parsed.error !== undefined) throw new Refusal(parsed.error);
       return parsed as never;
     },
     persist,
+    unlessLost(work) {
+      return new Promise((resolve, reject) => {
+        underWay.add(reject);
+        work.then(resolve, reject).finally(() => underWay.delete(reject));
+      });
+    },
     onAbsent(action) {
       repair = action;
+    },
+    onReconnect(action) {
+      returners.add(action);
+      return () => returners.delete(action);
     },
     closed: client.closed().then((error) => (isClosing ? null : failure("the connection to NATS", error ?? null, "closed"))),
     async close() {
       isClosing = true;
       stopBeating();
       stopHearing();
-      lost.reject(new Lost());
+      loseAll();
       back.resolve();
       await client.close();
     },
@@ -203,18 +214,17 @@ export async function openLink(options: LinkOptions): Promise<Link> {
       if (status.type === "disconnect" && isConnected) {
         isConnected = false;
         back = Promise.withResolvers();
-        lost.reject(new Lost());
+        loseAll();
         logger.warn({ server: status.server }, "NATS connection lost");
       } else if (status.type === "reconnect") {
         counters.reconnects += 1;
         unheard = 0;
         hushEnding(client);
         isConnected = true;
-        lost = Promise.withResolvers();
-        lost.promise.catch(() => {});
         back.resolve();
         drainQueue();
         logger.info({ server: status.server }, "NATS connection is back");
+        for (const action of returners) action();
         void repaired();
       } else if (status.type === "error") {
         if (troubleOf(status.error) === "denied") counters.denied += 1;

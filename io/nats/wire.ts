@@ -30,6 +30,7 @@ export interface Publishing {
 
 /** How many entries are read one by one before a consumer is worth its price: two requests and a first batch, about 2 ms. */
 const SINGLE_READS = 6;
+const READ_BATCH = 1024;
 const FOLLOW_BATCH = 64;
 /** How often a quiet follower asks the leader whether it has missed something. */
 const FOLLOW_CHECK_MS = 1000;
@@ -45,6 +46,8 @@ export interface Wire {
   next(stream: Stream, filter: string, from: number): Promise<StoredEntry | null>;
   /** Matching entries above `after`, at most `limit`, up to what the leader holds at the end of the call. */
   read(stream: Stream, filter: string, after: number, limit: number): Promise<StoredEntry[]>;
+  /** Hands over matching entries from a sequence on, up to `limit`, as a consumer delivers them; it may be one of a replica that lags. */
+  collect(stream: Stream, filter: string, from: number, limit: number, batch: number, receive: (entry: StoredEntry) => void): Promise<void>;
   /** Calls `receive` for each matching entry above `after`, one at a time and in order, without end. */
   follow(stream: Stream, filter: string, after: number, receive: (entry: StoredEntry) => void | Promise<void>): Stop;
   purge(stream: Stream, filter: string, below: number): Promise<number>;
@@ -116,7 +119,7 @@ export function createWire(link: Link): Wire {
         entries.push(entry);
         singles += 1;
       } else {
-        await readMany(stream, filter, from, limit, entries);
+        await collect(stream, filter, from, limit - entries.length, READ_BATCH, (entry) => void entries.push(entry));
         // What a consumer on a lagging replica did not know, the leader is asked for; many entries may have come meanwhile.
         singles = 0;
       }
@@ -124,15 +127,16 @@ export function createWire(link: Link): Wire {
     return entries;
   }
 
-  /** Appends to `entries` what a consumer delivers from a sequence on, until it has no more or they are `limit`. */
-  async function readMany(stream: Stream, filter: string, from: number, limit: number, entries: StoredEntry[]): Promise<void> {
-    const messages = await consumer(stream, filter, from, Math.min(1024, limit - entries.length));
+  async function collect(stream: Stream, filter: string, from: number, limit: number, batch: number, receive: (entry: StoredEntry) => void): Promise<void> {
+    const messages = await consumer(stream, filter, from, Math.min(batch, limit));
     let silence = setTimeout(() => void messages.close(), BULK_SILENCE_MS);
     try {
+      let received = 0;
       for await (const message of messages) {
         clearTimeout(silence);
-        entries.push(entryOf(stream, message));
-        if (entries.length === limit || message.info.pending === 0) break;
+        receive(entryOf(stream, message));
+        received += 1;
+        if (received === limit || message.info.pending === 0) break;
         silence = setTimeout(() => void messages.close(), BULK_SILENCE_MS);
       }
     } finally {
@@ -143,7 +147,7 @@ export function createWire(link: Link): Wire {
 
   function consumer(stream: Stream, filter: string, from: number, batch: number): Promise<ConsumerMessages> {
     return link.persist(`${filter} in stream ${stream.name}`, async () => {
-      const ordered = await js.consumers.get(stream.name, { filter_subjects: stream.prefix + filter, opt_start_seq: Math.max(1, from), inactive_threshold: CONSUMER_IDLE_MS });
+      const ordered = await link.unlessLost(js.consumers.get(stream.name, { filter_subjects: stream.prefix + filter, opt_start_seq: Math.max(1, from), inactive_threshold: CONSUMER_IDLE_MS }));
       return ordered.consume({ max_messages: batch });
     });
   }
@@ -175,8 +179,11 @@ export function createWire(link: Link): Wire {
     async function run(): Promise<void> {
       while (isLive && !closing.signal.aborted) {
         try {
+          const connection = link.counters.reconnects;
           messages = await consumer(stream, filter, cursor + 1, FOLLOW_BATCH);
           if (!isLive) break;
+          // Not awaited: it ends the iteration below, and waits for it.
+          if (link.counters.reconnects !== connection) void messages.close();
           for await (const message of messages) {
             if (!isLive) break;
             await deliver(entryOf(stream, message));
@@ -184,7 +191,6 @@ export function createWire(link: Link): Wire {
         } catch (error) {
           if (isLive && !closing.signal.aborted) link.logger.warn({ stream: stream.name, filter, error: String(error) }, "follower begins anew");
         }
-        await messages?.close();
         messages = null;
         if (isLive) await clock.sleep(100, stopped.signal).catch(() => {});
       }
@@ -205,7 +211,7 @@ export function createWire(link: Link): Wire {
             link.counters.streamLosses += 1;
             link.logger.error({ stream: stream.name, lastSequence: state.lastSequence, cursor }, "NATS lost records of a stream, it is read anew");
             cursor = 0;
-            await messages?.close();
+            void messages?.close();
             continue;
           }
           const waiting = delivered === before ? await next(stream, filter, cursor + 1) : null;
@@ -214,24 +220,27 @@ export function createWire(link: Link): Wire {
           missed = 0;
           link.counters.followRestarts += 1;
           link.logger.warn({ stream: stream.name, filter, cursor }, "follower missed entries, it begins anew");
-          await messages?.close();
+          void messages?.close();
         } catch (error) {
           link.logger.warn({ stream: stream.name, filter, error: String(error) }, "follower not checked");
         }
       }
     }
 
+    // The server may have forgotten the consumer; the library finds out late, or not.
+    const stopReturning = link.onReconnect(() => void messages?.close());
     void run();
     void watch();
     return () => {
       isLive = false;
+      stopReturning();
       stopped.abort();
       void messages?.close();
     };
   }
 
   return {
-    publish, last, next, read, follow,
+    publish, last, next, read, collect, follow,
     async purge(stream, filter, below) {
       const question = { filter: stream.prefix + filter, ...(below === Number.MAX_SAFE_INTEGER ? {} : { seq: below }) };
       const { purged } = await link.persist(`purge of ${filter} in stream ${stream.name}`, () => link.ask<{ purged: number }>(`$JS.API.STREAM.PURGE.${stream.name}`, JSON.stringify(question)));

@@ -1,4 +1,4 @@
-// A cluster in one process: coordinators with disks of their own and nodes on the reference kernel, over shared ports in memory.
+// A cluster in one process: coordinators with disks of their own and nodes on the reference kernel, over shared ports in memory or over NATS.
 import { randomUUID } from "node:crypto";
 import { startNode, startWorkersInline, type RunningNode } from "@populace/agent-runtime";
 import { startCoordinator, type Coordinator, type CoordinatorOptions } from "@populace/coordinator";
@@ -79,6 +79,7 @@ export interface TestCoordinator extends Gate {
 }
 
 export interface TestCluster {
+  /** What all share; over NATS unused. */
   readonly shared: EmbeddedPorts;
   coordinator(name: string, options?: Partial<CoordinatorOptions>, store?: Store): Promise<TestCoordinator>;
   /** A node; `lie` may change what it computes, `fail` makes its kernel throw. */
@@ -86,35 +87,46 @@ export interface TestCluster {
   close(): Promise<void>;
 }
 
-export function testCluster(): TestCluster {
+/** What each process is given, and how it lets go of it. */
+type OpenPorts = (role: "coordinator" | "node", name: string) => Promise<Ports & { close(): Promise<void> }>;
+
+export function testCluster(openPorts?: OpenPorts, options: { readonly ttlMs?: number; readonly paceMs?: number; readonly tenant?: string } = {}): TestCluster {
   const shared = memoryPorts();
+  const { ttlMs = TTL_MS, paceMs = 0, tenant = TENANT } = options;
+  const portsOf: OpenPorts = openPorts ?? (async () => ({ ...shared, close: async () => {} }));
   const stops: (() => Promise<void>)[] = [];
   return {
     shared,
-    async coordinator(name, options = {}, store = memoryStore()) {
-      const gate = gated(shared, store);
-      const coordinator = await startCoordinator({ ports: gate.ports, tenant: TENANT, holder: name, address: `${name}:1`, leaseTtlMs: TTL_MS, ...options });
+    async coordinator(name, more = {}, store = memoryStore()) {
+      const ports = await portsOf("coordinator", name);
+      const gate = gated(ports, store);
+      const coordinator = await startCoordinator({ ports: gate.ports, tenant, holder: name, address: `${name}:1`, leaseTtlMs: ttlMs, ...more });
       stops.push(async () => {
         gate.go();
         await coordinator.close();
+        await ports.close();
       });
       return { ...gate, coordinator, store };
     },
     async node({ lie = false, fail = false } = {}) {
       const { kernels } = await openBackend("reference", "expose");
+      const ports = await portsOf("node", "node");
       const node = startNode({
-        ports: shared, tenant: TENANT, workers: 1, backend: "reference", incarnation: `${lie ? "liar" : fail ? "broken" : "node"}-${randomUUID().slice(0, 8)}`, leaseTtlMs: TTL_MS,
+        ports, tenant, workers: 1, backend: "reference", incarnation: `${lie ? "liar" : fail ? "broken" : "node"}-${randomUUID().slice(0, 8)}`, leaseTtlMs: ttlMs,
         startPool: (size) => startWorkersInline(size, {
           kernel: kernels.expose, exposuresPerSecond: 1e6,
           // Other processes have their turns between two pieces of work.
-          pace: () => new Promise((resolve) => setImmediate(resolve)),
+          pace: () => new Promise((resolve) => (paceMs > 0 ? setTimeout(resolve, paceMs) : setImmediate(resolve))),
           answer: (message) => {
             if (lie && message.kind === "computed") for (const { hashes } of message.hashes) hashes[40] ^= 1;
             return fail && message.kind === "computed" ? { kind: "failed", ticket: message.ticket, code: "INTERNAL", message: "planted: this kernel is broken" } : message;
           },
         }),
       });
-      stops.unshift(() => node.stop());
+      stops.unshift(async () => {
+        await node.stop();
+        await ports.close();
+      });
       await node.ready;
       return node;
     },

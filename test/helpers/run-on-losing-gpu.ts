@@ -8,7 +8,8 @@ import { LOST_RUNS } from "./lost-runs.ts";
 
 const worker = new URL("./gpu-losing-worker.ts", import.meta.url).href;
 registerHooks({ resolve: (name, context, next) => (name === "@populace/agent-runtime/worker" ? { url: worker, shortCircuit: true } : next(name, context)) });
-const { embeddedRunner, LOCAL_TENANT } = await import("../../cli/embedded.ts");
+const { embeddedRunner } = await import("../../cli/embedded.ts");
+const { LOCAL_TENANT } = await import("../../cli/names.ts");
 // Else "auto" never takes an emulated GPU.
 Object.assign((await backendStatus("webgpu")).backend!, { isFast: true });
 

@@ -1,0 +1,76 @@
+import { RandomStream } from "@populace/domain";
+import type { RunRecord } from "@populace/protocol";
+import { describe, expect, test } from "vitest";
+import type { Link } from "./commit.ts";
+import { decideFailure } from "./node-failure.ts";
+import { newerRecord, reconcile } from "./takeover.ts";
+
+const RUN = "run";
+const link = (tick: number, term = 1, root = `r${tick}`, prevRoot = tick === 0 ? RUN : `r${tick - 1}`): Link => ({ tick, term, prevRoot, root });
+const chain = (ticks: number): Link[] => Array.from({ length: ticks }, (_, tick) => link(tick));
+const none = (): boolean => false;
+
+describe("reconciliation of store and COMMIT", () => {
+  test("whichever is behind is completed from the other", () => {
+    expect(reconcile(RUN, chain(5), none, chain(3))).toMatchObject({ kind: "chain", append: [link(3), link(4)], adopt: [], discardFrom: null, rewrite: false });
+    expect(reconcile(RUN, chain(2), none, chain(4))).toMatchObject({ kind: "chain", append: [], adopt: [link(2), link(3)], discardFrom: null, rewrite: false });
+    expect(reconcile(RUN, [], none, [])).toMatchObject({ chain: [], append: [], adopt: [] });
+  });
+
+  test("a tentative commit gives way to COMMIT, a final one does not: then two commits of one tick stand against each other", () => {
+    const mine = [...chain(2), link(2, 1, "other"), link(3, 1, "r3'", "other")];
+    expect(reconcile(RUN, mine, (tick) => tick >= 2, chain(3))).toMatchObject({ kind: "chain", discardFrom: 2, adopt: [link(2)], append: [] });
+    expect(reconcile(RUN, mine, (tick) => tick >= 3, chain(3))).toEqual({ kind: "conflict", tick: 2, roots: ["other", "r2"] });
+    expect(reconcile(RUN, [], none, [...chain(3), link(1, 2, "x")])).toEqual({ kind: "conflict", tick: 1, roots: ["r1", "x"] });
+  });
+
+  test("a hole in the log is filled from the store and the log rewritten; without the store, what lies beyond says which roots must come out", () => {
+    const holed = [link(0), link(1), link(3), link(4)];
+    expect(reconcile(RUN, chain(5), none, holed)).toMatchObject({ rewrite: true, append: chain(5), adopt: [] });
+    const lost = reconcile(RUN, chain(2), none, holed);
+    expect(lost).toMatchObject({ kind: "chain", chain: chain(2), rewrite: true, append: chain(2) });
+    expect([...(lost as Extract<typeof lost, { kind: "chain" }>).expected]).toEqual([[3, "r3"], [4, "r4"]]);
+  });
+
+  test("of any losses and repetitions: a chain that both sides then hold, that contradicts nothing final, and that a second look leaves alone", () => {
+    for (let seed = 0; seed < 2000; seed += 1) {
+      const random = RandomStream.of(seed, "reconcile"), pick = (below: number): number => Math.floor(random.uniform() * below);
+      const whole = chain(1 + pick(8));
+      const stored = whole.slice(0, pick(whole.length + 1));
+      // Tentative: the end of the store, made anew with other roots at times.
+      const tentativeFrom = stored.length === 0 ? 0 : pick(stored.length + 1);
+      if (pick(2) === 0) for (let tick = tentativeFrom; tick < stored.length; tick += 1) stored[tick] = link(tick, 1, `q${tick}`, tick === tentativeFrom ? stored[tick].prevRoot : `q${tick - 1}`);
+      const logged = whole.filter(() => pick(4) > 0).flatMap((one) => (pick(6) === 0 ? [one, { ...one, term: 2 }] : [one]));
+      const isTentative = (tick: number): boolean => tick >= tentativeFrom;
+      const result = reconcile(RUN, stored, isTentative, logged);
+      if (result.kind === "conflict") throw new Error(`seed ${seed}: conflict at tick ${result.tick}`);
+      const context = `seed ${seed}`;
+      result.chain.forEach((one, tick) => expect([one.tick, one.prevRoot], context).toEqual([tick, tick === 0 ? RUN : result.chain[tick - 1].root]));
+      // Final commits within the chain are the chain's; beyond it they are expected.
+      for (const one of logged) expect(one.tick < result.chain.length ? result.chain[one.tick].root : result.expected.get(one.tick), context).toBe(one.root);
+      const after = stored.filter((one) => result.discardFrom === null || one.tick < result.discardFrom).filter((one) => !result.adopt.some((other) => other.tick === one.tick));
+      const store = [...after, ...result.adopt].toSorted((left, right) => left.tick - right.tick);
+      const log = result.rewrite ? result.append : [...logged, ...result.append];
+      expect(store.map((one) => one.root), context).toEqual(result.chain.map((one) => one.root));
+      expect(log.map((one) => one.root), context).toEqual(result.chain.map((one) => one.root));
+      expect(reconcile(RUN, store, none, log), context).toMatchObject({ adopt: [], append: [], discardFrom: null, rewrite: false });
+    }
+  });
+});
+
+test("of two records the one with the higher term is newer, then the one changed later", () => {
+  const record = (term: number, change: number): RunRecord => ({ term, change }) as RunRecord;
+  const old = record(3, 9), late = record(4, 2);
+  expect(newerRecord(old, late)).toBe(late);
+  expect(newerRecord(late, record(4, 1))).toBe(late);
+  expect(newerRecord(null, old)).toBe(old);
+  expect(newerRecord(null, null)).toBeNull();
+});
+
+test("a node's failure: divergence freezes, what is missing is looked for, what may heal is tried again, then others compute, then the run fails", () => {
+  expect(decideFailure("DIVERGENCE", 1, true)).toBe("freeze");
+  expect([1, 2, 3].map((failures) => decideFailure("CORRUPT", failures, true))).toEqual(["repair", "repair", "unfit"]);
+  expect([1, 2, 3].map((failures) => decideFailure("UNAVAILABLE", failures, false))).toEqual(["retry", "retry", "fail"]);
+  expect(decideFailure("BACKEND_MISSING", 1, true)).toBe("unfit");
+  expect(decideFailure("of another version", 1, false)).toBe("fail");
+});

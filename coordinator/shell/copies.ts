@@ -1,0 +1,18 @@
+import type { Blobs, Store } from "@populace/io";
+import { hasCopy, readCopy, writeCopy } from "./run-store.ts";
+
+/** Keeps a blob on this coordinator's own disk; does nothing when it is there already, or is (no longer) to be had. */
+export async function keepCopy(ports: { readonly blobs: Blobs; readonly store: Store }, hash: string): Promise<void> {
+  if (hash === "" || hasCopy(ports.store, hash)) return;
+  const bytes = await ports.blobs.get(hash);
+  if (bytes !== null) await ports.store.transaction((tables) => writeCopy(tables, hash, bytes));
+}
+
+/** A blob, from the own disk when the blob store has lost it, which is then given it back; null when neither has it. */
+export async function blobOrCopy(ports: { readonly blobs: Blobs; readonly store: Store }, hash: string): Promise<Uint8Array | null> {
+  const bytes = await ports.blobs.get(hash);
+  if (bytes !== null) return bytes;
+  const copy = readCopy(ports.store, hash);
+  if (copy !== null) await ports.blobs.put(copy);
+  return copy;
+}

@@ -1,0 +1,97 @@
+// A backup proves itself when it is restored, and a restored run goes on to the roots of an undisturbed one; releases only grow.
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { backup, releasesOf, restore } from "@populace/coordinator";
+import { samplePlan } from "@populace/kernels/sample-plan";
+import { runKey } from "@populace/protocol";
+import { afterAll, afterEach, expect, test } from "vitest";
+import { TENANT, testCluster, until, type TestCluster } from "./helpers/cluster.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "populace-archive-"));
+const open: TestCluster[] = [];
+afterEach(async () => { for (const cluster of open.splice(0)) await cluster.close(); });
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const EXECUTION = { shards: 2, checkpointTicks: 3, spanTicks: 1 };
+const planOf = (seed: number) => samplePlan(seed, { agents: [200, 100], ticks: 8, influence: true, worlds: 2, scenarios: 1, steps: 2, traits: 3 });
+
+async function clusterOf(nodes = 1) {
+  const cluster = testCluster();
+  open.push(cluster);
+  for (let node = 0; node < nodes; node += 1) await cluster.node();
+  const { coordinator } = await cluster.coordinator("c");
+  await coordinator.leading();
+  return { cluster, coordinator, ports: cluster.shared };
+}
+
+test("a done run, a paused one and the releases come back in an empty cluster, where the paused one goes on to the same roots", async () => {
+  const before = await clusterOf();
+  const done = await before.coordinator.submit(planOf(1), EXECUTION);
+  const whole = await before.coordinator.submit(planOf(2), EXECUTION);
+  await expect(before.coordinator.submit(planOf(2), EXECUTION, { fresh: true, onProgress: ({ tick }) => { if (tick === 5) void before.coordinator.pause(whole.runId); } })).rejects.toMatchObject({ code: "INTERRUPTED" });
+  const content = await before.ports.blobs.put(Buffer.from("a score table"));
+  await before.coordinator.announce(content, "the first");
+  const path = join(folder, "whole");
+  const written = await backup(before.ports, TENANT, path);
+  expect(written.runs.map((run) => run.state)).toEqual(["done", "paused"]);
+  expect(written).toMatchObject({ releases: 1, tenant: TENANT });
+  await expect(backup(before.ports, TENANT, path)).rejects.toMatchObject({ code: "BAD_REQUEST" });
+
+  const after = await clusterOf();
+  expect(await restore(after.ports, path)).toMatchObject({ commits: written.commits });
+  await restore(after.ports, path);
+  const again = await after.coordinator.outcome(done.runId);
+  expect([again.roots, again.counts, again.tickCounts]).toEqual([done.roots, done.counts, done.tickCounts]);
+  await after.coordinator.resume(whole.runId);
+  const resumed = await after.coordinator.wait(whole.runId);
+  expect([resumed.roots, resumed.counts]).toEqual([whole.roots, whole.counts]);
+  expect(await releasesOf(after.ports.registry, TENANT)).toEqual([{ number: 1, content, note: "the first" }]);
+
+  // Another history of the same run: nothing is overwritten.
+  const other = await clusterOf(0);
+  await other.ports.log.append(`pop.${TENANT}.${done.runId}.all.commit`, Buffer.from("junk"));
+  await expect(restore(other.ports, path)).rejects.toMatchObject({ code: "CORRUPT" });
+});
+
+test("an archive with a changed byte, a missing part, or cut short is refused, and nothing is written", async () => {
+  const before = await clusterOf();
+  const { runId } = await before.coordinator.submit(planOf(1), EXECUTION);
+  const path = join(folder, "sound");
+  await backup(before.ports, TENANT, path);
+  const after = await clusterOf(0);
+  const broken = (name: string, harm: (copy: string) => void): Promise<unknown> => {
+    const copy = join(folder, name);
+    cpSync(path, copy, { recursive: true });
+    harm(copy);
+    return restore(after.ports, copy);
+  };
+  const flip = (file: string, at: number): void => {
+    const bytes = readFileSync(file);
+    bytes[bytes.length - 1 - at] ^= 1;
+    writeFileSync(file, bytes);
+  };
+  for (const [index, blob] of readdirSync(join(path, "blobs")).entries()) await expect(broken(`blob-${index}`, (copy) => flip(join(copy, "blobs", blob), 3))).rejects.toMatchObject({ code: "CORRUPT" });
+  await expect(broken("commits-cut", (copy) => writeFileSync(join(copy, "runs", `${runId}.commits`), readFileSync(join(path, "runs", `${runId}.commits`)).subarray(0, 900)))).rejects.toMatchObject({ code: "CORRUPT" });
+  await expect(broken("no-plan", (copy) => rmSync(join(copy, "blobs", JSON.parse(readFileSync(join(copy, "archive.json"), "utf8")).runs.length > 0 ? readdirSync(join(copy, "blobs"))[0] : "")))).rejects.toMatchObject({ code: "CORRUPT" });
+  await expect(broken("cut", (copy) => rmSync(join(copy, "archive.json")))).rejects.toMatchObject({ code: "FILE_MISSING" });
+  expect(await after.ports.registry.get(runKey(TENANT, runId))).toBeNull();
+  expect((await after.ports.log.read(`pop.${TENANT}.>`)).length).toBe(0);
+});
+
+test("releases have growing numbers, a roll-back is a new one, and a leader writes again what the registry forgot", async () => {
+  const { cluster, coordinator, ports } = await clusterOf(0);
+  const second = await cluster.coordinator("d");
+  const [old, young] = [await ports.blobs.put(Buffer.from("old")), await ports.blobs.put(Buffer.from("young"))];
+  await coordinator.announce(old, "");
+  await coordinator.announce(young, "");
+  await expect(coordinator.announce("ab".repeat(32), "")).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await expect(second.coordinator.announce(old, "")).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  expect((await coordinator.announce(old, "rolls back to 1")).number).toBe(3);
+  await until(() => second.store.range("releases").length === 3);
+  for (const { key, revision } of await ports.registry.list(`${TENANT}.release.*`)) await ports.registry.remove(key, revision);
+  await coordinator.close();
+  await second.coordinator.leading();
+  expect((await releasesOf(ports.registry, TENANT)).map((release) => [release.number, release.content])).toEqual([[1, old], [2, young], [3, old]]);
+  expect((await second.coordinator.announce(young, "")).number).toBe(4);
+});
