@@ -1,11 +1,13 @@
 // What goes wrong with a real server while the ports are in use, and what they make of it.
 import { spawnSync } from "node:child_process";
 import { rmSync } from "node:fs";
+import type { Socket } from "node:net";
 import { connect } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { IO_LIMITS, type LogEntry } from "../mod.ts";
 import { describeOnNats } from "./describe.fixture.ts";
 import { KB, api, open, opened, rawClient, started, until } from "./helpers.fixture.ts";
+import { hushEnding } from "./link.ts";
 import { NATS, startNatsCluster } from "./server.fixture.ts";
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
@@ -80,6 +82,9 @@ describeOnNats("through faults of NATS", (program) => {
     await until("back-pressure", () => ports.connection.counters.backPressureWaits > 0);
     await ports.log.purge("slot.0", Number.MAX_SAFE_INTEGER);
     expect((await waiting).filled).toBe(true);
+    const slots = (await ports.connection.streams()).find((stream) => stream.name === "populace_SLOT")!;
+    expect(slots).toMatchObject({ bytesMax: 64 * KB, messages: 6 });
+    expect(slots.bytes / slots.bytesMax).toBeGreaterThan(0.9);
   });
 
   test("a server that lost its store is furnished anew by the coordinator, and whoever follows begins anew", async () => {
@@ -133,6 +138,15 @@ describeOnNats("through faults of NATS that look alike on every server", (progra
     expect(seen).toEqual([0, 1, 2, 3, 4]);
   });
 
+  test("a socket that is thrown away fails in silence: the library takes its listeners off first", async () => {
+    const client = await rawClient(await started({ program }));
+    const { socket } = (client as unknown as { protocol: { transport: { socket: Socket } } }).protocol.transport;
+    hushEnding(client);
+    socket.removeAllListeners();
+    expect(socket.emit("error", new Error("write after end"))).toBe(true);
+    socket.destroy();
+  });
+
   test("closing ends what waits, and nothing may be asked afterwards", async () => {
     const server = await started({ program });
     const ports = await open(server);
@@ -172,6 +186,8 @@ describe.skipIf(NATS.path === "")("three servers", () => {
     await leader.kill();
     for (let index = 50; index < 60; index += 1) await ports.log.append("record.1", numbered(index));
     expect((await ports.log.read("record.1")).map(numberOf)).toEqual(Array.from({ length: 60 }, (_, index) => index));
+    const single = await started({});
+    await expect(open(single, { replicas: 3, startMs: 300 })).rejects.toMatchObject({ code: "SERVER_UNFIT", message: expect.stringMatching(/wants 3 replicas.*start as many servers/) });
     await expect(open({ url: servers.find((server) => server !== leader)!.url }, { replicas: 1, startMs: 10_000 })).rejects.toMatchObject({ code: "SERVER_UNFIT", message: expect.stringContaining("num_replicas is 3, expected 1") });
-  });
+  }, 120_000);
 });

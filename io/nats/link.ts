@@ -305,7 +305,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
  * Lets a socket that is being thrown away fail in silence. The client takes all listeners off a socket that has ended while its own last write may
  * still fail: that error has nobody to go to and would end the process. Seen about once in ten kills of a server under load, client 3.4.0.
  */
-function hushEnding(client: NatsConnection): void {
+export function hushEnding(client: NatsConnection): void {
   const socket = (client as unknown as { readonly protocol?: { readonly transport?: { readonly socket?: Socket } } }).protocol?.transport?.socket;
   if (socket === undefined) return;
   const removeAll = socket.removeAllListeners.bind(socket);

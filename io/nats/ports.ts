@@ -10,7 +10,7 @@ import { createBus } from "./bus.ts";
 import { type LinkOptions, type NatsCounters, openLink } from "./link.ts";
 import { CURSOR_STREAM, createLog } from "./log.ts";
 import { REGISTRY_STREAM, createRegistry } from "./registry.ts";
-import { checkStreams, makeStreams, probeServer, type Stream, type StreamSpec } from "./streams.ts";
+import { checkStreams, makeStreams, probeServer, type Stream, type StreamFill, type StreamSpec, streamFill } from "./streams.ts";
 import { createWire } from "./wire.ts";
 
 export interface NatsPortsOptions extends LinkOptions {
@@ -38,6 +38,8 @@ export interface NatsConnectionInfo {
   /** Whether the connection is open and answered lately. */
   readonly isLive: () => boolean;
   readonly counters: Readonly<NatsCounters>;
+  /** How full each stream is: writers wait at the limit, so who sets the pace may slow down before it. */
+  readonly streams: () => Promise<readonly StreamFill[]>;
   /** Resolves when the connection is closed for good: null after `close`, else why. */
   readonly closed: Promise<PopulaceError | null>;
 }
@@ -57,13 +59,14 @@ export async function openNatsPorts(options: NatsPortsOptions): Promise<NatsPort
     assertApart(options.streams);
     const all = [...log, cursors, registry, blobs];
     await probeServer(link);
+    const startMs = options.startMs ?? IO_LIMITS.natsStartMs;
     if (options.role === "coordinator") {
-      const make = (): Promise<void> => makeStreams(link, all, options.replicas ?? 1);
+      const make = (): Promise<void> => makeStreams(link, all, options.replicas ?? 1, performance.now() + startMs);
       await make();
       // A server that lost its store comes back without streams.
       link.onAbsent(make);
     } else {
-      await checkStreams(link, all, performance.now() + (options.startMs ?? IO_LIMITS.natsStartMs));
+      await checkStreams(link, all, performance.now() + startMs);
     }
     const wire = createWire(link);
     const store = options.storeDir === null ? memoryStore() : openStore(options.storeDir);
@@ -74,7 +77,10 @@ export async function openNatsPorts(options: NatsPortsOptions): Promise<NatsPort
       blobs: createBlobs(wire, blobs),
       clock: systemClock,
       store,
-      connection: { server: () => link.client.getServer(), version: () => link.client.info?.version ?? "?", isLive: () => link.isLive(), counters: link.counters, closed: link.closed },
+      connection: {
+        server: () => link.client.getServer(), version: () => link.client.info?.version ?? "?", isLive: () => link.isLive(), counters: link.counters, closed: link.closed,
+        streams: () => Promise.all(all.map((stream) => streamFill(link, stream))),
+      },
       async close() {
         await link.close();
         await store.close();
