@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, heartbeatSubject, leaderBeatSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
+  COMMIT, FLUSHED, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, flushedSubject, heartbeatSubject, leaderBeatSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
   type ExecutionPlan, type LeaderRecord, type Plan, type Release, type RunRecord, type RunSpec, type RunState, type ViewRecord,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
@@ -107,6 +107,8 @@ interface Reign {
   isWriting: boolean;
   readonly active: Map<string, Active>;
   readonly slotBytes: Map<string, number>;
+  /** By run and standby: what it has on its disk, and when it said so. */
+  readonly flushed: Map<string, Map<string, { readonly tick: number; readonly heardMs: number }>>;
 }
 
 /** Before a run whose ports failed is taken up again. */
@@ -126,6 +128,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const isAlone = options.alone ?? false;
   const nonce = options.incarnation ?? randomUUID();
   const holder = options.holder ?? `coordinator-${nonce.slice(0, 8)}`;
+  const leaseTtlMs = options.leaseTtlMs ?? LIMITS.leaseTtlMs;
   const turns = options.turns ?? createTurns();
   const counters = noCounts();
   const reader = runReader(ports, tenant);
@@ -138,7 +141,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   let ascended = Promise.withResolvers<void>();
   ascended.promise.catch(() => {});
 
-  const campaign = (): Promise<Leadership> => lead(ports, tenant, { holder, nonce, address: options.address ?? "", ttlMs: options.leaseTtlMs ?? LIMITS.leaseTtlMs, isAlone },
+  const campaign = (): Promise<Leadership> => lead(ports, tenant, { holder, nonce, address: options.address ?? "", ttlMs: leaseTtlMs, isAlone },
     { highestTerm, onSight: (record) => { seen = record; }, signal: closing.signal, logger });
 
   let stopFollowing: Stop = () => {};
@@ -146,7 +149,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   if (isAlone) {
     ruling = (await begin(await campaign())).ended;
   } else {
-    stopFollowing = followTenant(ports, tenant, logger, (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); });
+    stopFollowing = followTenant(ports, tenant, logger, {
+      onTerm: (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); },
+      onFlushed: (run, tick) => { if (reign === null) bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick })); },
+    });
     ruling = (async () => {
       while (!closing.signal.aborted) {
         try {
@@ -225,7 +231,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const before = await storedView();
     const mine: Reign = {
       leadership, sinceMs: clock.monotonicMs(), membership: noMembers((before?.view ?? 0) + 1, clock.monotonicMs(), before?.dead ?? []), viewed: Promise.withResolvers(), viewWritten: 0, isWriting: false,
-      active: new Map(), slotBytes: new Map(),
+      active: new Map(), slotBytes: new Map(), flushed: new Map(),
     };
     const stopWatching = watchNodes(mine);
     try {
@@ -343,8 +349,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 
   /** Whether the outcome of a finished run can still be read; computed again otherwise. */
   async function isReadable(run: string): Promise<boolean> {
-    const sums = readLastCommit(store, tenant, run)?.sums ?? "";
-    return sums !== "" && (await blobs.has(sums) || hasCopy(store, sums));
+    // Restored from an archive it is in COMMIT before it is in this store.
+    const entry = await log.last(commitSubject(tenant, run));
+    const last = readLastCommit(store, tenant, run) ?? (entry === null ? null : COMMIT.decode(await bodyOf(entry.bytes, blobs, `a commit of run ${run}`)));
+    return last !== null && last.sums !== "" && (await blobs.has(last.sums) || hasCopy(store, last.sums));
   }
 
   async function again(before: RunRecord, from: readonly RunState[], changes: Partial<RunRecord>): Promise<RunRecord> {
@@ -389,6 +397,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         await retire(mine);
       } finally {
         mine.active.delete(record.run);
+        mine.flushed.delete(record.run);
       }
     })();
     done.catch((error: unknown) => {
@@ -417,6 +426,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
           return mine.membership.view;
         },
         knowsMembers: () => isAlone || clock.monotonicMs() - mine.sinceMs > BEATS_HEARD * LIMITS.heartbeatMs,
+        flushed: () => [...(mine.flushed.get(run)?.values() ?? [])].filter(({ heardMs }) => clock.monotonicMs() - heardMs < leaseTtlMs).map(({ tick }) => tick),
         assertLeads: () => mine.leadership.assertValid(),
         isOnlyRun: () => turns.running <= 1,
       };
@@ -507,6 +517,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       bus.subscribe(leaderBeatSubject(tenant), (_, bytes) => {
         const from = LEADER_BEAT.decode(bytes);
         if (from.holder === holder && from.term === term) heard(hearEcho);
+      }),
+      bus.subscribe(flushedSubject(tenant, "*"), (_, bytes) => {
+        const { nonce: from, run, tick } = FLUSHED.decode(bytes);
+        if (mine.active.has(run)) mine.flushed.set(run, (mine.flushed.get(run) ?? new Map<string, never>()).set(from, { tick, heardMs: clock.monotonicMs() }));
       }),
       clock.every(LIMITS.heartbeatMs, () => bus.publish(leaderBeatSubject(tenant), beat())),
       clock.every(LIMITS.lookMs, () => {
