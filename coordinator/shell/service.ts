@@ -163,6 +163,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
           logger.error({ tenant, error: String(error) }, "the lead ended with an error; it is stood for again");
           await clock.sleep(OUTAGE_WAIT_MS, closing.signal).catch(() => {});
         }
+        // Who cannot write its own disk leaves the lead to others, who wait a TTL at most, and tries again later.
+        while (!closing.signal.aborted && await isDiskBroken()) await clock.sleep(2 * leaseTtlMs, closing.signal).catch(() => {});
       }
     })();
   }
@@ -228,8 +230,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       if (stop.aborted) resolve();
       else stop.addEventListener("abort", () => resolve(), { once: true });
     });
-    await store.transaction((tables) => raiseTerm(tables, tenant, term));
-    const before = await storedView();
+    let before: ViewRecord | null;
+    try {
+      await store.transaction((tables) => raiseTerm(tables, tenant, term));
+      before = await storedView();
+    } catch (error) {
+      await leadership.release();
+      throw error;
+    }
     // Records of runs tell the view too, for a registry that forgot its own.
     const view = readRecords(store, tenant).reduce((most, record) => Math.max(most, record.view), before?.view ?? 0);
     const mine: Reign = {
@@ -452,11 +460,25 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         } catch (error) {
           if (isAlone || signal.aborted || !isOutage(error)) throw error;
           logger.warn({ run, error: String(error) }, "a run waits for its ports");
+          if (await isDiskBroken()) {
+            logger.error({ tenant, run, error: String(error), alarm: "own disk" }, "the coordinator's own disk refuses writes; it gives up the lead");
+            await mine.leadership.resign("its own disk refuses writes");
+          }
           await clock.sleep(OUTAGE_WAIT_MS, signal).catch(() => {});
         }
       }
     } finally {
       release();
+    }
+  }
+
+  async function isDiskBroken(): Promise<boolean> {
+    try {
+      await store.transaction((tables) => tables.put("probe", tenant, new Uint8Array(8)));
+      await store.flushed();
+      return false;
+    } catch {
+      return true;
     }
   }
 
