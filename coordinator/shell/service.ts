@@ -113,6 +113,8 @@ interface Reign {
 
 /** Before a run whose ports failed is taken up again. */
 const OUTAGE_WAIT_MS = 250;
+/** A finished run whose commits or sums are lost is read so often before that is its outcome. */
+const READS_MAX = 40;
 /** A new leader has heard every living node after so many of its heartbeats. */
 const BEATS_HEARD = 8;
 
@@ -138,22 +140,30 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const entering = new Map<string, Promise<{ readonly record: RunRecord; readonly isCached: boolean }>>();
   let reign: Reign | null = null;
   let seen: LeaderRecord | null = null;
+  /** Highest term in any leader's record or beat, or that a node has seen: a registry may forget its own. */
+  let heardTerm = 0;
+  const hearTerm = (term: number): void => { heardTerm = Math.max(heardTerm, term); };
   let ascended = Promise.withResolvers<void>();
   ascended.promise.catch(() => {});
 
   const campaign = (): Promise<Leadership> => lead(ports, tenant, { holder, nonce, address: options.address ?? "", ttlMs: leaseTtlMs, isAlone },
-    { highestTerm, onSight: (record) => { seen = record; }, signal: closing.signal, logger });
+    { highestTerm, onSight: (record) => { seen = record; hearTerm(record?.term ?? 0); }, signal: closing.signal, logger });
 
   let stopFollowing: Stop = () => {};
   let ruling: Promise<void> = Promise.resolve();
   if (isAlone) {
     ruling = (await begin(await campaign())).ended;
   } else {
-    stopFollowing = followTenant(ports, tenant, logger, {
+    const listening = [
+      bus.subscribe(leaderBeatSubject(tenant), (_, bytes) => hearTerm(LEADER_BEAT.decode(bytes).term)),
+      bus.subscribe(heartbeatSubject(tenant, "*"), (_, bytes) => hearTerm(HEARTBEAT.decode(bytes).term)),
+    ];
+    const stopTail = followTenant(ports, tenant, logger, {
       onTerm: (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); },
       onFlushed: (run, tick) => { if (reign === null) bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick })); },
       onRecord: adopt,
     });
+    stopFollowing = () => { for (const stop of [...listening, stopTail]) stop(); };
     ruling = (async () => {
       while (!closing.signal.aborted) {
         try {
@@ -284,6 +294,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         });
       }
       if (record !== there.get(run)) await publishRecord({ ports, tenant, term }, record);
+      // The registry has forgotten it: so may COMMIT and the blobs have.
+      if (record.state === "done" && !there.has(run)) await mend(record, term);
       if (isSettled(record.state)) continue;
       if (isAlone) record = await changeRecord({ ports, tenant, term }, { ...record, state: transition(record.state, "paused"), code: "INTERRUPTED", reason: "its coordinator ended; submit it again to go on" });
       else underWay.push(record);
@@ -498,24 +510,28 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (state !== null && !isSettled(record.state)) await changeRecord({ ports, tenant, term: mine.leadership.term }, { ...record, state: transition(record.state, state), code: error.code, reason: error.message });
   }
 
-  /** As the reader has it; a leader writes a log that lost records again, from its own disk. */
+  /** As the reader has it; what was lost is written again from the own disk. */
   async function outcome(runId: string): Promise<RunOutcome> {
     try {
       return await reader.outcome(runId);
     } catch (error) {
-      const leadership = reign?.leadership;
-      if (leadership === undefined || !(error instanceof PopulaceError) || (error.code !== "CORRUPT" && error.code !== "NOT_FOUND")) throw error;
+      if (!isLoss(error)) throw error;
       const record = await known(runId);
       if (record.state !== "done") throw error;
-      await commitLog({ ports, tenant, term: leadership.term, logger, counters }, record).reconcile(true);
-      await blobOrCopy(ports, readLastCommit(store, tenant, record.run)?.sums ?? "");
+      await mend(record, reign?.leadership.term ?? 0);
       return reader.outcome(runId);
     }
   }
 
+  /** Gives a finished run back what the transport has lost of it and this disk has: plan, sums and, in a term, its commits. */
+  async function mend(record: RunRecord, term: number): Promise<void> {
+    if (term > 0) await commitLog({ ports, tenant, term, logger, counters }, record).reconcile(true);
+    for (const hash of [record.spec.planHash, readLastCommit(store, tenant, record.run)?.sums ?? ""]) if (hash !== "") await blobOrCopy(ports, hash);
+  }
+
   /** Until the run is settled: by what this coordinator drives, else by what the registry says. */
   async function wait(run: string, onProgress: ((progress: RunProgress) => void) | undefined, signal: AbortSignal | null): Promise<RunOutcome> {
-    for (;;) {
+    for (let reads = 0; ; ) {
       signal?.throwIfAborted();
       const active = reign?.active.get(run);
       if (active !== undefined) {
@@ -531,8 +547,15 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       }
       closing.signal.throwIfAborted();
       const record = await reader.run(run).catch(() => null);
-      if (record !== null && record.state === "done") return { ...(await outcome(run)), cached: false };
-      if (record !== null && isSettled(record.state)) throw new PopulaceError(record.code in ERROR_TABLE ? (record.code as ErrorCode) : "INTERNAL", record.reason, { run, state: record.state });
+      if (record !== null && record.state === "done") {
+        try {
+          return { ...(await outcome(run)), cached: false };
+        } catch (error) {
+          // The leader mends what was lost; a port comes back.
+          if (!isOutage(error) && !(isLoss(error) && (reads += 1) < READS_MAX)) throw error;
+        }
+      }
+      if (record !== null && record.state !== "done" && isSettled(record.state)) throw new PopulaceError(record.code in ERROR_TABLE ? (record.code as ErrorCode) : "INTERNAL", record.reason, { run, state: record.state });
       if (record !== null && record.tick >= 0) onProgress?.({ tick: record.tick + 1, ticks: record.spec.ticks, exposures: record.exposures, exposuresTotal: Math.max(record.exposures, Math.round((record.exposures * record.spec.ticks) / (record.tick + 1))) });
       await clock.sleep(LIMITS.runPollMs, signal === null ? closing.signal : AbortSignal.any([closing.signal, signal]));
     }
@@ -605,7 +628,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 
   /** Of what this store and COMMIT have seen. */
   async function highestTerm(): Promise<number> {
-    let highest = readTerm(store, tenant);
+    let highest = Math.max(heardTerm, readTerm(store, tenant));
     const runs = new Set([...readRecords(store, tenant), ...(await registry.list(runKey(tenant, "*"))).map((entry) => decodeRecord(entry.bytes)).filter((record) => record !== null)].map((record) => {
       highest = Math.max(highest, record.term);
       return record.run;
@@ -644,6 +667,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
   }
 }
+
+const isLoss = (error: unknown): boolean => error instanceof PopulaceError && (error.code === "CORRUPT" || error.code === "NOT_FOUND");
 
 /** What a port could not do now it may do later; a node's own failure names the node. */
 const isOutage = (error: unknown): boolean => error instanceof PopulaceError && (error.code === "UNAVAILABLE" || error.code === "STORE_FAILED") && error.details["node"] === undefined;
