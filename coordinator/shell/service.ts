@@ -18,7 +18,7 @@ import { noCounts, type CoordinatorMetrics } from "./metrics.ts";
 import { changeRecord, publishRecord } from "./record-writer.ts";
 import { announceRelease } from "./releases.ts";
 import { runReader, type RunReader } from "./run-reader.ts";
-import { decodeRecord, discardCommits, forgetGarbage, hasCopy, readCommit, readGarbage, readLastCommit, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
+import { decodeRecord, discardCommits, forgetGarbage, readCommit, readGarbage, readLastCommit, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
 import { createTurns, type Turns } from "./turns.ts";
 
 export interface CoordinatorOptions {
@@ -113,6 +113,8 @@ interface Reign {
 
 /** Before a run whose ports failed is taken up again. */
 const OUTAGE_WAIT_MS = 250;
+/** A finished run whose commits or sums are lost is read so often before that is its outcome. */
+const READS_MAX = 40;
 /** A new leader has heard every living node after so many of its heartbeats. */
 const BEATS_HEARD = 8;
 
@@ -138,21 +140,30 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const entering = new Map<string, Promise<{ readonly record: RunRecord; readonly isCached: boolean }>>();
   let reign: Reign | null = null;
   let seen: LeaderRecord | null = null;
+  /** Highest term in any leader's record or beat, or that a node has seen: a registry may forget its own. */
+  let heardTerm = 0;
+  const hearTerm = (term: number): void => { heardTerm = Math.max(heardTerm, term); };
   let ascended = Promise.withResolvers<void>();
   ascended.promise.catch(() => {});
 
   const campaign = (): Promise<Leadership> => lead(ports, tenant, { holder, nonce, address: options.address ?? "", ttlMs: leaseTtlMs, isAlone },
-    { highestTerm, onSight: (record) => { seen = record; }, signal: closing.signal, logger });
+    { highestTerm, onSight: (record) => { seen = record; hearTerm(record?.term ?? 0); }, signal: closing.signal, logger });
 
   let stopFollowing: Stop = () => {};
   let ruling: Promise<void> = Promise.resolve();
   if (isAlone) {
     ruling = (await begin(await campaign())).ended;
   } else {
-    stopFollowing = followTenant(ports, tenant, logger, {
+    const listening = [
+      bus.subscribe(leaderBeatSubject(tenant), (_, bytes) => hearTerm(LEADER_BEAT.decode(bytes).term)),
+      bus.subscribe(heartbeatSubject(tenant, "*"), (_, bytes) => hearTerm(HEARTBEAT.decode(bytes).term)),
+    ];
+    const stopTail = followTenant(ports, tenant, logger, {
       onTerm: (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); },
       onFlushed: (run, tick) => { if (reign === null) bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick })); },
+      onRecord: adopt,
     });
+    stopFollowing = () => { for (const stop of [...listening, stopTail]) stop(); };
     ruling = (async () => {
       while (!closing.signal.aborted) {
         try {
@@ -237,8 +248,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       await leadership.release();
       throw error;
     }
+    // Records of runs tell the view too, for a registry that forgot its own.
+    const view = readRecords(store, tenant).reduce((most, record) => Math.max(most, record.view), before?.view ?? 0);
     const mine: Reign = {
-      leadership, sinceMs: clock.monotonicMs(), membership: noMembers((before?.view ?? 0) + 1, clock.monotonicMs(), before?.dead ?? []), viewed: Promise.withResolvers(), viewWritten: 0, isWriting: false,
+      leadership, sinceMs: clock.monotonicMs(), membership: noMembers(view + 1, clock.monotonicMs(), before?.dead ?? []), viewed: Promise.withResolvers(), viewWritten: 0, isWriting: false,
       active: new Map(), slotBytes: new Map(), flushed: new Map(),
     };
     const stopWatching = watchNodes(mine);
@@ -281,6 +294,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         });
       }
       if (record !== there.get(run)) await publishRecord({ ports, tenant, term }, record);
+      // The registry has forgotten it: so may COMMIT and the blobs have.
+      if (record.state === "done" && !there.has(run)) await mend(record, term);
       if (isSettled(record.state)) continue;
       if (isAlone) record = await changeRecord({ ports, tenant, term }, { ...record, state: transition(record.state, "paused"), code: "INTERRUPTED", reason: "its coordinator ended; submit it again to go on" });
       else underWay.push(record);
@@ -349,18 +364,21 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const record = await changeRecord({ ports, tenant, term }, {
       ...(before === null ? { ...first, ...anew } : isFresh ? { ...before, ...anew } : before),
       ...(submission.label === undefined ? {} : { label: submission.label }), ...(submission.priority === undefined ? {} : { priority: submission.priority }),
-      run, spec, attempt, state: before === null ? "submitted" : transition(before.state, "submitted"), wanted: execution, unfit: [], dispute: null, code: "", reason: "",
+      run, spec, attempt, state: before === null || !isSettled(before.state) ? "submitted" : transition(before.state, "submitted"), wanted: execution, unfit: [], dispute: null, code: "", reason: "",
     });
     carry(mine, record);
     return { record, isCached: false };
   }
 
-  /** Whether the outcome of a finished run can still be read; computed again otherwise. */
+  /** Whether the outcome of a finished run can still be read, from COMMIT and the blobs as everybody reads it; the run is gone through again otherwise. */
   async function isReadable(run: string): Promise<boolean> {
-    // Restored from an archive it is in COMMIT before it is in this store.
-    const entry = await log.last(commitSubject(tenant, run));
-    const last = readLastCommit(store, tenant, run) ?? (entry === null ? null : COMMIT.decode(await bodyOf(entry.bytes, blobs, `a commit of run ${run}`)));
-    return last !== null && last.sums !== "" && (await blobs.has(last.sums) || hasCopy(store, last.sums));
+    try {
+      await outcome(run);
+      return true;
+    } catch (error) {
+      if (error instanceof PopulaceError && (error.code === "NOT_FOUND" || error.code === "CORRUPT")) return false;
+      throw error;
+    }
   }
 
   async function again(before: RunRecord, from: readonly RunState[], changes: Partial<RunRecord>): Promise<RunRecord> {
@@ -392,6 +410,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const record = await reader.run(runId);
     if (record === null) throw new PopulaceError("NOT_FOUND", `run ${runId} is not known here, or several begin so`, { runId });
     return record;
+  }
+
+  /** A run that somebody entered with an earlier leader, who had not heard yet that it leads no more. */
+  function adopt(record: RunRecord): void {
+    if (reign === null || isSettled(record.state) || record.term >= reign.leadership.term || reign.active.has(record.run)) return;
+    logger.warn({ run: record.run, term: reign.leadership.term, theirs: record.term }, "a run of an earlier leader is taken up");
+    carry(reign, record);
   }
 
   /** Drives a run in the background until it is settled or this reign ends. */
@@ -485,24 +510,28 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (state !== null && !isSettled(record.state)) await changeRecord({ ports, tenant, term: mine.leadership.term }, { ...record, state: transition(record.state, state), code: error.code, reason: error.message });
   }
 
-  /** As the reader has it; a leader writes a log that lost records again, from its own disk. */
+  /** As the reader has it; what was lost is written again from the own disk. */
   async function outcome(runId: string): Promise<RunOutcome> {
     try {
       return await reader.outcome(runId);
     } catch (error) {
-      const leadership = reign?.leadership;
-      if (leadership === undefined || !(error instanceof PopulaceError) || (error.code !== "CORRUPT" && error.code !== "NOT_FOUND")) throw error;
+      if (!isLoss(error)) throw error;
       const record = await known(runId);
       if (record.state !== "done") throw error;
-      await commitLog({ ports, tenant, term: leadership.term, logger, counters }, record).reconcile(true);
-      await blobOrCopy(ports, readLastCommit(store, tenant, record.run)?.sums ?? "");
+      await mend(record, reign?.leadership.term ?? 0);
       return reader.outcome(runId);
     }
   }
 
+  /** Gives a finished run back what the transport has lost of it and this disk has: plan, sums and, in a term, its commits. */
+  async function mend(record: RunRecord, term: number): Promise<void> {
+    if (term > 0) await commitLog({ ports, tenant, term, logger, counters }, record).reconcile(true);
+    for (const hash of [record.spec.planHash, readLastCommit(store, tenant, record.run)?.sums ?? ""]) if (hash !== "") await blobOrCopy(ports, hash);
+  }
+
   /** Until the run is settled: by what this coordinator drives, else by what the registry says. */
   async function wait(run: string, onProgress: ((progress: RunProgress) => void) | undefined, signal: AbortSignal | null): Promise<RunOutcome> {
-    for (;;) {
+    for (let reads = 0; ; ) {
       signal?.throwIfAborted();
       const active = reign?.active.get(run);
       if (active !== undefined) {
@@ -518,8 +547,15 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       }
       closing.signal.throwIfAborted();
       const record = await reader.run(run).catch(() => null);
-      if (record !== null && record.state === "done") return { ...(await outcome(run)), cached: false };
-      if (record !== null && isSettled(record.state)) throw new PopulaceError(record.code in ERROR_TABLE ? (record.code as ErrorCode) : "INTERNAL", record.reason, { run, state: record.state });
+      if (record !== null && record.state === "done") {
+        try {
+          return { ...(await outcome(run)), cached: false };
+        } catch (error) {
+          // The leader mends what was lost; a port comes back.
+          if (!isOutage(error) && !(isLoss(error) && (reads += 1) < READS_MAX)) throw error;
+        }
+      }
+      if (record !== null && record.state !== "done" && isSettled(record.state)) throw new PopulaceError(record.code in ERROR_TABLE ? (record.code as ErrorCode) : "INTERNAL", record.reason, { run, state: record.state });
       if (record !== null && record.tick >= 0) onProgress?.({ tick: record.tick + 1, ticks: record.spec.ticks, exposures: record.exposures, exposuresTotal: Math.max(record.exposures, Math.round((record.exposures * record.spec.ticks) / (record.tick + 1))) });
       await clock.sleep(LIMITS.runPollMs, signal === null ? closing.signal : AbortSignal.any([closing.signal, signal]));
     }
@@ -592,7 +628,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 
   /** Of what this store and COMMIT have seen. */
   async function highestTerm(): Promise<number> {
-    let highest = readTerm(store, tenant);
+    let highest = Math.max(heardTerm, readTerm(store, tenant));
     const runs = new Set([...readRecords(store, tenant), ...(await registry.list(runKey(tenant, "*"))).map((entry) => decodeRecord(entry.bytes)).filter((record) => record !== null)].map((record) => {
       highest = Math.max(highest, record.term);
       return record.run;
@@ -631,6 +667,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
   }
 }
+
+const isLoss = (error: unknown): boolean => error instanceof PopulaceError && (error.code === "CORRUPT" || error.code === "NOT_FOUND");
 
 /** What a port could not do now it may do later; a node's own failure names the node. */
 const isOutage = (error: unknown): boolean => error instanceof PopulaceError && (error.code === "UNAVAILABLE" || error.code === "STORE_FAILED") && error.details["node"] === undefined;
