@@ -2,11 +2,12 @@ import { RandomStream } from "@populace/domain";
 import { type EmbeddedPorts, memoryPorts, sha256, sha256Hex } from "@populace/io";
 import { samplePlan, type SamplePlanOptions } from "@populace/kernels/sample-plan";
 import {
-  blocksOf, COMMIT, commitSubject, type Commit, encodePlan, failSubject, NODE_FAILURE, type NodeFailure, openSubject, outSubject, type Plan, planHash, rootOf,
-  RUN_RECORD, RUN_STOP, runIdOf, runKey, runSpecOf, type Shard, SHARD_OUT, type ShardOut, SLOT_REFERENCE, schemaOf, stopSubject, sumsHashOf, TICK_OPEN,
+  blocksOf, COMMIT, commitSubject, type Commit, encodePlan, failSubject, HEARTBEAT, heartbeatSubject, LEADER_BEAT, NODE_FAILURE, type NodeFailure, openSubject, outSubject, type Plan, planHash, probeSubject,
+  RECOMPUTE, type Recompute, RECOMPUTED, type Recomputed, recomputedSubject, recomputeSubject, rootOf, RUN_RECORD, RUN_STOP, runIdOf, runKey, runSpecOf, type Shard, SHARD_OUT, type ShardOut, SLOT_REFERENCE, schemaOf,
+  stopSubject, sumsHashOf, TICK_OPEN, VIEW_RECORD, type ViewRecord, viewKey,
 } from "@populace/protocol";
 import { afterEach, describe, expect, it } from "vitest";
-import { type RunningNode, startNode } from "./node-service.ts";
+import { type NodeOptions, type RunningNode, startNode } from "./node-service.ts";
 
 const TENANT = "default";
 const INPUT_HASH = "00".repeat(32);
@@ -52,8 +53,8 @@ class Drive {
     this.ports.bus.subscribe(failSubject(TENANT, this.run, "*"), (_subject, bytes) => { this.failures.push(NODE_FAILURE.decode(bytes)); });
   }
 
-  async join(incarnation: string): Promise<void> {
-    this.node = startNode({ ports: this.ports, incarnation, workers: this.options.workers });
+  async join(incarnation: string, more: Partial<NodeOptions> = {}): Promise<void> {
+    this.node = startNode({ ports: this.ports, incarnation, workers: this.options.workers, ...more });
     open.push({ node: this.node, ports: this.ports });
     await this.own(this.shards.map(() => incarnation));
   }
@@ -313,6 +314,173 @@ describe("a node", () => {
     await other.join("node-a");
     await other.drive();
     expect(other.roots.length).toBe(1);
+  });
+});
+
+/** Writes the view as a leader would. */
+async function writeView({ ports }: Drive, view: Omit<ViewRecord, "view">): Promise<void> {
+  const current = await ports.registry.get(viewKey(TENANT));
+  const bytes = VIEW_RECORD.encode({ view: 1 + (current?.revision ?? 0), ...view });
+  if (current === null) await ports.registry.create(viewKey(TENANT), bytes);
+  else await ports.registry.update(viewKey(TENANT), bytes, current.revision);
+}
+
+describe("a node's standing", () => {
+  it("says at once that it lives when it is probed, and with every beat how late its event loop was", async () => {
+    const drive = new Drive(planOf({ ticks: 1, agents: FEW }), { workers: 1, shards: 1 });
+    await drive.join("node-a");
+    await drive.node.ready;
+    const lags: number[] = [];
+    drive.ports.bus.subscribe(heartbeatSubject(TENANT, "node-a"), (_subject, bytes) => { lags.push(HEARTBEAT.decode(bytes).loopLagMs); });
+    const before = lags.length;
+    for (let probe = 0; probe < 50; probe++) drive.ports.bus.publish(probeSubject(TENANT, "node-a"), LEADER_BEAT.encode({ holder: "c", term: 1, view: 1 }));
+    await until(async () => lags.length >= before + 50);
+    const blockedUntil = performance.now() + 700;
+    while (performance.now() < blockedUntil);
+    await until(async () => lags.some((lag) => lag >= 400));
+  });
+
+  it("ends when it reads itself dead, and fills nothing any more", async () => {
+    const drive = new Drive(planOf({ ticks: 1, agents: FEW }), { workers: 1, shards: 1 });
+    await drive.join("node-a");
+    await writeView(drive, { members: [], draining: [], dead: ["node-a"] });
+    expect(await drive.node.ended).toBe("dead");
+    drive.publish(0, 1);
+    await settled();
+    expect(await drive.slots(0)).toBeNull();
+  });
+
+  it("after a silence fills nothing until the registry answers, then only what it still owns", async () => {
+    const drive = new Drive(planOf({ ticks: 1, agents: FEW }), { workers: 1, shards: 2 });
+    let refusals = 0, isOut = true;
+    // A registry that is away for the view, which only a node in doubt asks for.
+    const registry = { ...drive.ports.registry, get: async (key: string) => {
+      if (key !== viewKey(TENANT) || !isOut) return drive.ports.registry.get(key);
+      refusals += 1;
+      throw new Error("no answer");
+    } };
+    // Half of nothing: always in doubt.
+    await drive.join("node-a", { ports: { ...drive.ports, registry }, leaseTtlMs: 0 });
+    drive.publish(0, 1);
+    await until(async () => refusals >= 2);
+    expect(await drive.slots(0)).toBeNull();
+    drive.view++;
+    await drive.own(["node-a", "node-b"]);
+    isOut = false;
+    await until(async () => (await drive.ports.log.last(outSubject(TENANT, drive.run, 1, 0, 0))) !== null);
+    await settled();
+    expect(await drive.ports.log.last(outSubject(TENANT, drive.run, 1, 0, 1))).toBeNull();
+    expect(drive.failures).toEqual([]);
+  });
+
+  it("drains: goes on with what it owns, leaves when the leader knows it and no run needs it", async () => {
+    const plan = planOf({ ticks: 4, agents: FEW });
+    const { roots } = await rootsOf(plan, { workers: 1, shards: 3 });
+    const states: string[] = [];
+    let drained: Promise<void> = Promise.resolve(), hasLeft = false;
+    const drive = new Drive(plan, {
+      workers: 1, shards: 3, checkpointTicks: 1,
+      async before(tick, { ports, node }) {
+        if (tick === 1) {
+          ports.bus.subscribe(heartbeatSubject(TENANT, "node-a"), (_subject, bytes) => { states.push(HEARTBEAT.decode(bytes).state); });
+          drained = node.drain().then(() => { hasLeft = true; });
+          await writeView(drive, { members: ["node-a", "node-b"], draining: ["node-a"], dead: [] });
+        }
+        if (tick === 3) {
+          await until(async () => states.includes("draining"));
+          expect(hasLeft).toBe(false);
+          drive.view++;
+          await drive.own(drive.shards.map(() => "node-b"));
+          await drained;
+        }
+      },
+    });
+    const other = startNode({ ports: drive.ports, incarnation: "node-b", workers: 1 });
+    await drive.join("node-a");
+    await drive.drive();
+    expect(drive.roots).toEqual(roots);
+    expect(await drive.node.ended).toBe("drained");
+    expect(states.at(-1)).toBe("leaving");
+    expect(drive.outs.map((out) => `${out.tick} ${out.incarnation}`).filter((each) => each.startsWith("2"))).toEqual(["2 node-a", "2 node-a", "2 node-a"]);
+    await other.stop();
+  });
+
+  it("leaves all the same when nobody relieves it in time", async () => {
+    const drive = new Drive(planOf({ ticks: 1, agents: FEW }), { workers: 1, shards: 1 });
+    await drive.join("node-a");
+    await drive.node.drain(300);
+    expect(await drive.node.ended).toBe("drained");
+  });
+});
+
+describe("a second computation", () => {
+  /** A run driven to its end by node-a, with its slots as they are, and a second node that nobody gave anything. */
+  async function secondOf(plan: Plan, options: DriveOptions) {
+    const drive = new Drive(plan, options);
+    const answers: Recomputed[] = [];
+    drive.ports.bus.subscribe(recomputedSubject(TENANT, drive.run, "*"), (_subject, bytes) => { answers.push(RECOMPUTED.decode(bytes)); });
+    const other = startNode({ ports: drive.ports, incarnation: "node-b", workers: 2 });
+    await drive.join("node-a");
+    await drive.drive();
+    open.unshift({ node: other, ports: drive.ports });
+    const ask = (request: Partial<Recompute>): void => drive.ports.bus.publish(recomputeSubject(TENANT, drive.run, 1), RECOMPUTE.encode({
+      run: drive.run, attempt: 1, term: 1, view: 1, incarnation: "node-b", backend: "reference", shard: 0, tick: 0, span: 1, checkpoint: false, blocks: [], ...request,
+    }));
+    return { drive, answers, ask };
+  }
+
+  it.each([{ influence: false, span: 3 }, { influence: true, span: 1 }])("of some blocks agrees with all slots since the checkpoint, influence $influence", async ({ influence, span }) => {
+    const { drive, answers, ask } = await secondOf(planOf({ ticks: 6, agents: FEW, influence }), { workers: 1, shards: 1, span, checkpointTicks: 3 });
+    ask({ tick: 3, span: 3, blocks: [0, 2] });
+    await until(async () => answers.length > 0);
+    ask({ tick: 0, span: 3, blocks: [1], backend: "auto" });
+    await until(async () => answers.length > 1);
+    expect(answers.map(({ tick, compared, incarnation }) => ({ tick, compared, incarnation }))).toEqual([{ tick: 3, compared: 6, incarnation: "node-b" }, { tick: 0, compared: 3, incarnation: "node-b" }]);
+    // Asked again it answers again without computing.
+    const before = drive.node.exposures();
+    ask({ tick: 3, span: 3, blocks: [0, 2] });
+    await until(async () => answers.length > 2);
+    expect(drive.node.exposures()).toBe(before);
+    expect(drive.failures).toEqual([]);
+  });
+
+  it("that comes out otherwise is a divergence, with both outputs kept", async () => {
+    const { drive, ask } = await secondOf(planOf({ ticks: 4, agents: FEW }), { workers: 1, shards: 1, checkpointTicks: 2 });
+    const subject = outSubject(TENANT, drive.run, 1, 3, 0);
+    const out = SHARD_OUT.decode((await drive.ports.log.last(subject))!.bytes);
+    out.hashes[2 * 64 + 40] ^= 1;
+    await drive.ports.log.purge(subject, Number.MAX_SAFE_INTEGER);
+    await drive.ports.log.fill(subject, SHARD_OUT.encode(out));
+    ask({ tick: 2, span: 2, blocks: [2] });
+    await until(async () => drive.failures.length > 0);
+    expect(drive.failures[0]).toMatchObject({ code: "DIVERGENCE", incarnation: "node-b", shard: 0, tick: 3 });
+    const mine = SHARD_OUT.decode((await drive.ports.blobs.get(drive.failures[0].outputs[1]))!);
+    expect(Buffer.compare(mine.hashes, out.hashes)).not.toBe(0);
+  });
+
+  it("of a straggler fills its slot, which the straggler then finds filled with the same", async () => {
+    const { drive, answers, ask } = await secondOf(planOf({ ticks: 4, agents: FEW, influence: true }), { workers: 1, shards: 2, checkpointTicks: 2 });
+    const subject = outSubject(TENANT, drive.run, 1, 3, 1);
+    const before = SHARD_OUT.decode((await drive.ports.log.last(subject))!.bytes);
+    await drive.ports.log.purge(subject, Number.MAX_SAFE_INTEGER);
+    ask({ shard: 1, tick: 3 });
+    await until(async () => answers.length > 0);
+    const after = SHARD_OUT.decode((await drive.ports.log.last(subject))!.bytes);
+    expect(after).toEqual({ ...before, incarnation: "node-b", states: after.states });
+    drive.publish(3, 1);
+    await settled();
+    expect(drive.failures).toEqual([]);
+  });
+
+  it("of a run that the node cannot follow is left alone", async () => {
+    const { drive, answers, ask } = await secondOf(planOf({ ticks: 2, agents: FEW }), { workers: 1, shards: 1 });
+    ask({ attempt: 2, blocks: [0] });
+    ask({ tick: 5, blocks: [0] });
+    ask({ incarnation: "node-c", blocks: [0] });
+    ask({ tick: 1, blocks: [0] });
+    await until(async () => answers.length > 0);
+    expect(answers.map((answer) => answer.tick)).toEqual([1]);
+    expect(drive.failures).toEqual([]);
   });
 });
 

@@ -16,6 +16,7 @@ import { outOfUse } from "../core/out-of-use.ts";
 import { assured, heard, isDead, look, mayFill, mayLeave, standing, type Standing } from "../core/self-preservation.ts";
 import { assembleShardOut, type BlockHashes, type BlockMail, type ShardPart, spreadBlocks } from "../core/shard.ts";
 import { secondComputations } from "./second-computation.ts";
+import { timedPool } from "./timed-pool.ts";
 import { KernelFailed, startWorkers, type WorkerPool } from "./worker-pool.ts";
 import type { Inboxes } from "./worker-message.ts";
 
@@ -56,9 +57,6 @@ export interface RunningNode {
   stop(): Promise<void>;
 }
 
-/** Computing time from which the measured speed replaces the calibrated one. */
-const MEASURED_MS_MIN = 500;
-
 /** What stands in place of a kernel's backend where a behavior moves the agents. */
 const BEHAVIOR_BACKEND = { backend: { name: "behavior", device: "processes of their own" }, reason: "the run has a behavior" };
 
@@ -94,7 +92,7 @@ export function startNode(options: NodeOptions): RunningNode {
     throw new PopulaceError("BAD_USAGE", `a node was asked to run ${options.workers} workers, expected an integer of 1 or more`, { workers: options.workers });
   }
   const tenant = options.tenant ?? "default", logger = options.logger ?? SILENT;
-  const pool = (options.startPool ?? startWorkers)(options.workers);
+  const pool = timedPool((options.startPool ?? startWorkers)(options.workers), ports.clock);
   const behaviors = options.allowBehaviors === true ? startBehaviorPool(options.workers) : null;
   const runs = new Map<string, RunShell>();
   const mailboxes = new Map<string, Mailbox>();
@@ -107,12 +105,7 @@ export function startNode(options: NodeOptions): RunningNode {
   let state: NodeState = freshNode(incarnation);
   let stopped = false;
 
-  // The speed of the time spent computing, not of the time waiting for the coordinator.
-  let busyMs = 0, busyRuns = 0, busySince = 0, exposuresBefore = 0;
-  const exposuresPerSecond = (): number => {
-    const spent = busyMs + (busyRuns > 0 ? ports.clock.monotonicMs() - busySince : 0);
-    return spent > MEASURED_MS_MIN ? ((pool.exposures() - exposuresBefore) / spent) * 1000 : calibrated;
-  };
+  const exposuresPerSecond = (): number => pool.exposuresPerSecond() ?? calibrated;
 
   // What the node says of itself, and how late its last beat was.
   let said: Heartbeat["state"] = "up", loopLagMs = 0, beatMs = ports.clock.monotonicMs();
@@ -208,7 +201,7 @@ export function startNode(options: NodeOptions): RunningNode {
       case "load": return load(effect.open);
       case "readCommits": return readCommits(effect);
       case "restore": return restore(effect);
-      case "compute": return busy(() => compute(effect));
+      case "compute": return compute(effect);
       case "refill": return refill(effect.open);
       case "release": return release(effect.run, effect.shards);
       case "drop": return drop(effect.run);
@@ -473,26 +466,17 @@ export function startNode(options: NodeOptions): RunningNode {
     for (const result of await Promise.allSettled(all)) if (result.status === "rejected") throw result.reason;
   }
 
-  async function busy<T>(action: () => Promise<T>): Promise<T> {
-    if (busyRuns++ === 0) busySince = ports.clock.monotonicMs();
-    try {
-      return await action();
-    } finally {
-      if (--busyRuns === 0) busyMs += ports.clock.monotonicMs() - busySince;
-    }
-  }
-
   function report(open: Pick<TickOpen, "run" | "attempt" | "tick">, error: unknown): void {
     const code = error instanceof PopulaceError ? error.code : "INTERNAL";
     const message = error instanceof Error ? error.message : String(error);
     if (code === "INTERRUPTED") return;
-    const { shard = 0, outputs = [] } = (error instanceof PopulaceError ? error.details : {}) as { readonly shard?: number; readonly outputs?: readonly string[] };
-    logger.error({ run: open.run, tick: open.tick, code, message }, "tick failed");
-    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick: open.tick, shard, incarnation, code, message, outputs }));
+    const { shard = 0, tick = open.tick, outputs = [] } = (error instanceof PopulaceError ? error.details : {}) as { readonly shard?: number; readonly tick?: number; readonly outputs?: readonly string[] };
+    logger.error({ run: open.run, tick, code, message }, "tick failed");
+    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick, shard, incarnation, code, message, outputs }));
   }
 
   const second = secondComputations({
-    ports, tenant, incarnation, pool, logger, report, busy,
+    ports, tenant, incarnation, pool, logger, report,
     backendFor: async (wanted) => (await chooseBackend(wanted === "auto" ? (options.backend ?? "auto") : wanted, "expose", lost)).backend.name,
     async fill(open, shard, bytes) {
       await assure(open.run);
@@ -538,9 +522,7 @@ export function startNode(options: NodeOptions): RunningNode {
     backendReason = `${backend.device}: ${reason}`;
     beat();
     // What was measured before says nothing about this one.
-    busyMs = 0;
-    busySince = ports.clock.monotonicMs();
-    exposuresBefore = pool.exposures();
+    pool.restart();
     let answers: readonly Awaited<ReturnType<typeof pool.ask>>[];
     try {
       answers = await Promise.all(Array.from({ length: pool.size }, (_, worker) => pool.ask(worker, { kind: "calibrate", backend: backend.name })));

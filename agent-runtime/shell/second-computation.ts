@@ -5,6 +5,7 @@ import {
 } from "@populace/protocol";
 import { historyOf, type History } from "../core/checkpoint.ts";
 import { assembleShardOut, type BlockHashes, type ShardPart, spreadBlocks } from "../core/shard.ts";
+import type { Inboxes } from "./worker-message.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
 /** What second computations need of their node. */
@@ -18,8 +19,6 @@ export interface SecondOptions {
   backendFor(wanted: string): Promise<string>;
   /** Fills a slot, or compares with what it holds: DIVERGENCE when that differs. */
   fill(open: Pick<Recompute, "run" | "attempt" | "tick">, shard: number, bytes: Uint8Array): Promise<void>;
-  /** Counts the time of `action` as computing time of the node. */
-  busy<T>(action: () => Promise<T>): Promise<T>;
   /** Tells the leader what went wrong. */
   report(request: Recompute, error: unknown): void;
 }
@@ -34,6 +33,8 @@ export interface SecondComputations {
 
 /** Requests that wait or are under way at once. */
 const WAITING_MAX = 64;
+/** Agents without a behavior send one another nothing. */
+const NO_MAIL: Inboxes = new Map();
 /** Answers kept for requests that come again. */
 const ANSWERED_MAX = 256;
 
@@ -73,7 +74,7 @@ export function secondComputations(options: SecondOptions): SecondComputations {
     try {
       const found = await prepared(request);
       if (found === null || Atomics.load(control, 0) !== 0) return;
-      const compared = await options.busy(() => second({ ...found, request, control }));
+      const compared = await second({ ...found, request, control });
       const bytes = RECOMPUTED.encode({ run: request.run, attempt: request.attempt, incarnation, backend: found.backend, shard: request.shard, tick: request.tick, compared });
       answered.set(key, bytes);
       for (const [oldest] of answered) if (answered.size > ANSWERED_MAX) answered.delete(oldest);
@@ -97,6 +98,8 @@ export function secondComputations(options: SecondOptions): SecondComputations {
       plan = { hash, plan: decodePlan(bytes) };
     }
     // A behavior's node computes it twice by itself (behavior/pool.ts): a second node would need all messages, only to hear the same.
+    if (isBehaviorPlan(plan.plan)) return null;
+    // Behaviors are computed twice by each node itself, in another process.
     if (isBehaviorPlan(plan.plan)) return null;
     const history = historyOf(plan.plan, request.run, await commitsOf(record), request.tick, request.span);
     if (history === null) return null;
@@ -150,7 +153,7 @@ export function secondComputations(options: SecondOptions): SecondComputations {
     const parts: ShardPart[] = [], hashes: BlockHashes[] = [], puts: Promise<unknown>[] = [];
     await onWorkers(work, list, tick, async (worker, key, mine) => {
       const answer = await pool.ask(
-        worker, { kind: "compute", key, tick, span, climate: climateOf(work, tick), checkpoint, next: null, shards: [{ shard: shard.index, blocks: mine }] },
+        worker, { kind: "compute", key, tick, span, climate: climateOf(work, tick), checkpoint, next: null, shards: [{ shard: shard.index, blocks: mine }], inboxes: NO_MAIL },
         (_, bytes) => { const put = ports.blobs.put(bytes); put.catch(() => {}); puts.push(put); },
       );
       if (answer.kind !== "computed") throw new PopulaceError("INTERNAL", `worker ${worker} answered "${answer.kind}" to "compute"`, {});
@@ -168,7 +171,7 @@ export function secondComputations(options: SecondOptions): SecondComputations {
     const step = work.plan.influence === null ? span : 1;
     await onWorkers(work, list, tick, async (worker, key, mine) => {
       for (let at = 0; at < span; at += step) {
-        const answer = await pool.ask(worker, { kind: "compute", key, tick: tick + at, span: step, climate: climateOf(work, tick + at), checkpoint: false, next: null, shards: [{ shard: work.shard.index, blocks: mine }] });
+        const answer = await pool.ask(worker, { kind: "compute", key, tick: tick + at, span: step, climate: climateOf(work, tick + at), checkpoint: false, next: null, shards: [{ shard: work.shard.index, blocks: mine }], inboxes: NO_MAIL });
         if (answer.kind === "computed") for (const { block, hashes } of answer.hashes) rows.get(block)!.set(hashes, at * 64);
       }
     });
@@ -185,7 +188,7 @@ export function secondComputations(options: SecondOptions): SecondComputations {
       pool.tell(worker, { kind: "open", key, plan: runPlan, backend, population: "procedural", control: control.buffer });
       try {
         const states = await Promise.all(mine.map(async ([block]) => ({ block, state: history.checkpoint.tick < 0 ? null : await stateOf(request.run, history, block) })));
-        await pool.ask(worker, { kind: "hold", key, blocks: states, replayFrom: history.checkpoint.tick + 1, climates });
+        await pool.ask(worker, { kind: "hold", key, blocks: states, replayFrom: history.checkpoint.tick + 1, climates, inboxes: [] });
         await action(worker, key, mine.map(([block]) => block).toSorted((left, right) => left - right));
       } finally {
         pool.tell(worker, { kind: "close", key });

@@ -6,7 +6,7 @@ import { resolveExecution, spanAt } from "./execution.ts";
 import { accumulate, exposuresPlanned } from "./ledger.ts";
 import { decideLease, decideRefusedRenewal } from "./lease.ts";
 import { isSettled, stateAfter, transition } from "./run.ts";
-import { owners, shardMap } from "./shard-map.ts";
+import { shardMap } from "./shard-map.ts";
 
 describe("run", () => {
   test("goes the drawn ways and no other", () => {
@@ -57,13 +57,6 @@ describe("shard map", () => {
 
   test("without a block there is no run", () => {
     expect(() => shardMap([], 3)).toThrow(expect.objectContaining({ code: "BAD_STUDY" }));
-  });
-
-  test("owners hold contiguous shards in proportion to their weight", () => {
-    const shards = shardMap(Array.from({ length: 12 }, () => 1), 12);
-    const held = owners(shards, [{ incarnation: "a", weight: 1 }, { incarnation: "b", weight: 2 }]);
-    expect(held).toEqual(["a", "a", "a", "a", "b", "b", "b", "b", "b", "b", "b", "b"]);
-    expect(new Set(owners(shards.slice(0, 1), [{ incarnation: "a", weight: 1 }, { incarnation: "b", weight: 1 }])).size).toBe(1);
   });
 });
 

@@ -25,10 +25,11 @@ describe("double runs", () => {
 describe("stragglers", () => {
   const shards = Array.from({ length: 4 }, (_, index) => ({ index, first: index, count: 1 }));
   const late = (tookMs: readonly (number | null)[], openMs: number): number[] => stragglers(shards, tookMs, openMs).map((shard) => shard.index);
-  test("are those that have taken three times as long as the middle one, once half have reported", () => {
+  test("are those that have taken three times as long as the middle one of those that have reported, and no more than these", () => {
     expect(late([600, 700, null, null], 2000)).toEqual([2, 3]);
     expect(late([600, 700, null, null], 1700)).toEqual([]);
-    expect(late([600, null, null, null], 60_000)).toEqual([]);
+    expect(late([600, null, null, null], 60_000)).toEqual([1]);
+    expect(late([null, null, null, null], 60_000)).toEqual([]);
     expect(late([600, 700, 800, 900], 60_000)).toEqual([]);
     // Short spans: a second longer at least.
     expect(late([10, 10, 10, null], 900)).toEqual([]);

@@ -19,12 +19,13 @@ export interface Second {
 }
 
 /**
- * Who computes a second time what `incarnation` computed with `backend`: another node, one with another backend if there is one, and that backend.
+ * Who computes a second time what `incarnation` computed with `backend`: another node, one with another fast backend if there is one, and that backend.
  * Null where there is no other node. `turn` spreads the work: equal candidates take turns.
  */
 export function secondOf(nodes: readonly Second[], incarnation: string, backend: string, turn: number): { readonly incarnation: string; readonly backend: string } | null {
   const others = nodes.filter((node) => node.incarnation !== incarnation).toSorted((left, right) => (left.incarnation < right.incarnation ? -1 : 1));
-  const other = (node: Second): string | undefined => node.backends.find((name) => name !== backend);
+  // Not the reference: it is ten times as slow, and it is the judge when two disagree.
+  const other = (node: Second): string | undefined => node.backends.find((name) => name !== backend && name !== "reference");
   const better = others.filter((node) => other(node) !== undefined);
   const chosen = better.length > 0 ? better : others;
   if (chosen.length === 0) return null;
@@ -33,13 +34,13 @@ export function secondOf(nodes: readonly Second[], incarnation: string, backend:
 }
 
 /**
- * Shards that are late: at least half of the span's shards have reported, and these have had STRAGGLER_FACTOR times as long as the middle one of
- * those took. `tookMs` by shard since the span was opened, null = not reported.
+ * Shards that are late: others have reported, and these have had STRAGGLER_FACTOR times as long as the middle one of those took. No more than have
+ * reported, for they are to be done again by whoever is done. `tookMs` by shard since the span was opened, null = not reported.
  */
 export function stragglers(shards: readonly Shard[], tookMs: readonly (number | null)[], openMs: number): readonly Shard[] {
   const reported = tookMs.filter((ms) => ms !== null).toSorted((left, right) => left - right);
-  if (reported.length === shards.length || reported.length * 2 < shards.length) return [];
+  if (reported.length === shards.length || reported.length === 0) return [];
   const middle = reported[Math.floor((reported.length - 1) / 2)];
   const bound = Math.max(STRAGGLER_FACTOR * middle, middle + STRAGGLER_MS_MIN);
-  return openMs > bound ? shards.filter((shard) => tookMs[shard.index] === null) : [];
+  return openMs > bound ? shards.filter((shard) => tookMs[shard.index] === null).slice(0, reported.length) : [];
 }

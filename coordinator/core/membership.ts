@@ -31,7 +31,8 @@ const ECHO_SILENCE_MS = 3.5 * LIMITS.heartbeatMs;
 /** How long nodes have to find the bus again after it was dead: clients try every two seconds, with some jitter. */
 const RECONNECT_MS = 5000;
 
-export const noMembers = (view: number, nowMs: number): Membership => ({ view, members: new Map(), dead: new Set(), observer: { lastLookMs: nowMs, lastEchoMs: nowMs } });
+/** Nobody yet, under a view that is above all before it; `dead` are those of the view before. */
+export const noMembers = (view: number, nowMs: number, dead: readonly string[] = []): Membership => ({ view, members: new Map(), dead: new Set(dead), observer: { lastLookMs: nowMs, lastEchoMs: nowMs } });
 
 /** After one heartbeat. An incarnation marked dead stays dead. */
 export function hear(membership: Membership, heartbeat: Heartbeat, nowMs: number): Membership {
@@ -68,6 +69,9 @@ export function judge(before: Membership, nowMs: number): { readonly membership:
   const marked = suspects.length === 0 ? membership : { ...membership, members };
   return { membership: dead.length === 0 ? marked : bury(marked, dead), probes: suspects.map((one) => one.incarnation) };
 }
+
+/** The next view of the same members: shards change owners. */
+export const nextView = (membership: Membership): Membership => ({ ...membership, view: membership.view + 1 });
 
 /** Whether the node keeps its shards only until the next barrier and is given none. */
 export const isDraining = (member: Member): boolean => member.heartbeat.state === "draining";

@@ -4,9 +4,11 @@ import { type Heartbeat, isBehaviorPlan, type Plan } from "@populace/protocol";
 /** Whether a node may be given shards of the plan: behaviors go only where they are allowed. */
 export const mayCompute = (plan: Plan, heartbeat: Pick<Heartbeat, "allowsBehaviors">): boolean => !isBehaviorPlan(plan) || heartbeat.allowsBehaviors;
 
-/** How fast a node is for the plan, of which only ratios matter: by exposures where it was measured; a behavior needs processors, and no GPU helps it. */
-export const weightOf = (plan: Plan, { exposuresPerSecond, workers }: Pick<Heartbeat, "exposuresPerSecond" | "workers">): number =>
-  isBehaviorPlan(plan) ? workers : exposuresPerSecond || workers;
+/** How fast each node is for the plan, of which only ratios matter: by exposures once all were measured, by workers before; a behavior needs processors, and no GPU helps it. */
+export function weightsOf(plan: Plan, heartbeats: readonly Pick<Heartbeat, "incarnation" | "exposuresPerSecond" | "workers">[]): ReadonlyMap<string, number> {
+  const isMeasured = !isBehaviorPlan(plan) && heartbeats.every(({ exposuresPerSecond }) => exposuresPerSecond > 0);
+  return new Map(heartbeats.map(({ incarnation, exposuresPerSecond, workers }) => [incarnation, isMeasured ? exposuresPerSecond : workers]));
+}
 
 /** Throws BEHAVIOR_REFUSED when there are nodes, and none may be given shards of the plan. */
 export function checkNodes(plan: Plan, heartbeats: readonly Heartbeat[]): void {

@@ -21,7 +21,7 @@ const WEIGHT_FACTOR = 1.25;
  * shards away only where that evens the load. `isMidTick`: nothing moves but what lost its owner, and a draining node keeps what it has.
  * Deterministic; placing what has been placed changes nothing. `costs` and weights are positive; at least one candidate.
  */
-export function place(costs: readonly number[], candidates: readonly Candidate[], before: readonly string[] | null, isMidTick = false): readonly string[] {
+export function place(run: string, costs: readonly number[], candidates: readonly Candidate[], before: readonly string[] | null, isMidTick = false): readonly string[] {
   const all = candidates.toSorted((left, right) => (left.incarnation < right.incarnation ? -1 : 1));
   const willing = all.some((node) => !node.isDraining) ? all.filter((node) => !node.isDraining) : all;
   const keepers = isMidTick ? all : willing;
@@ -34,19 +34,21 @@ export function place(costs: readonly number[], candidates: readonly Candidate[]
   const owner = costs.map((_, shard) => index.get(before?.[shard] ?? "") ?? -1);
   owner.forEach((node, shard) => { if (node >= 0) load[node] += costs[shard] * perCost[node]; });
 
-  // The same draws for a node whoever else is there: a shard prefers its nodes in an order that nobody's coming or going changes.
+  // The same draws for a node whoever else is there: a shard prefers its nodes in an order that nobody's coming or going changes. Others for every run,
+  // or runs of one shard would all fall to one node.
   const score = keepers.map((node) => {
-    const stream = RandomStream.of("placement", node.incarnation);
+    const stream = RandomStream.of(run, node.incarnation);
     return costs.map(() => -node.weight / Math.log(stream.uniform()));
   });
   const after = (node: number, shard: number): number => load[node] + costs[shard] * perCost[node];
-  /** The preferred node with room, else the one that would carry least. */
+  /** The preferred node with room, else the one that would carry least; of equals the preferred. */
   const home = (shard: number): number => {
     let best = -1, least = -1;
     for (let node = 0; node < keepers.length; node += 1) {
       if (!takers[node] || node === owner[shard]) continue;
       if (after(node, shard) <= SLACK && (best < 0 || score[node][shard] > score[best][shard])) best = node;
-      if (least < 0 || after(node, shard) < after(least, shard)) least = node;
+      const more = least < 0 ? -1 : after(node, shard) - after(least, shard);
+      if (more < -EPSILON || (more <= EPSILON && score[node][shard] > score[least][shard])) least = node;
     }
     return best >= 0 ? best : least;
   };
@@ -91,35 +93,4 @@ export function steadyWeights(before: ReadonlyMap<string, number>, measured: Rea
     const old = before.get(incarnation);
     return [incarnation, old !== undefined && weight < old * WEIGHT_FACTOR && weight * WEIGHT_FACTOR > old ? old : weight];
   }));
-}
-
-/** A planned change of membership. */
-export type MembershipChange = { readonly kind: "join"; readonly incarnation: string; readonly weight: number } | { readonly kind: "leave"; readonly incarnation: string };
-
-/** One shard that changes its owner. */
-export interface Move {
-  readonly shard: number;
-  readonly from: string;
-  readonly to: string;
-}
-
-export interface MovePlan {
-  readonly moves: readonly Move[];
-  /** Share of the load by node after the moves, over its fair share: 1 is even. */
-  readonly loads: readonly { readonly incarnation: string; readonly shards: number; readonly load: number }[];
-}
-
-/** What a change would move at the next barrier, without doing it. Nobody left to own the shards: every move goes to "". */
-export function planMoves(costs: readonly number[], candidates: readonly Candidate[], owners: readonly string[], change: MembershipChange): MovePlan {
-  const others = candidates.filter((node) => node.incarnation !== change.incarnation);
-  const nodes = change.kind === "join" ? [...others, { incarnation: change.incarnation, weight: change.weight, isDraining: false }] : others;
-  const next = nodes.length === 0 ? owners.map(() => "") : place(costs, nodes, owners);
-  const total = costs.reduce((sum, cost) => sum + cost, 0), totalWeight = nodes.reduce((sum, node) => sum + node.weight, 0);
-  return {
-    moves: next.flatMap((to, shard) => (to === owners[shard] ? [] : [{ shard, from: owners[shard], to }])),
-    loads: nodes.map(({ incarnation, weight }) => {
-      const own = costs.filter((_, shard) => next[shard] === incarnation);
-      return { incarnation, shards: own.length, load: (own.reduce((sum, cost) => sum + cost, 0) * totalWeight) / (total * weight) };
-    }),
-  };
 }

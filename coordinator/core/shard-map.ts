@@ -25,14 +25,3 @@ export function shardMap(costs: readonly number[], shardCount: number): readonly
   }
   return shards;
 }
-
-/** Owners of shards: contiguous, in proportion to each node's weight. `nodes` in a fixed order; weights positive. */
-export function owners(shards: readonly Shard[], nodes: readonly { readonly incarnation: string; readonly weight: number }[]): readonly string[] {
-  const total = nodes.reduce((sum, node) => sum + node.weight, 0);
-  let node = 0;
-  let share = nodes[0].weight / total;
-  return shards.map((_, index) => {
-    while (node < nodes.length - 1 && (index + 0.5) / shards.length > share) share += nodes[++node].weight / total;
-    return nodes[node].incarnation;
-  });
-}

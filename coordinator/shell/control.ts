@@ -169,7 +169,7 @@ async function movesOf(coordinator: Coordinator, records: readonly RunRecord[], 
   let shards = 0;
   for (const record of records) {
     const costs = shardCosts(await coordinator.plan(record.run), record.shards);
-    const next = place(costs, after, record.owners);
+    const next = place(record.run, costs, after, record.owners);
     next.forEach((target, shard) => {
       const source = record.owners[shard] ?? "";
       if (source !== target) moves.push({ run: record.run, shard, source, target });

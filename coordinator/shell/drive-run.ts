@@ -2,24 +2,26 @@ import { ERROR_TABLE, PopulaceError, type ErrorCode } from "@populace/domain";
 import { sha256, type LogEntry, type Logger, type Ports, type Store } from "@populace/io";
 import {
   INPUT, LIMITS, NODE_FAILURE, RUN_STOP, SHARD_OUT, TICK_OPEN,
-  blocksOf, bodyOf, encodePlan, failSubject, inputHashOf, inputSubject, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
-  type Commit, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
+  blocksOf, bodyOf, encodePlan, failSubject, inputHashOf, inputSubject, isBehaviorPlan, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
+  type Block, type Commit, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
 } from "@populace/protocol";
 import type { RunProgress } from "@populace/studies";
 import { arrive, openBarrier, type Barrier } from "../core/barrier.ts";
 import { decideCommit } from "../core/commit.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
-import { checkNodes, mayCompute, weightOf } from "../core/node-fit.ts";
-import type { Membership } from "../core/membership.ts";
+import { isDraining, type Member, type Membership } from "../core/membership.ts";
+import { checkNodes, mayCompute, weightsOf } from "../core/node-fit.ts";
 import { decideFailure } from "../core/node-failure.ts";
 import { stateAfter, transition } from "../core/run.ts";
-import { owners, shardMap } from "../core/shard-map.ts";
+import { place, steadyWeights, type Candidate } from "../core/placement.ts";
+import { shardMap } from "../core/shard-map.ts";
 import { commitLog } from "./commit-log.ts";
 import { keepCopy } from "./copies.ts";
 import type { Counters } from "./metrics.ts";
 import { changeRecord } from "./record-writer.ts";
 import { discardCommits, markGarbage, raiseTerm, readCommit, readEnd, readLastCommit, readTerm, writeCommit } from "./run-store.ts";
+import { secondRuns } from "./second-runs.ts";
 
 /** What a run needs of the coordinator that drives it. */
 export interface RunContext {
@@ -30,7 +32,12 @@ export interface RunContext {
   readonly counters: Counters;
   /** Embedded: nobody takes over, and without a node the run fails instead of waiting for one. */
   readonly isAlone: boolean;
+  readonly doubleRunShare: number | undefined;
   membership(): Membership;
+  /** Resolves when the view changes. */
+  viewed(): Promise<void>;
+  /** Begins a new view, for shards change owners, and returns its number. */
+  nextView(): number;
   /** Whether nodes that are not members by now are gone: false just after a change of the leader, who has yet to hear them. */
   knowsMembers(): boolean;
   /** STALE_TERM unless this coordinator still leads. */
@@ -73,6 +80,12 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   const startedMs = clock.monotonicMs();
   const secondsBefore = Math.max(begun.seconds, readLastCommit(store, tenant, run)?.seconds ?? 0);
   const failuresBy = new Map<string, number>();
+  const perAgent = exposuresPerAgent(plan);
+  const costOf = (block: Block): number => block.agents * (plan.ticks + perAgent[block.persona]);
+  /** Speeds that shards were placed by. */
+  let weights: ReadonlyMap<string, number> = new Map();
+  /** Nodes that shards were placed among. */
+  let willing = "";
   const seconds = (): number => secondsBefore + (clock.monotonicMs() - startedMs) / 1000;
   let record = begun;
   /** Nodes with a part in the dispute: others decide it, where there are others. */
@@ -121,6 +134,17 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     let barrier: Barrier = openBarrier(0, 0, 0);
     let complete = Promise.withResolvers<void>();
     let mustReplace = false, restsOnFalse = false;
+    let tookMs: (number | null)[] = [], openedMs = 0;
+    const second = secondRuns({
+      ports, tenant, logger, run, attempt, term, shards, backend: execution.backend, share: context.doubleRunShare,
+      // Behaviors are computed twice by each node itself, in another process.
+      seconds: () => (isBehaviorPlan(plan) ? [] : fitMembers()).filter(([, member]) => !isDraining(member)).map(([incarnation, { heartbeat }]) => ({ incarnation, backends: heartbeat.backends })),
+      view: () => record.view,
+    });
+    /** Double runs that are under way; what they need is cleared when they have ended. */
+    let checking: Promise<void> = Promise.resolve();
+    let checkpointedTick = base.start - 1, lastSlot = 0;
+    let placedFor = "", moving: readonly string[] | null = null;
     const stops = [
       bus.subscribe(failSubject(tenant, run, attempt), (_, bytes) => onFailure(NODE_FAILURE.decode(bytes))),
       log.follow(outSubject(tenant, run, attempt, "*", "*"), 0, onSlot),
@@ -129,7 +153,37 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       return await ticks();
     } finally {
       abandoned.abort();
+      second.close();
       for (const stop of stops) stop();
+    }
+
+    /** The owners that a planned move would give, or null: nobody came, went, drains or has another speed. */
+    function plannedOwners(): readonly string[] | null {
+      const nodes = candidates();
+      if (nodes.length === 0 || !context.knowsMembers()) return null;
+      const key = JSON.stringify(nodes);
+      if (key !== placedFor) {
+        const next = place(run, costsOf(shards), nodes, record.owners);
+        moving = next.some((owner, shard) => owner !== record.owners[shard]) ? next : null;
+        placedFor = key;
+      }
+      return moving;
+    }
+
+    /** Whether a planned move is worth a checkpoint of its own: nodes came, went or drain. Changed speeds wait for the next one. */
+    function isUrgent(): boolean {
+      return plannedOwners() !== null && willing !== willingNodes(candidates());
+    }
+
+    async function moveAsPlanned(): Promise<void> {
+      const next = plannedOwners();
+      if (next === null) return;
+      const moved = next.filter((owner, shard) => owner !== record.owners[shard]).length;
+      counters.shardsMoved += moved;
+      record = await changeRecord(context, { ...record, owners: next, view: Math.max(context.nextView(), record.view + 1) });
+      moving = null;
+      willing = willingNodes(candidates());
+      logger.info({ run, attempt, view: record.view, moved }, "shards moved as planned");
     }
 
     async function ticks(): Promise<RunRecord> {
@@ -143,9 +197,14 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         const isReplayed = tick <= committedTick;
         // Ticks that are committed already are gone through to rebuild sums and state; their checkpoint, if any, has been superseded, unless it was lost.
         const isEarly = !isReplayed && await slotsAreFull();
-        const wantsCheckpoint = isEarly || (checkpoint && (tick + span - 1 > committedTick || base.healed.includes(tick + span - 1)));
+        if (!isReplayed && tick === checkpointedTick + 1) await moveAsPlanned();
+        // Shards move only from a checkpoint: nothing is replayed then.
+        const isMoving = !isReplayed && tick + span < plan.ticks && isUrgent();
+        const wantsCheckpoint = isEarly || isMoving || (checkpoint && (tick + span - 1 > committedTick || base.healed.includes(tick + span - 1)));
         const inputHashes = await sealInputs(tick, span);
         barrier = openBarrier(tick, span, shards.length);
+        tookMs = shards.map(() => null);
+        openedMs = clock.monotonicMs();
         complete = Promise.withResolvers<void>();
         await gather({ run, attempt, term, view: record.view, tick, span, prevRoot: root, inputHash: inputHashes[0], checkpoint: wantsCheckpoint }, isContinued && isReplayed);
 
@@ -177,16 +236,19 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         const isDecided = isDisputed && await judge(outs, committed);
         // Until it is known who erred, nodes are shown the chain that they know.
         if (isFalse) root = readCommit(store, tenant, run, tick + span - 1)!.root;
-        else await commitSpan(committed);
+        else await commitSpan(committed, outs);
         if (isDecided) throw new AttemptLost("the dispute is decided");
         tick += span;
+        if (wantsCheckpoint) checkpointedTick = tick - 1;
+        else if (tick === plan.ticks) await afterChecks(outs, tick - 1, async () => {});
         onProgress({ tick, ticks: plan.ticks, exposures, exposuresTotal });
       }
+      await Promise.race([failure.promise, checking]);
       return finish();
     }
 
     /** ONE transaction, then disk, then the COMMIT log. */
-    async function commitSpan(span: readonly Commit[]): Promise<void> {
+    async function commitSpan(span: readonly Commit[], outs: readonly ShardOut[]): Promise<void> {
       const beganMs = clock.monotonicMs();
       context.assertLeads();
       const fresh = await store.transaction((tables) => {
@@ -222,9 +284,24 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         const before = base.checkpoints.splice(0).flatMap((one) => readCommit(store, tenant, run, one)).flatMap((commit) => (commit === null ? [] : [...commit.checkpoint, commit.sums]));
         base.checkpoints.push(last.tick);
         const now = new Set([...last.checkpoint, last.sums]);
-        await discard([...before.filter((hash) => !now.has(hash)), ...(await purgeSlots(ports, tenant, run))]);
-        context.slotBytes.set(run, 0);
+        const below = lastSlot + 1, bytes = context.slotBytes.get(run) ?? 0;
+        await afterChecks(outs, last.tick, async () => {
+          await discard([...before.filter((hash) => !now.has(hash)), ...(await purgeSlots(ports, tenant, run, below))]);
+          context.slotBytes.set(run, (context.slotBytes.get(run) ?? 0) - bytes);
+        });
       }
+    }
+
+    /** Has drawn blocks of the ticks since the last checkpoint computed a second time, and clears up when that has ended: at once where there is nothing to do. */
+    async function afterChecks(outs: readonly ShardOut[], lastTick: number, clear: () => Promise<void>): Promise<void> {
+      const checks = second.check({ tick: checkpointedTick + 1, span: lastTick - checkpointedTick, outs });
+      if (checks === null) return clear();
+      checking = Promise.all([checking, checks]).then(async ([, { asked, answered }]) => {
+        counters.doubleRuns += asked;
+        counters.doubleRunsGivenUp += asked - answered;
+        if (!abandoned.signal.aborted) await clear();
+      });
+      checking.catch((error: unknown) => failure.reject(error));
     }
 
     async function onSlot(entry: LogEntry): Promise<void> {
@@ -235,6 +312,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         const before = barrier;
         barrier = arrive(barrier, out);
         if (barrier === before) return;
+        lastSlot = Math.max(lastSlot, entry.sequence);
+        tookMs[out.shard] = clock.monotonicMs() - openedMs;
         context.slotBytes.set(run, (context.slotBytes.get(run) ?? 0) + entry.bytes.length);
         if (barrier.missing === 0) complete.resolve();
       } catch (error) {
@@ -285,7 +364,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         context.assertLeads();
         bus.publish(openSubject(tenant, run, attempt), TICK_OPEN.encode(current));
         const woken = new AbortController();
-        const outcome = await Promise.race([done.then(() => "complete" as const), clock.sleep(LIMITS.tickOpenRepeatMs, woken.signal).then(() => "again" as const, () => "again" as const)]);
+        const outcome = await Promise.race([
+          done.then(() => "complete" as const),
+          context.viewed().then(() => "again" as const),
+          clock.sleep(LIMITS.tickOpenRepeatMs, woken.signal).then(() => "again" as const, () => "again" as const),
+        ]);
         woken.abort();
         if (outcome === "complete") return;
         // Inside a span the heartbeats tell how far the nodes are; of several runs at once they cannot tell which.
@@ -296,10 +379,13 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         if (mustReplace || record.owners.some(isLost)) {
           mustReplace = false;
           await waitForNodes();
-          record = await changeRecord(context, { ...record, ...placed(shards) });
+          const former = record.owners;
+          record = await changeRecord(context, { ...record, ...placed(shards, true) });
+          counters.shardsRescued += record.owners.filter((owner, shard) => owner !== former[shard]).length;
           current = { ...current, view: record.view };
           logger.warn({ run, attempt, view: record.view, tick: open.tick }, "shards have new owners");
         }
+        counters.speculations += second.speculate(current, record.owners, tookMs, clock.monotonicMs() - openedMs);
         // Nodes that wait for a commit which the log no longer has would wait for ever.
         if (repeats % LIMITS.auditRepeats === 0) await commits.reconcile(true);
         else if (repeats % LIMITS.auditRepeats === 2) await refillFromLog(open);
@@ -437,12 +523,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     const members = fitMembers().map(([, member]) => member.heartbeat);
     const measured = members.every((member) => member.exposuresPerSecond > 0);
     const execution = resolveExecution(plan, record.wanted, { workers: members.reduce((sum, member) => sum + member.workers, 0), exposuresPerSecond: measured ? members.reduce((sum, member) => sum + member.exposuresPerSecond, 0) : 0 });
-    const perAgent = exposuresPerAgent(plan);
     const isJudged = record.dispute !== null && record.execution !== null;
-    const shards = isJudged ? record.shards : shardMap(blocks.map((block) => block.agents * (plan.ticks + perAgent[block.persona])), execution.shards);
+    const shards = isJudged ? record.shards : shardMap(blocks.map(costOf), execution.shards);
     record = await changeRecord(context, {
       ...record, state: transition("planned", "running"), shards, execution: isJudged ? { ...record.execution!, backend: "reference" } : execution,
-      ...placed(shards), code: "", reason: "",
+      ...placed(shards, false), code: "", reason: "",
     });
   }
 
@@ -451,16 +536,33 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     return bodies.flatMap((bytes) => (bytes === null ? [] : [SHARD_OUT.decode(bytes).incarnation]));
   }
 
-  function fitMembers(): [string, { readonly heartbeat: { readonly workers: number; readonly exposuresPerSecond: number } }][] {
+  function fitMembers(): [string, Member][] {
     return [...context.membership().members].filter(([incarnation, { heartbeat }]) => !record.unfit.includes(incarnation) && mayCompute(plan, heartbeat)).toSorted(([left], [right]) => (left < right ? -1 : 1));
   }
 
-  /** Who computes which shard now. A run of one shard falls to one node, another run's to another. */
-  function placed(shards: readonly Shard[]): Pick<RunRecord, "owners" | "view"> {
+  /**
+   * Who computes which shard now. In the middle of a tick only what lost its owner moves. A run of one shard falls to one node, another run's to
+   * another. The view grows with every change, for nodes read the record again when it does.
+   */
+  function placed(shards: readonly Shard[], isMidTick: boolean): Pick<RunRecord, "owners" | "view"> {
+    const before = record.owners.length === shards.length ? record.owners : null;
+    const nodes = candidates();
+    const next = place(run, costsOf(shards), nodes, before, isMidTick);
+    willing = willingNodes(nodes);
+    return { owners: next, view: Math.max(context.nextView(), record.view + 1) };
+  }
+
+  /** The nodes to place among, with the speeds to place by. */
+  function candidates(): readonly Candidate[] {
     const fit = fitMembers();
     const preferred = fit.filter(([incarnation]) => !disputants.includes(incarnation));
-    const nodes = (preferred.length > 0 ? preferred : fit).map(([incarnation, { heartbeat }]) => ({ incarnation, weight: weightOf(plan, heartbeat) }));
-    return { owners: owners(shards, nodes), view: Math.max(context.membership().view, record.view + 1) };
+    const nodes = preferred.length > 0 ? preferred : fit;
+    weights = steadyWeights(weights, weightsOf(plan, nodes.map(([, { heartbeat }]) => heartbeat)));
+    return nodes.map(([incarnation, member]) => ({ incarnation, weight: weights.get(incarnation)!, isDraining: isDraining(member) }));
+  }
+
+  function costsOf(shards: readonly Shard[]): number[] {
+    return shards.map((shard) => blocks.slice(shard.first, shard.first + shard.count).reduce((sum, block) => sum + costOf(block), 0));
   }
 
   async function waitForNodes(): Promise<void> {
@@ -540,13 +642,15 @@ export async function forgetRun(ports: Ports & { readonly store: Store }, tenant
   await ports.store.transaction((tables) => discardCommits(tables, tenant, run));
 }
 
-/** Removes the ShardOuts of a run; returns the addresses of bodies that lie in the blob store. */
-export async function purgeSlots(ports: Pick<Ports, "log">, tenant: string, run: string): Promise<readonly string[]> {
+/** Removes the ShardOuts of a run with a sequence below `below`; returns the addresses of bodies that lie in the blob store. */
+export async function purgeSlots(ports: Pick<Ports, "log">, tenant: string, run: string, below = Number.MAX_SAFE_INTEGER): Promise<readonly string[]> {
   const filter = outSubject(tenant, run, "*", "*", "*");
-  const bodies = (await ports.log.read(filter, { limit: Number.MAX_SAFE_INTEGER })).map((entry) => referenceIn(entry.bytes)).filter((blob) => blob !== null);
-  await ports.log.purge(filter, Number.MAX_SAFE_INTEGER);
+  const bodies = (await ports.log.read(filter, { limit: Number.MAX_SAFE_INTEGER })).filter((entry) => entry.sequence < below).map((entry) => referenceIn(entry.bytes)).filter((blob) => blob !== null);
+  await ports.log.purge(filter, below);
   return bodies;
 }
+
+const willingNodes = (nodes: readonly Candidate[]): string => nodes.filter((node) => !node.isDraining).map((node) => node.incarnation).join(" ");
 
 /** Exposures the schedule plans for one agent of each persona over the run. */
 function exposuresPerAgent(plan: Plan): Float64Array {

@@ -33,10 +33,19 @@ export interface Counters {
   divergences: number;
   /** Ticks that waited because the slots between two checkpoints neared their limit. */
   opensDelayed: number;
+  /** Shards that moved: at a barrier as planned, and after the loss of a node. */
+  shardsMoved: number;
+  shardsRescued: number;
+  /** Checks of shards' drawn blocks on a second node, and those that nobody answered. */
+  doubleRuns: number;
+  doubleRunsGivenUp: number;
+  /** Late shards that were given to a second node as well. */
+  speculations: number;
 }
 
 /** All zero. */
 export const noCounts = (): Counters => ({
   ticksCommitted: 0, exposuresCommitted: 0, commitSeconds: 0, commits: 0, terms: 0, attemptsRestarted: 0, commitsRepaired: 0, logsRewritten: 0,
   commitsDiscarded: 0, commitsAdopted: 0, checkpointsLost: 0, nodeFailures: 0, nodesUnfit: 0, divergences: 0, opensDelayed: 0,
+  shardsMoved: 0, shardsRescued: 0, doubleRuns: 0, doubleRunsGivenUp: 0, speculations: 0,
 });

@@ -3,10 +3,10 @@ import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type Stop, type Store } from "@populace/io";
 import {
   COMMIT, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, heartbeatSubject, leaderBeatSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
-  type ExecutionPlan, type LeaderRecord, type Plan, type Release, type RunRecord, type RunSpec, type RunState,
+  type ExecutionPlan, type LeaderRecord, type Plan, type Release, type RunRecord, type RunSpec, type RunState, type ViewRecord,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
-import { hear, hearEcho, isDraining, judge, noMembers, type Membership } from "../core/membership.ts";
+import { hear, hearEcho, isDraining, judge, nextView, noMembers, type Membership } from "../core/membership.ts";
 import { isSettled, stateAfter, transition } from "../core/run.ts";
 import { newerRecord } from "../core/takeover.ts";
 import { commitLog } from "./commit-log.ts";
@@ -34,6 +34,8 @@ export interface CoordinatorOptions {
   readonly address?: string;
   /** How long a leader that is not heard of keeps the lead: 2 s suit one NATS server, 15 s three. */
   readonly leaseTtlMs?: number;
+  /** Share of the blocks that are computed a second time on another node, 0 to 1; default 0.01. */
+  readonly doubleRunShare?: number;
   /** Shared by the coordinators of several tenants in one process, which then share the bound and take turns. */
   readonly turns?: Turns;
   /** The caller knows that no other coordinator lives (embedded: it holds the store's claim): leads at once, and what it leaves under way waits for its next submission. */
@@ -99,6 +101,10 @@ interface Reign {
   readonly leadership: Leadership;
   readonly sinceMs: number;
   membership: Membership;
+  /** Resolves with the next view. */
+  viewed: PromiseWithResolvers<void>;
+  viewWritten: number;
+  isWriting: boolean;
   readonly active: Map<string, Active>;
   readonly slotBytes: Map<string, number>;
 }
@@ -216,7 +222,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       else stop.addEventListener("abort", () => resolve(), { once: true });
     });
     await store.transaction((tables) => raiseTerm(tables, tenant, term));
-    const mine: Reign = { leadership, sinceMs: clock.monotonicMs(), membership: await newView(), active: new Map(), slotBytes: new Map() };
+    const before = await storedView();
+    const mine: Reign = {
+      leadership, sinceMs: clock.monotonicMs(), membership: noMembers((before?.view ?? 0) + 1, clock.monotonicMs(), before?.dead ?? []), viewed: Promise.withResolvers(), viewWritten: 0, isWriting: false,
+      active: new Map(), slotBytes: new Map(),
+    };
     const stopWatching = watchNodes(mine);
     try {
       const underWay = await takeOver(term);
@@ -399,7 +409,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     try {
       const context: RunContext = {
         ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes,
+        doubleRunShare: options.doubleRunShare,
         membership: () => mine.membership,
+        viewed: () => mine.viewed.promise,
+        nextView() {
+          change(mine, nextView(mine.membership));
+          return mine.membership.view;
+        },
         knowsMembers: () => isAlone || clock.monotonicMs() - mine.sinceMs > BEATS_HEARD * LIMITS.heartbeatMs,
         assertLeads: () => mine.leadership.assertValid(),
         isOnlyRun: () => turns.running <= 1,
@@ -480,7 +496,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   function watchNodes(mine: Reign): Stop {
     const { term } = mine.leadership;
     const beat = (): Uint8Array => LEADER_BEAT.encode({ holder, term, view: mine.membership.view });
-    const heard = (next: (before: Membership, nowMs: number) => Membership): Promise<void> => change(mine, next(mine.membership, clock.monotonicMs()));
+    const heard = (next: (before: Membership, nowMs: number) => Membership): void => change(mine, next(mine.membership, clock.monotonicMs()));
     const watches = [
       bus.subscribe(heartbeatSubject(tenant, "*"), async (_, bytes) => {
         const heartbeat = HEARTBEAT.decode(bytes);
@@ -490,34 +506,52 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       }),
       bus.subscribe(leaderBeatSubject(tenant), (_, bytes) => {
         const from = LEADER_BEAT.decode(bytes);
-        return from.holder === holder && from.term === term ? heard(hearEcho) : undefined;
+        if (from.holder === holder && from.term === term) heard(hearEcho);
       }),
       clock.every(LIMITS.heartbeatMs, () => bus.publish(leaderBeatSubject(tenant), beat())),
       clock.every(LIMITS.lookMs, () => {
         const step = judge(mine.membership, clock.monotonicMs());
         for (const incarnation of step.probes) bus.publish(probeSubject(tenant, incarnation), beat());
-        void change(mine, step.membership).catch((error: unknown) => logger.error({ error: String(error) }, "view not written"));
+        change(mine, step.membership);
+        writeView(mine);
       }),
     ];
+    bus.publish(leaderBeatSubject(tenant), beat());
     return () => { for (const stop of watches) stop(); };
   }
 
-  async function change(mine: Reign, next: Membership): Promise<void> {
+  function change(mine: Reign, next: Membership): void {
     const grew = next.view > mine.membership.view;
     mine.membership = next;
     if (!grew) return;
-    const members = [...next.members];
-    const bytes = VIEW_RECORD.encode({ view: next.view, members: members.map(([incarnation]) => incarnation), draining: members.filter(([, member]) => isDraining(member)).map(([incarnation]) => incarnation), dead: [...next.dead] });
-    const entry = await registry.get(viewKey(tenant));
-    if (entry === null) await registry.create(viewKey(tenant), bytes);
-    else await registry.update(viewKey(tenant), bytes, entry.revision);
+    mine.viewed.resolve();
+    mine.viewed = Promise.withResolvers();
+    writeView(mine);
   }
 
-  /** Nobody yet, in a new view; the dead stay dead under a new leader. */
-  async function newView(): Promise<Membership> {
+  /** Writes the newest view, one write at a time; what could not be written is tried again at the next look. Above what another leader has written meanwhile. */
+  function writeView(mine: Reign): void {
+    if (mine.isWriting || mine.viewWritten >= mine.membership.view) return;
+    mine.isWriting = true;
+    void (async () => {
+      const { view, members, dead } = mine.membership;
+      const entry = await registry.get(viewKey(tenant));
+      const stored = entry === null || schemaOf(entry.bytes) !== VIEW_RECORD.schema ? 0 : VIEW_RECORD.decode(entry.bytes).view;
+      if (stored >= view) {
+        mine.membership = { ...mine.membership, view: stored + 1 };
+        return;
+      }
+      const bytes = VIEW_RECORD.encode({ view, members: [...members.keys()], draining: [...members].filter(([, member]) => isDraining(member)).map(([incarnation]) => incarnation), dead: [...dead] });
+      const result = entry === null ? await registry.create(viewKey(tenant), bytes) : await registry.update(viewKey(tenant), bytes, entry.revision);
+      if (result.ok) mine.viewWritten = view;
+    })()
+      .catch((error: unknown) => logger.error({ error: String(error) }, "view not written"))
+      .finally(() => { mine.isWriting = false; });
+  }
+
+  async function storedView(): Promise<ViewRecord | null> {
     const entry = await registry.get(viewKey(tenant));
-    const before = entry === null || schemaOf(entry.bytes) !== VIEW_RECORD.schema ? { view: 0, dead: [] } : VIEW_RECORD.decode(entry.bytes);
-    return { ...noMembers(before.view + 1, clock.monotonicMs()), dead: new Set(before.dead) };
+    return entry === null || schemaOf(entry.bytes) !== VIEW_RECORD.schema ? null : VIEW_RECORD.decode(entry.bytes);
   }
 
   /** Of what this store and COMMIT have seen. */

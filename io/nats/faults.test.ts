@@ -186,6 +186,8 @@ describe.skipIf(NATS.path === "")("three servers", () => {
     await leader.kill();
     for (let index = 50; index < 60; index += 1) await ports.log.append("record.1", numbered(index));
     expect((await ports.log.read("record.1")).map(numberOf)).toEqual(Array.from({ length: 60 }, (_, index) => index));
+    const single = await started({});
+    await expect(open(single, { replicas: 3, startMs: 300 })).rejects.toMatchObject({ code: "SERVER_UNFIT", message: expect.stringMatching(/wants 3 replicas.*start as many servers/) });
     await expect(open({ url: servers.find((server) => server !== leader)!.url }, { replicas: 1, startMs: 10_000 })).rejects.toMatchObject({ code: "SERVER_UNFIT", message: expect.stringContaining("num_replicas is 3, expected 1") });
-  });
+  }, 120_000);
 });

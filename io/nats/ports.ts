@@ -59,13 +59,14 @@ export async function openNatsPorts(options: NatsPortsOptions): Promise<NatsPort
     assertApart(options.streams);
     const all = [...log, cursors, registry, blobs];
     await probeServer(link);
+    const startMs = options.startMs ?? IO_LIMITS.natsStartMs;
     if (options.role === "coordinator") {
-      const make = (): Promise<void> => makeStreams(link, all, options.replicas ?? 1);
+      const make = (): Promise<void> => makeStreams(link, all, options.replicas ?? 1, performance.now() + startMs);
       await make();
       // A server that lost its store comes back without streams.
       link.onAbsent(make);
     } else {
-      await checkStreams(link, all, performance.now() + (options.startMs ?? IO_LIMITS.natsStartMs));
+      await checkStreams(link, all, performance.now() + startMs);
     }
     const wire = createWire(link);
     const store = options.storeDir === null ? memoryStore() : openStore(options.storeDir);

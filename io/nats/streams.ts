@@ -85,10 +85,10 @@ export async function probeServer(link: Link): Promise<void> {
  * Makes the streams that are missing, and checks that each is what it should be. SERVER_UNFIT names a stream whose settings differ and which;
  * STORE_FAILED when the server has no room for one.
  */
-export async function makeStreams(link: Link, streams: readonly Stream[], replicas: number): Promise<void> {
+export async function makeStreams(link: Link, streams: readonly Stream[], replicas: number, untilMs: number): Promise<void> {
   for (const stream of streams) {
     const found = await settingsFound(link, stream);
-    compare(stream, settingsOf(stream, replicas), found ?? (await made(link, stream, replicas)), []);
+    compare(stream, settingsOf(stream, replicas), found ?? (await made(link, stream, replicas, untilMs)), []);
   }
 }
 
@@ -142,7 +142,7 @@ function settingsFound(link: Link, stream: Stream): Promise<Settings | null> {
   });
 }
 
-function made(link: Link, stream: Stream, replicas: number): Promise<Settings> {
+function made(link: Link, stream: Stream, replicas: number, untilMs: number): Promise<Settings> {
   const settings = settingsOf(stream, replicas);
   return link.persist(`making stream ${stream.name}`, async () => {
     try {
@@ -154,7 +154,12 @@ function made(link: Link, stream: Stream, replicas: number): Promise<Settings> {
       if (/insufficient storage/i.test(error.message)) {
         throw new PopulaceError("STORE_FAILED", `stream ${stream.name} needs ${stream.spec.bytesMax} bytes and NATS at ${link.client.getServer()} has less left; raise max_file_store of the server, give it more disk, or lower the stream's limit`, { stream: stream.name, bytesMax: stream.spec.bytesMax }, error);
       }
-      if (/insufficient resources|replicas|no suitable peers/i.test(error.message) && replicas > 1) {
+      if (replicas > 1 && /insufficient resources|replicas|no suitable peers/i.test(error.message)) {
+        // A server of the cluster that has just been started is no peer yet.
+        if (performance.now() < untilMs) {
+          await new Promise((resolve) => setTimeout(resolve, 200));
+          return made(link, stream, replicas, untilMs);
+        }
         throw new PopulaceError("SERVER_UNFIT", `stream ${stream.name} wants ${replicas} replicas, which NATS at ${link.client.getServer()} cannot give (${error.message}); start as many servers in one cluster, or ask for fewer replicas`, { stream: stream.name, replicas }, error);
       }
       throw error;

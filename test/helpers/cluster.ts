@@ -21,7 +21,7 @@ export interface Gate {
 }
 
 /** Ports whose every call waits while the process is stopped. What others send it meanwhile is heard when it goes on. */
-function gated(shared: Ports, store: Store): Gate {
+export function gated(shared: Ports, store: Store): Gate {
   let going = Promise.resolve(), resume = (): void => {}, isStopped = false;
   let trap: { readonly when: "before" | "after"; readonly matches: (call: Call) => boolean; readonly sprung: () => void } | null = null;
   const stop = (): void => {

@@ -1,0 +1,116 @@
+import type { Logger, Ports } from "@populace/io";
+import { LIMITS, RECOMPUTE, RECOMPUTED, recomputeSubject, recomputedSubject, type Recompute, type Shard, type ShardOut, type TickOpen } from "@populace/protocol";
+import { isDoubled, secondOf, stragglers, type Second } from "../core/double-run.ts";
+
+/** What second computations of one attempt need. */
+export interface SecondRunsOptions {
+  readonly ports: Pick<Ports, "bus" | "clock">;
+  readonly tenant: string;
+  readonly logger: Logger;
+  readonly run: string;
+  readonly attempt: number;
+  readonly term: number;
+  readonly shards: readonly Shard[];
+  /** Kernel backend of the run, by name or "auto". */
+  readonly backend: string;
+  /** Share of the blocks that are computed twice; default as CLUSTER.md has it, 1 %. */
+  readonly share: number | undefined;
+  /** Nodes that may compute for this run now. */
+  seconds(): readonly Second[];
+  view(): number;
+}
+
+/** Ticks that were committed since a checkpoint, and who computed the last of them by shard. */
+export interface CheckedTicks {
+  readonly tick: number;
+  readonly span: number;
+  readonly outs: readonly Pick<ShardOut, "incarnation" | "backend">[];
+}
+
+/** The outcome of the checks of some ticks; a divergence is not among them, for it comes as the failure of a node. */
+export interface Checked {
+  readonly asked: number;
+  readonly answered: number;
+}
+
+/** Second computations of one attempt. */
+export interface SecondRuns {
+  /**
+   * Has the drawn blocks computed a second time and resolves when all were compared or given up: there is no second node any more, or none answered
+   * in time. Slots of the ticks and the checkpoint before them must stay until then. Null, at once, where nothing is drawn or nobody could do it.
+   */
+  check(ticks: CheckedTicks): Promise<Checked> | null;
+  /** Opens shards that are late on a second node; whoever fills the slot first has it. To be called again while the span is open. */
+  speculate(open: TickOpen, owners: readonly string[], tookMs: readonly (number | null)[], openMs: number): number;
+  close(): void;
+}
+
+/** A check that nobody answered for so long, though there are nodes, is given up: it must not hold up a run for ever. */
+const CHECK_MS_MAX = 30_000;
+
+/** Begins to listen for answers of second computations. */
+export function secondRuns(options: SecondRunsOptions): SecondRuns {
+  const { ports, tenant, logger, run, attempt, term, shards } = options;
+  const { bus, clock } = ports;
+  const open = new Map<string, () => void>();
+  const closed = new AbortController();
+  let turn = 0;
+  const keyOf = (shard: number, tick: number): string => `${shard} ${tick}`;
+  const stop = bus.subscribe(recomputedSubject(tenant, run, attempt), (_, bytes) => {
+    const { shard, tick } = RECOMPUTED.decode(bytes);
+    open.get(keyOf(shard, tick))?.();
+  });
+
+  const ask = (request: Omit<Recompute, "run" | "attempt" | "term" | "view">): void =>
+    bus.publish(recomputeSubject(tenant, run, attempt), RECOMPUTE.encode({ run, attempt, term, view: options.view(), ...request }));
+
+  return {
+    check({ tick, span, outs }) {
+      if (options.seconds().length < 2) return null;
+      const drawn = shards.map((shard) => ({ shard, blocks: Array.from({ length: shard.count }, (_, at) => shard.first + at).filter((block) => isDoubled(run, tick, block, options.share)) })).filter(({ blocks }) => blocks.length > 0);
+      if (drawn.length === 0) return null;
+      return Promise.all(drawn.map(({ shard, blocks }) => checkShard(shard, blocks, tick, span, outs[shard.index])))
+        .then((answers) => ({ asked: answers.length, answered: answers.filter((isAnswered) => isAnswered).length }));
+    },
+    speculate(tickOpen, owners, tookMs, openMs) {
+      const { tick, span, checkpoint } = tickOpen;
+      const late = stragglers(shards, tookMs, openMs);
+      for (const shard of late) {
+        const second = secondOf(options.seconds(), owners[shard.index], "", shard.index);
+        if (second === null) return 0;
+        logger.warn({ run, tick, shard: shard.index, owner: owners[shard.index], second: second.incarnation, openMs: Math.round(openMs) }, "shard is late; a second node computes it too");
+        ask({ incarnation: second.incarnation, backend: options.backend, shard: shard.index, tick, span, checkpoint, blocks: [] });
+      }
+      return late.length;
+    },
+    close() {
+      closed.abort(new Error("closed"));
+      stop();
+    },
+  };
+
+  async function checkShard(shard: Shard, blocks: readonly number[], tick: number, span: number, first: Pick<ShardOut, "incarnation" | "backend">): Promise<boolean> {
+    const key = keyOf(shard.index, tick), begunMs = clock.monotonicMs(), answered = Promise.withResolvers<void>();
+    let isAnswered = false;
+    open.set(key, () => {
+      isAnswered = true;
+      answered.resolve();
+    });
+    const mine = (turn += 1);
+    try {
+      // The same node while it lives; a repetition of what it works on costs nothing.
+      while (!isAnswered && !closed.signal.aborted && clock.monotonicMs() - begunMs < CHECK_MS_MAX) {
+        const second = secondOf(options.seconds(), first.incarnation, first.backend, mine);
+        if (second === null) break;
+        ask({ incarnation: second.incarnation, backend: second.backend, shard: shard.index, tick, span, checkpoint: false, blocks });
+        const woken = new AbortController();
+        await Promise.race([answered.promise, clock.sleep(LIMITS.tickOpenRepeatMs, AbortSignal.any([woken.signal, closed.signal])).catch(() => {})]);
+        woken.abort();
+      }
+    } finally {
+      open.delete(key);
+    }
+    if (!isAnswered && !closed.signal.aborted) logger.warn({ run, tick, shard: shard.index }, "a double run was given up: nobody answered");
+    return isAnswered;
+  }
+}
