@@ -11,7 +11,8 @@
  * 4. Brings its blocks to tick - 1: already there; or tick 0 (initial state); or from the newest Commit before `tick` that has a
  *    checkpoint (`checkpoint[block]` is the blob address of the block's state), replaying the ticks between.
  *    `prevRoot` must equal the root of Commit tick - 1 (of tick 0: the run id). With influence, warmth and awareness come from
- *    the `sections` of the Commits 0..tick-1, in order, never from memory of who sent what when.
+ *    the `sections` of the Commits 0..tick-1, in order, never from memory of who sent what when. Of a behavior whose agents send
+ *    messages, those of tick come from the `mail` of ALL ShardOuts of tick - 1, or from the checkpoint's states where it was taken there.
  * 5. Computes the span in worker threads, puts checkpoints if asked, encodes SHARD_OUT (over LIMITS.slotBytesMax: blob +
  *    SLOT_REFERENCE) and fills `outSubject(tenant, run, attempt, tick, shard)`. Filled already: compares `hashes`; equal is done,
  *    different is a NodeFailure with code DIVERGENCE. Anything it cannot do is a NodeFailure, never silence.

@@ -8,7 +8,7 @@ import { philox4x32 } from "@populace/domain/random";
 import { memoryPorts, type Ports, type Store } from "@populace/io";
 import { openNatsPorts } from "@populace/io/nats";
 import { personaKey } from "@populace/kernels";
-import { RUN_RECORD, STREAM_TABLE, runKey, type BehaviorPlan } from "@populace/protocol";
+import { RUN_RECORD, STREAM_TABLE, outSubject, runKey, type BehaviorPlan } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
 import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import { checkMemory } from "../cli/commands/behave.ts";
@@ -207,6 +207,22 @@ describe("word of mouth on a small world", () => {
     expect(new Set(record.owners)).toEqual(new Set(["a"]));
     await coordinator.close();
     await Promise.all(nodes.map((node) => node.stop()));
+  });
+
+  test("is repaired to the same root when the outputs of a committed tick, and the messages in them, are gone", async () => {
+    const { plan } = await compiled, ports = memoryPorts(), tenant = "t";
+    const coordinator = await startCoordinator({ ports, tenant, alone: true });
+    const node = startNode({ ports, tenant, workers: 1, incarnation: "a", backend: "reference", allowBehaviors: true });
+    await node.ready;
+    const removed: Promise<number>[] = [];
+    const outcome = await coordinator.submit(plan, { shards: 3, checkpointTicks: 5 }, {
+      onProgress({ tick }) { if (tick === 9 && removed.length === 0) removed.push(ports.log.purge(outSubject(tenant, "*", "*", 8, "*"), Number.MAX_SAFE_INTEGER)); },
+    });
+    expect(await Promise.all(removed)).toEqual([3]);
+    expect(outcome.roots).toEqual(reference.roots);
+    expect(RUN_RECORD.decode((await ports.registry.get(runKey(tenant, outcome.runId)))!.bytes).attempt).toBeGreaterThan(1);
+    await coordinator.close();
+    await node.stop();
   });
 });
 
