@@ -170,6 +170,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     leader: () => seen,
     leading: () => ascended.promise,
     ...reader,
+    run: find,
     outcome,
     submit,
     enter: async (plan, execution, submission) => (await enter(plan, execution ?? {}, submission ?? {})).record,
@@ -372,8 +373,20 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     return readRecord(store, tenant, run)!;
   }
 
-  async function known(runId: string): Promise<RunRecord> {
+  /** As the registry has it; a registry that lost its store knows nothing until the next leader has written it again, so then from the own disk. */
+  async function find(runId: string): Promise<RunRecord | null> {
     const record = await reader.run(runId);
+    if (record !== null || runId === "") return record;
+    const own = readRecords(store, tenant).filter((one) => one.run.startsWith(runId));
+    if (own.length !== 1) return null;
+    const last = readLastCommit(store, tenant, own[0].run);
+    if (last === null || isSettled(own[0].state) || last.tick <= own[0].tick) return own[0];
+    const { tick, root, exposures, seconds, backends } = last;
+    return { ...own[0], tick, root, exposures, seconds, backends };
+  }
+
+  async function known(runId: string): Promise<RunRecord> {
+    const record = await find(runId);
     if (record === null) throw new PopulaceError("NOT_FOUND", `run ${runId} is not known here, or several begin so`, { runId });
     return record;
   }
@@ -453,7 +466,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (state !== null && !isSettled(record.state)) await changeRecord({ ports, tenant, term: mine.leadership.term }, { ...record, state: transition(record.state, state), code: error.code, reason: error.message });
   }
 
-  /** As the reader has it; a leader writes a log that lost records again, from its own disk. */
+  /** As the reader has it; a leader writes a record or a log that was lost again, from its own disk. */
   async function outcome(runId: string): Promise<RunOutcome> {
     try {
       return await reader.outcome(runId);
@@ -462,6 +475,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       if (leadership === undefined || !(error instanceof PopulaceError) || (error.code !== "CORRUPT" && error.code !== "NOT_FOUND")) throw error;
       const record = await known(runId);
       if (record.state !== "done") throw error;
+      await publishRecord({ ports, tenant, term: leadership.term }, record);
       await commitLog({ ports, tenant, term: leadership.term, logger, counters }, record).reconcile(true);
       await blobOrCopy(ports, readLastCommit(store, tenant, record.run)?.sums ?? "");
       return reader.outcome(runId);
@@ -485,7 +499,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         }
       }
       closing.signal.throwIfAborted();
-      const record = await reader.run(run).catch(() => null);
+      const record = await find(run).catch(() => null);
       if (record !== null && record.state === "done") return { ...(await outcome(run)), cached: false };
       if (record !== null && isSettled(record.state)) throw new PopulaceError(record.code in ERROR_TABLE ? (record.code as ErrorCode) : "INTERNAL", record.reason, { run, state: record.state });
       if (record !== null && record.tick >= 0) onProgress?.({ tick: record.tick + 1, ticks: record.spec.ticks, exposures: record.exposures, exposuresTotal: Math.max(record.exposures, Math.round((record.exposures * record.spec.ticks) / (record.tick + 1))) });

@@ -239,10 +239,10 @@ export const SCENARIOS: readonly Scenario[] = [
         },
         () => restartNats(course, false),
         async () => {
-          cluster.nats.kill("SIGSTOP");
+          await cluster.nats.kill("SIGSTOP");
           cluster.count("SIGSTOP nats-server");
           await sleep(between(chance, 500, 3000));
-          cluster.nats.kill("SIGCONT");
+          await cluster.nats.kill("SIGCONT");
         },
         async () => {
           const { proxy } = oneOf(chance, [...cluster.nodes(), await cluster.leader()]);
