@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -128,6 +128,19 @@ describe("the JSON contract of the commands", () => {
     expect(await json(2, "sweep", "--model", file("model.json"), "--vary", "agent=1,2", "--store", file("store-sweep"))).toMatchObject({ error: { code: "BAD_STUDY" } });
   });
 
+  it("backup, restore: another store has the same runs, proven; what was altered is refused", async () => {
+    const backed = await json(0, "backup", file("backup"), "--store", file("store-sweep"));
+    expect(backed).toMatchObject({ runs: Array.from({ length: 4 }, () => ({ state: "done", root: expect.stringMatching(/^[0-9a-f]{64}$/) })), folder: file("backup") });
+    expect(await json(2, "backup", file("backup"), "--store", file("store-sweep"))).toMatchObject({ error: { code: "BAD_REQUEST" } });
+    expect(await json(0, "restore", file("backup"), "--store", file("store-restored"))).toMatchObject({ runs: backed.runs });
+    expect(await json(0, "replay", backed.runs[0].run, "--store", file("store-restored"))).toMatchObject({ rootHash: backed.runs[0].root, isEqual: true });
+    expect(await json(0, "simulate", "--model", file("model.json"), "--agents", "2000", "--ticks", "2", "--seed", "5", "--store", file("store-restored"))).toMatchObject({ cached: true });
+    const [blob] = readdirSync(join(file("backup"), "blobs"));
+    writeFileSync(join(file("backup"), "blobs", blob), "altered");
+    expect(await json(1, "restore", file("backup"), "--store", file("store-other"))).toMatchObject({ error: { code: "CORRUPT" } });
+    expect(await json(2, "backup", file("backup-2"))).toMatchObject({ error: { code: "BAD_USAGE" } });
+  });
+
   it("on a cluster: simulate, sweep and replay as on this machine, with results and report here", async () => {
     const { address, coordinator, close } = await startSmallCluster();
     onTestFinished(close);
@@ -141,6 +154,8 @@ describe("the JSON contract of the commands", () => {
     const swept = await json(0, "sweep", ...args, "--vary", "agents=1000,2000", "--vary", "ticks=2,3", "--out", file("sweep-there"), ...at);
     expect(swept.cells[3]).toMatchObject({ values: [2000, 3], runId: here.runId, rootHash: here.rootHash });
     expect((await json(0, "runs", "list", ...at)).runs.length).toBe(4);
+    const behave = ["behave", "--behavior", join(EXAMPLES, "behaviors", "word-of-mouth.ts"), "--agents", "2000", "--ticks", "3", "--store", file("store-here")];
+    expect((await json(0, ...behave, ...at, "--out", file("behaved"))).rootHash).toBe((await json(0, ...behave)).rootHash);
     expect(await json(2, "simulate", "--model", file("model.json"), "--agents", "1000", "--backend", "gpu-js", ...at)).toMatchObject({ error: { code: "BACKEND_MISSING" } });
   });
 

@@ -97,10 +97,22 @@ describe.skipIf(NATS.path === "")(`processes of a cluster${NATS.path === "" ? ` 
     expect(draining.said()).toMatch(/drained after/);
   });
 
+  it("are backed up while they work, and restored under another tenant", async () => {
+    const archive = async (...args: readonly string[]): Promise<{ tenant: string; runs: readonly { state: string; root: string }[] }> => {
+      const process = populace(...args, "--nats", nats.url, "--json");
+      expect(await process.ended, process.said()).toBe(0);
+      return JSON.parse(process.said());
+    };
+    const backed = await archive("backup", join(folder, "backup"));
+    expect(backed.runs.map((run) => run.state)).toEqual(["done", "done", "done"]);
+    const restored = await archive("restore", join(folder, "backup"), "--tenant", "other");
+    expect(restored).toMatchObject({ tenant: "other", runs: backed.runs });
+  });
+
   it("say that they are ready, and end with success when they are asked to", async () => {
     const alive = coordinators.find((each) => each.child.exitCode === null && each.child.signalCode === null)!;
     const [, url] = await alive.says(/readiness at (http:\S+)/);
-    expect(await (await fetch(`${url}/readyz`)).text()).toMatch(/^ok: leads with term [2-9]/);
+    expect(await (await fetch(`${url}/readyz`)).text()).toMatch(/^ok: default: leads with term [2-9]/);
     expect(await (await fetch(`${url}/metrics`)).text()).toMatch(/populace_coordinator_runs\{tenant="default",state="done"\} 3\n/);
     const node = nodes[2];
     node.child.kill("SIGTERM");

@@ -2,14 +2,15 @@ import { hostname } from "node:os";
 import type { Coordinator, CoordinatorMetrics } from "@populace/coordinator";
 import { PopulaceError } from "@populace/domain";
 import type { Metric } from "@populace/io/status-server";
-import { whole } from "../arguments.ts";
+import { list, whole } from "../arguments.ts";
 import { securityOf, withTlsOptions, type TlsOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
-import { counterMetrics, natsMetrics, natsPortsOf, untilStopped, withNatsOptions, type NatsCommandOptions } from "../nats-options.ts";
+import { DEFAULT_TENANT, counterName, natsMetrics, natsPortsOf, tenantName, untilStopped, withNatsOptions, type NatsCommandOptions } from "../nats-options.ts";
 import { paint } from "../output.ts";
 import { VERSION } from "../version.ts";
 
 interface CoordinatorCommandOptions extends NatsCommandOptions, TlsOptions {
+  readonly tenant: readonly string[];
   readonly store: string;
   readonly listen: string;
   readonly advertise?: string;
@@ -27,6 +28,7 @@ export const coordinatorCommand: CommandDefinition<CoordinatorCommandOptions> = 
     "populace coordinator --nats nats://127.0.0.1:4222 --store ./coordinator-2 --listen 127.0.0.1:7601 --metrics :9101",
   ],
   configure: (command) => withTlsOptions(withNatsOptions(command)
+    .option("--tenant <names>", "whom it serves, with commas between them; all share its turns", (text) => list(text).map(tenantName), [DEFAULT_TENANT])
     .requiredOption("--store <folder>", "this coordinator's own database; no two share one")
     .option("--listen <host:port>", "where clients and operators call", "127.0.0.1:7600")
     .option("--advertise <host:port>", "how others reach it, where that is not what it listens on")
@@ -35,56 +37,66 @@ export const coordinatorCommand: CommandDefinition<CoordinatorCommandOptions> = 
     const { claimProcess, createLogger } = await import("@populace/io");
     const { serveGrpc } = await import("@populace/io/rpc");
     const { startStatusServer } = await import("@populace/io/status-server");
-    const { startCoordinator } = await import("@populace/coordinator");
+    const { createTurns, startCoordinator } = await import("@populace/coordinator");
     const { controlService } = await import("@populace/coordinator/control");
     const logger = createLogger("coordinator", process.env["POPULACE_LOG"] ?? "info");
-    const { tenant } = options;
+    const tenants = [...new Set(options.tenant)];
     const ports = await natsPortsOf(options, "coordinator", `coordinator ${options.listen}`, logger, { storeDir: options.store, replicas: options.replicas });
     const stops: (() => Promise<unknown>)[] = [() => ports.close()];
     try {
-      stops.push(await claimProcess(ports.store, `coordinator ${tenant}`, `the store ${options.store}`));
-      let coordinator: Coordinator | null = null;
+      stops.push(await claimProcess(ports.store, "coordinator", `the store ${options.store}`));
+      const coordinators = new Map<string, Coordinator>();
       const coordinatorOf = (asked: string): { readonly coordinator: Coordinator; readonly tenant: string } => {
-        if (asked !== "" && asked !== tenant) throw new PopulaceError("NOT_FOUND", `this coordinator serves tenant ${tenant}, not ${asked.slice(0, 64)}; leave --tenant out or call another`, { tenant: asked });
-        if (coordinator === null) throw new PopulaceError("UNAVAILABLE", "the coordinator is starting; call again", { address: "" });
+        const tenant = asked === "" ? tenants[0] : asked;
+        if (!tenants.includes(tenant)) throw new PopulaceError("NOT_FOUND", `this coordinator serves tenant ${tenants.join(", ")}, not ${tenant.slice(0, 64)}`, { tenant });
+        const coordinator = coordinators.get(tenant);
+        if (coordinator === undefined) throw new PopulaceError("UNAVAILABLE", "the coordinator is starting; call again", { address: "" });
         return { coordinator, tenant };
       };
       const server = await serveGrpc({ listen: options.listen, services: [controlService({ coordinatorOf, ports, version: VERSION })], logger, ...securityOf(options) });
       stops.push(() => server.close());
       const address = options.advertise ?? server.address.replace(/^(0\.0\.0\.0|\[::\])(?=:)/, hostname());
-      const leads = await startCoordinator({ ports, tenant, logger, holder: `coordinator-${address}`, address, leaseTtlMs: options.replicas > 1 ? LEASE_TTL_MS.several : LEASE_TTL_MS.one });
-      coordinator = leads;
-      stops.push(() => leads.close());
+      const turns = createTurns();
+      stops.push(() => Promise.all([...coordinators.values()].map((coordinator) => coordinator.close())));
+      for (const tenant of tenants) {
+        coordinators.set(tenant, await startCoordinator({ ports, tenant, turns, logger, holder: `coordinator-${address}`, address, leaseTtlMs: options.replicas > 1 ? LEASE_TTL_MS.several : LEASE_TTL_MS.one }));
+      }
       if (options.metrics !== undefined) {
         const status = await startStatusServer({
           listen: options.metrics,
-          metrics: () => [...coordinatorMetrics(leads.metrics(), tenant), ...natsMetrics(ports)],
-          health: () => ({ isOk: true, reason: leads.role }),
+          metrics: () => [...coordinatorMetrics(new Map([...coordinators].map(([tenant, coordinator]) => [tenant, coordinator.metrics()]))), ...natsMetrics(ports)],
+          health: () => ({ isOk: true, reason: [...coordinators].map(([tenant, { role }]) => `${tenant}: ${role}`).join(", ") }),
           readiness: () => {
             if (!ports.connection.isLive()) return { isOk: false, reason: "NATS does not answer" };
-            if (leads.role === "leader") return { isOk: true, reason: `leads with term ${leads.term}` };
-            const leader = leads.leader();
-            return leader === null ? { isOk: false, reason: "nobody is known to lead" } : { isOk: true, reason: `follows ${leader.holder}` };
+            const leaderless = [...coordinators].filter(([, coordinator]) => coordinator.role !== "leader" && coordinator.leader() === null).map(([tenant]) => tenant);
+            if (leaderless.length > 0) return { isOk: false, reason: `nobody is known to lead ${leaderless.join(", ")}` };
+            return { isOk: true, reason: [...coordinators].map(([tenant, coordinator]) => `${tenant}: ${coordinator.role === "leader" ? `leads with term ${coordinator.term}` : `follows ${coordinator.leader()!.holder}`}`).join(", ") };
           },
         });
         stops.push(() => status.close());
         context.say(`metrics, health and readiness at ${status.url}`);
       }
-      context.say(`coordinator of tenant ${paint("bold", tenant)} at ${paint("bold", address)}, store ${options.store}, NATS ${ports.connection.server()} ${ports.connection.version()}`);
+      context.say(`coordinator of tenant ${paint("bold", tenants.join(", "))} at ${paint("bold", address)}, store ${options.store}, NATS ${ports.connection.server()} ${ports.connection.version()}`);
       context.say("Ctrl-C hands the lead over and stops it");
       await untilStopped(context.signal, ports);
-      return { json: { tenant, address, stopped: true }, lines: ["stopped; what was committed stays"] };
+      return { json: { tenants, address, stopped: true }, lines: ["stopped; what was committed stays"] };
     } finally {
       for (const stop of stops.toReversed()) await stop();
     }
   },
 };
 
-function coordinatorMetrics({ role, term, view, members, runs, counters }: CoordinatorMetrics, tenant: string): readonly Metric[] {
-  const gauge = (name: string, help: string, value: number): Metric => ({ name: `populace_coordinator_${name}`, help, kind: "gauge", samples: [{ labels: { tenant }, value }] });
+/** One metric a quantity, one sample a tenant. */
+function coordinatorMetrics(all: ReadonlyMap<string, CoordinatorMetrics>): readonly Metric[] {
+  const each = (name: string, kind: Metric["kind"], help: string, value: (metrics: CoordinatorMetrics) => number): Metric =>
+    ({ name: `populace_coordinator_${name}`, help, kind, samples: [...all].map(([tenant, metrics]) => ({ labels: { tenant }, value: value(metrics) })) });
+  const counters = Object.keys([...all.values()][0]?.counters ?? {}) as (keyof CoordinatorMetrics["counters"])[];
   return [
-    gauge("leads", "Whether this coordinator leads its tenant.", role === "leader" ? 1 : 0), gauge("term", "Term of the lead as this coordinator knows it.", term), gauge("view", "Number of the view.", view), gauge("nodes", "Nodes of the view.", members),
-    { name: "populace_coordinator_runs", help: "Runs by state.", kind: "gauge", samples: Object.entries(runs).map(([state, value]) => ({ labels: { tenant, state }, value })) },
-    ...counterMetrics("populace_coordinator", "this coordinator", { ...counters }),
+    each("leads", "gauge", "Whether this coordinator leads its tenant.", ({ role }) => (role === "leader" ? 1 : 0)),
+    each("term", "gauge", "Term of its lead; 0 while it has none.", ({ term }) => term),
+    each("view", "gauge", "Number of the view while it leads.", ({ view }) => view),
+    each("nodes", "gauge", "Nodes of the view while it leads.", ({ members }) => members),
+    { name: "populace_coordinator_runs", help: "Runs by state.", kind: "gauge", samples: [...all].flatMap(([tenant, { runs }]) => Object.entries(runs).map(([state, value]) => ({ labels: { tenant, state }, value }))) },
+    ...counters.map((name) => each(counterName(name), "counter", `${name} of this coordinator, since it started.`, (metrics) => metrics.counters[name])),
   ];
 }

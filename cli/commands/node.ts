@@ -4,10 +4,11 @@ import type { RunningNode } from "@populace/agent-runtime";
 import { BACKEND_NAMES } from "@populace/kernels/names";
 import { oneOf, whole } from "../arguments.ts";
 import type { CommandDefinition } from "../command.ts";
-import { natsMetrics, natsPortsOf, untilStopped, withNatsOptions, type NatsCommandOptions } from "../nats-options.ts";
+import { DEFAULT_TENANT, natsMetrics, natsPortsOf, tenantName, untilStopped, withNatsOptions, type NatsCommandOptions } from "../nats-options.ts";
 import { compact, paint } from "../output.ts";
 
 interface NodeCommandOptions extends NatsCommandOptions {
+  readonly tenant: string;
   readonly workers?: number;
   readonly backend?: string;
   readonly allowBehaviors?: boolean;
@@ -18,6 +19,7 @@ export const nodeCommand: CommandDefinition<NodeCommandOptions> = {
   summary: "compute for a cluster over NATS",
   examples: ["populace node --nats nats://127.0.0.1:4222", "populace node --nats nats://127.0.0.1:4222 --workers 8 --metrics :9100"],
   configure: (command) => withNatsOptions(command)
+    .option("--tenant <name>", "whose runs it computes", tenantName, DEFAULT_TENANT)
     .option("--workers <number>", "worker threads (default: the machine's cores)", whole(1, 256))
     .option("--backend <name>", `kernel backend: auto, ${BACKEND_NAMES.join(", ")}`, oneOf("auto", ...BACKEND_NAMES))
     .option("--allow-behaviors", "run behaviors, which are foreign code, in processes without files or network"),

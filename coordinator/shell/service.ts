@@ -344,8 +344,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 
   /** Whether the outcome of a finished run can still be read; computed again otherwise. */
   async function isReadable(run: string): Promise<boolean> {
-    const sums = readLastCommit(store, tenant, run)?.sums ?? "";
-    return sums !== "" && (await blobs.has(sums) || hasCopy(store, sums));
+    // Restored from an archive it is in COMMIT before it is in this store.
+    const entry = await log.last(commitSubject(tenant, run));
+    const last = readLastCommit(store, tenant, run) ?? (entry === null ? null : COMMIT.decode(await bodyOf(entry.bytes, blobs, `a commit of run ${run}`)));
+    return last !== null && last.sums !== "" && (await blobs.has(last.sums) || hasCopy(store, last.sums));
   }
 
   async function again(before: RunRecord, from: readonly RunState[], changes: Partial<RunRecord>): Promise<RunRecord> {

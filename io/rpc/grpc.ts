@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import { once } from "node:events";
+import { isIP } from "node:net";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { Client, Metadata, Server, ServerCredentials, credentials, status as STATUS } from "@grpc/grpc-js";
 import type { ServerUnaryCall, ServerWritableStream, ServiceError, UntypedHandleCall, sendUnaryData } from "@grpc/grpc-js";
 import { PopulaceError } from "@populace/domain";
@@ -142,9 +144,17 @@ function handler(method: RpcMethod, closing: AbortSignal, logger: Logger, name: 
 /** Calls over gRPC; connects with the first call. BAD_USAGE for plain text beyond this machine. */
 export function connectGrpc(options: GrpcClientOptions): RpcClient {
   const { address } = options;
-  assertSecure(options, hostOf(address).host, "connect to");
+  const { host } = hostOf(address);
+  assertSecure(options, host, "connect to");
   const identity = options.tls === undefined ? null : pem(options.tls);
-  const client = new Client(address, identity === null ? credentials.createInsecure() : credentials.createSsl(identity.ca, identity.key, identity.cert), channelOptions(options.messageBytesMax));
+  // An address is no name that TLS may ask for; the certificate is held against the address all the same.
+  const ip = host.replace(/^\[|\]$/g, ""), isIp = isIP(ip) !== 0;
+  const verify = isIp ? { checkServerIdentity: (_: string, certificate: PeerCertificate) => checkServerIdentity(ip, certificate) } : {};
+  const client = new Client(
+    address,
+    identity === null ? credentials.createInsecure() : credentials.createSsl(identity.ca, identity.key, identity.cert, verify),
+    { ...channelOptions(options.messageBytesMax), ...(identity !== null && isIp ? { "grpc.ssl_target_name_override": "localhost" } : {}) },
+  );
   const metadata = (): Metadata => {
     const sent = new Metadata();
     for (const [name, value] of Object.entries(options.headers ?? {})) sent.set(name, value);

@@ -1,9 +1,9 @@
-import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { PopulaceError } from "@populace/domain";
+import { HAS_OPENSSL, NEEDS_OPENSSL, certificate } from "./certificates.fixture.ts";
 import { connectGrpc, hostOf, serveGrpc, type TlsFiles } from "./grpc.ts";
 import { inProcessRpc } from "./in-process.ts";
 import type { RpcCall, RpcClient, RpcServer, RpcService } from "./rpc.ts";
@@ -170,24 +170,11 @@ describe("addresses", () => {
   });
 });
 
-const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
-
-describe.skipIf(!hasOpenssl)(`mutual TLS${hasOpenssl ? "" : " (skipped: no openssl here to make certificates with)"}`, () => {
+describe.skipIf(!HAS_OPENSSL)(`mutual TLS${NEEDS_OPENSSL}`, () => {
   const folder = mkdtempSync(join(tmpdir(), "populace-tls-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
-  const openssl = (...args: string[]): unknown => execFileSync("openssl", args, { cwd: folder, stdio: "pipe" });
-
-  /** A new authority and a certificate of it, for both roles and for this machine. */
-  function certificate(name: string): TlsFiles {
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=authority ${name}`, "-keyout", `${name}-ca.key`, "-out", `${name}-ca.pem`);
-    writeFileSync(join(folder, "names.cnf"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
-    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", `/CN=${name}`, "-keyout", `${name}.key`, "-out", `${name}.csr`);
-    openssl("x509", "-req", "-in", `${name}.csr`, "-CA", `${name}-ca.pem`, "-CAkey", `${name}-ca.key`, "-CAcreateserial", "-days", "2", "-extfile", "names.cnf", "-out", `${name}.pem`);
-    return { caFile: join(folder, `${name}-ca.pem`), certFile: join(folder, `${name}.pem`), keyFile: join(folder, `${name}.key`) };
-  }
-
   test("lets in who shows a certificate of the same authority, and nobody else", async () => {
-    const own = certificate("own"), foreign = certificate("foreign");
+    const own = certificate(folder, "own"), foreign = certificate(folder, "foreign");
     const service: RpcService = { name: "populace.test.Echo", methods: { Echo: { kind: "unary", handle: (request) => Promise.resolve(request) } } };
     const server = await serveGrpc({ listen: "127.0.0.1:0", services: [service], tls: own });
     const ask = async (security: { readonly tls?: TlsFiles }): Promise<unknown> => {
@@ -200,6 +187,13 @@ describe.skipIf(!hasOpenssl)(`mutual TLS${hasOpenssl ? "" : " (skipped: no opens
     // Trusts the server and shows a certificate that the server does not trust.
     expect(await ask({ tls: { ...foreign, caFile: own.caFile } })).toMatchObject({ code: "UNAVAILABLE" });
     await server.close();
+    // A server with a certificate of the right authority for another machine.
+    const elsewhere = certificate(folder, "elsewhere", "IP:127.0.0.2,DNS:localhost");
+    const other = await serveGrpc({ listen: "127.0.0.1:0", services: [service], tls: elsewhere });
+    const client = connectGrpc({ address: other.address, tls: elsewhere });
+    await expect(client.unary("populace.test.Echo", "Echo", bytes(7), { deadlineMs: 5000 })).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    client.close();
+    await other.close();
   });
 
   test("names the file that is missing", async () => {
