@@ -99,7 +99,7 @@ describe.skipIf(NATS.path === "")(`processes of a cluster${NATS.path === "" ? ` 
 
   it("are backed up while they work, and restored under another tenant", async () => {
     const archive = async (...args: readonly string[]): Promise<{ tenant: string; runs: readonly { state: string; root: string }[] }> => {
-      const process = populace(...args, "--nats", nats.url, "--json");
+      const process = startPopulace([...args, "--nats", nats.url, "--json"]);
       expect(await process.ended, process.said()).toBe(0);
       return JSON.parse(process.said());
     };

@@ -21,9 +21,18 @@ export function killPopulaceProcesses(): void {
   for (const child of running) child.kill("SIGKILL");
 }
 
-/** Starts `populace <args>`; or, with `program`, another file of the checkout with these arguments. */
-export function startPopulace(args: readonly string[], { program = "cli/main.ts", nodeOptions = [] }: { readonly program?: string; readonly nodeOptions?: readonly string[] } = {}): PopulaceProcess {
-  const child = spawn(process.execPath, [...nodeOptions, join(ROOT, program), ...args], { env: { ...process.env, NO_COLOR: "1", POPULACE_LOG: "warn" }, stdio: ["ignore", "pipe", "pipe"] });
+export interface StartOptions {
+  /** Another file of the checkout than the command line. */
+  readonly program?: string;
+  readonly nodeOptions?: readonly string[];
+  /** A command that starts the command behind it. */
+  readonly prefix?: readonly string[];
+}
+
+/** Starts `populace <args>`. */
+export function startPopulace(args: readonly string[], { program = "cli/main.ts", nodeOptions = [], prefix = [] }: StartOptions = {}): PopulaceProcess {
+  const [command, ...rest] = [...prefix, process.execPath, ...nodeOptions, join(ROOT, program), ...args];
+  const child = spawn(command!, rest, { env: { ...process.env, NO_COLOR: "1", POPULACE_LOG: "warn" }, stdio: ["ignore", "pipe", "pipe"] });
   running.add(child);
   let said = "";
   const waiting = new Set<() => void>();

@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { openCluster, type ClusterClient } from "../../cli/cluster-client.ts";
-import { freePort, startNatsServer, type NatsProgram, type NatsServer } from "../../io/nats/server.fixture.ts";
+import { freePort, startNatsCluster, startNatsServer, type NatsProgram, type NatsServer } from "../../io/nats/server.fixture.ts";
 import { startPopulace, type PopulaceProcess } from "../helpers/populace-process.ts";
 import { startChaosProxy, type ChaosProxy } from "./chaos-proxy.ts";
+import type { Namespace } from "./namespace.ts";
 import { observe, usageOf, type Observer } from "./observer.ts";
 
 const TENANT = "default";
@@ -32,7 +33,9 @@ export interface Trap {
 
 /** Real processes on one NATS server, whoever watches them, and what was done to them. */
 export interface NemesisCluster {
+  /** The first server, most often the only one; and all. */
   readonly nats: NatsServer;
+  readonly servers: readonly NatsServer[];
   readonly client: ClusterClient;
   readonly observer: Observer;
   readonly coordinators: readonly Member[];
@@ -42,7 +45,7 @@ export interface NemesisCluster {
   readonly faults: ReadonlyMap<string, number>;
   count(fault: string): void;
   /** Resolves when it has joined. */
-  startNode(options?: { readonly proxied?: boolean }): Promise<Member>;
+  startNode(options?: { readonly proxied?: boolean; readonly namespace?: Namespace }): Promise<Member>;
   /** Incarnation of a node as it calls itself now. */
   incarnation(node: Member): string;
   /** Starts a coordinator; by its number again, on the store of the one before. */
@@ -64,15 +67,22 @@ export interface NemesisCluster {
 export interface ClusterShape {
   readonly program: NatsProgram;
   readonly nodes: number;
+  /** NATS servers; with several every stream has a copy on each. */
+  readonly servers?: number;
   readonly coordinators?: number;
   readonly isProxied?: boolean;
+  /** The server is reached from other namespaces too. */
+  readonly isOpen?: boolean;
   readonly trap?: Trap;
 }
 
+const open = ({ port, storeDir }: { readonly port: number; readonly storeDir: string }): string => `listen: "0.0.0.0:${port}"\njetstream { store_dir: ${JSON.stringify(storeDir)}, max_file_store: ${8 * 1024 ** 3}, max_memory_store: 67108864 }\n`;
+
 /** Starts NATS, coordinators (the first one leads) and nodes, each a process of its own. */
-export async function startCluster({ program, nodes: nodeCount, coordinators: coordinatorCount = 2, isProxied = false, trap }: ClusterShape): Promise<NemesisCluster> {
+export async function startCluster({ program, nodes: nodeCount, servers: serverCount = 1, coordinators: coordinatorCount = 2, isProxied = false, isOpen = false, trap }: ClusterShape): Promise<NemesisCluster> {
   const folder = mkdtempSync(join(tmpdir(), "populace-nemesis-"));
-  const nats = await startNatsServer({ program });
+  const servers = serverCount === 1 ? [await startNatsServer({ program, ...(isOpen ? { whole: open } : {}) })] : await startNatsCluster(serverCount, { program });
+  const nats = servers[0]!, urls = servers.map(({ url }) => url).join(",");
   const nodes = new Set<Member>(), coordinators: Member[] = [], proxies: ChaosProxy[] = [];
   const ports = await Promise.all(Array.from({ length: coordinatorCount }, () => freePort()));
   const faults = new Map<string, number>(), memory = new Map<string, number[]>();
@@ -83,7 +93,7 @@ export async function startCluster({ program, nodes: nodeCount, coordinators: co
   async function member(name: string, isBehindProxy: boolean, address: string, start: (url: string) => PopulaceProcess, storeDir = ""): Promise<Member> {
     const proxy = isBehindProxy ? await startChaosProxy(nats.port) : null;
     if (proxy !== null) proxies.push(proxy);
-    const process = start(proxy === null ? nats.url : `nats://127.0.0.1:${proxy.port}`);
+    const process = start(proxy === null ? urls : `nats://127.0.0.1:${proxy.port}`);
     const pid = process.child.pid ?? 0;
     void process.ended.then((code) => {
       if (!mayEnd.has(pid)) observer?.records.push({ kind: "died", who: name, error: `exit ${code ?? process.child.signalCode}: ${process.said().slice(-2000)}` });
@@ -91,8 +101,8 @@ export async function startCluster({ program, nodes: nodeCount, coordinators: co
     return { ...process, name, pid, proxy, address, storeDir, isAlive: () => process.child.exitCode === null && process.child.signalCode === null };
   }
 
-  async function startNode(options: { readonly proxied?: boolean } = {}): Promise<Member> {
-    const node = await member(`node-${(nodeNumber += 1)}`, options.proxied ?? isProxied, "", (url) => startPopulace(["node", "--nats", url, "--workers", "1"], { nodeOptions: ["--inspect-port=0"] }));
+  async function startNode({ proxied = isProxied, namespace }: { readonly proxied?: boolean; readonly namespace?: Namespace } = {}): Promise<Member> {
+    const node = await member(`node-${(nodeNumber += 1)}`, proxied, "", (url) => startPopulace(["node", "--nats", namespace === undefined ? url : `nats://${namespace.host}:${nats.port}`, "--workers", "1"], { nodeOptions: ["--inspect-port=0"], prefix: namespace?.prefix ?? [] }));
     void node.ended.then(() => nodes.delete(node));
     nodes.add(node);
     await node.says(/joined the cluster/);
@@ -103,7 +113,7 @@ export async function startCluster({ program, nodes: nodeCount, coordinators: co
     const address = `127.0.0.1:${ports[index]}`, storeDir = join(folder, `coordinator-${index + 1}`);
     const trapped = options.trap;
     const coordinator = await member(`coordinator-${index + 1}`, options.proxied ?? isProxied, address, (url) => (trapped === undefined
-      ? startPopulace(["coordinator", "--nats", url, "--store", storeDir, "--listen", address, "--metrics", "127.0.0.1:0"])
+      ? startPopulace(["coordinator", "--nats", url, "--store", storeDir, "--listen", address, "--metrics", "127.0.0.1:0", "--replicas", String(serverCount)])
       : startPopulace([url, storeDir, address, trapped.signal, trapped.point, String(trapped.after)], { program: "test/nemesis/trapped-coordinator.ts" })), storeDir);
     coordinators[index] = coordinator;
     await coordinator.says(/at 127\.0\.0\.1:\d+, store/);
@@ -122,12 +132,12 @@ export async function startCluster({ program, nodes: nodeCount, coordinators: co
   };
   await leader();
   for (let index = 1; index < coordinatorCount; index += 1) await startCoordinator(index);
-  const watching = await observe(nats.url, TENANT);
+  const watching = await observe(urls.split(","), TENANT);
   observer = watching;
   await Promise.all(Array.from({ length: nodeCount }, () => startNode()));
 
   return {
-    nats, client, observer: watching, coordinators, faults, count, startNode, startCoordinator, leader, memory,
+    nats, servers, client, observer: watching, coordinators, faults, count, startNode, startCoordinator, leader, memory,
     nodes: () => [...nodes],
     incarnation: (node) => [...node.said().matchAll(/node ([0-9a-f-]{36}),/g)].at(-1)?.[1] ?? "",
     mayEnd: (each) => void mayEnd.add(each.pid),
@@ -141,7 +151,7 @@ export async function startCluster({ program, nodes: nodeCount, coordinators: co
       return Number(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, "m").exec(await (await fetch(`${url}/metrics`)).text())?.[1] ?? Number.NaN);
     },
     async streamBytes() {
-      const connection = await connect({ servers: nats.url, timeout: 2000 });
+      const connection = await connect({ servers: servers.map(({ url }) => url), timeout: 2000 });
       try {
         let bytes = 0;
         for await (const { state } of (await jetstreamManager(connection)).streams.list()) bytes += state.bytes;
@@ -151,7 +161,7 @@ export async function startCluster({ program, nodes: nodeCount, coordinators: co
       }
     },
     sampleMemory() {
-      for (const each of [...coordinators, ...nodes, { name: "nats-server", pid: nats.pid() }]) {
+      for (const each of [...coordinators, ...nodes, ...servers.map((server, index) => ({ name: serverCount === 1 ? "nats-server" : `nats-server-${index + 1}`, pid: server.pid() }))]) {
         const usage = usageOf(each.pid);
         if (usage !== null && usage.memoryBytes > 0) memory.set(each.name, [...(memory.get(each.name) ?? []), Math.round(usage.memoryBytes / 1024 ** 2)]);
       }
@@ -165,7 +175,7 @@ export async function startCluster({ program, nodes: nodeCount, coordinators: co
         await each.ended;
       }
       for (const proxy of proxies) await proxy.close();
-      await nats.remove();
+      for (const server of servers) await server.remove();
       rmSync(folder, { recursive: true, force: true });
     },
   };

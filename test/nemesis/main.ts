@@ -1,7 +1,7 @@
 // The nemesis: a cluster of real processes under faults, held to the invariants.
-//   node test/nemesis/main.ts --scenario NAME|all [--minutes 10] [--seed 1] [--server own|current] [--json]
-//   node test/nemesis/main.ts --matrix [--seed 1]      the same run in every way it can be computed: one root
-//   node test/nemesis/main.ts --figures [--rounds 20]  times of failover, cost of a commit, a planned move
+//   npm run nemesis -- --scenario NAME|all [--minutes 10] [--seed 1] [--server own|current] [--json]
+//   npm run nemesis -- --matrix [--seed 1]      the same run in every way it can be computed: one root
+//   npm run nemesis -- --figures [--rounds 20]  times of failover, cost of a commit, a planned move
 import { parseArgs } from "node:util";
 import type { NatsProgram } from "../../io/nats/server.fixture.ts";
 import { nats } from "../../tools/nats.ts";
@@ -46,7 +46,7 @@ for (const scenario of chosen) {
   say(lines(report).map((line) => `  ${line}`).join("\n"));
 }
 if (values.json && chosen.length > 0) console.log(JSON.stringify(reports, null, 2));
-else if (chosen.length > 0) say(`${reports.length} scenarios, ${reports.reduce((sum, { violations }) => sum + violations.length, 0)} violations; again with: node test/nemesis/main.ts --scenario ${values.scenario} --seed ${values.seed}`);
+else if (chosen.length > 0) say(`${reports.length} scenarios, ${reports.reduce((sum, { violations }) => sum + violations.length, 0)} violations; again with: npm run nemesis -- --scenario ${values.scenario} --seed ${values.seed}`);
 process.exitCode = isWrong || reports.some(({ violations }) => violations.length > 0) ? 1 : 0;
 
 function lines({ faults, runs, commits, views, terms, seconds, root, exposures, longestSilenceMs, memoryMb, streamBytes, violations }: NemesisReport): readonly string[] {
@@ -54,7 +54,8 @@ function lines({ faults, runs, commits, views, terms, seconds, root, exposures, 
     `faults: ${Object.entries(faults).map(([fault, times]) => `${times} x ${fault}`).join(", ")}`,
     `${runs} runs, ${commits} commits, ${views} views, ${terms} terms in ${seconds} s; longest without a commit ${longestSilenceMs} ms`,
     `${exposures} exposures, none lost or counted twice where I5 holds; last root ${root.slice(0, 16)}`,
-    `memory in MiB: ${Object.entries(memoryMb).map(([who, [least, most]]) => `${who} ${least}-${most}`).join(", ")}; streams ${Math.round(streamBytes / 1024 ** 2)} MiB`,
+    `streams ${Math.round(streamBytes / 1024 ** 2)} MiB; memory in MiB over time:`,
+    ...Object.entries(memoryMb).map(([who, { most, overTime }]) => `  ${who.padEnd(16)} at most ${most}: ${overTime.join(" ")}`),
     violations.length === 0 ? "every invariant holds" : violations.map(({ invariant, message }) => `BROKEN ${invariant}: ${message}`).join("\n  "),
   ];
 }

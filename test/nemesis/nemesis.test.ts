@@ -1,4 +1,4 @@
-// The short share of the nemesis; the whole of it: node test/nemesis/main.ts --scenario all
+// The short share of the nemesis; the whole of it: npm run nemesis -- --scenario all
 import { connect, createServer, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { describeOnNats } from "../../io/nats/describe.fixture.ts";

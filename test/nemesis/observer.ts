@@ -24,8 +24,8 @@ export interface Observer {
 }
 
 /** Follows COMMIT, slots, inputs, the leader, the view and the runs of a tenant. */
-export async function observe(url: string, tenant: string): Promise<Observer> {
-  const ports = await openNatsPorts({ servers: [url], name: "observer", role: "client", streams: STREAM_TABLE, storeDir: null, startMs: 60_000 });
+export async function observe(servers: readonly string[], tenant: string): Promise<Observer> {
+  const ports = await openNatsPorts({ servers, name: "observer", role: "client", streams: STREAM_TABLE, storeDir: null, startMs: 60_000 });
   const { log, registry, blobs } = ports;
   const records: ClusterRecord[] = [];
   const ticks = new Map<string, number>(), shards = new Map<string, RunRecord>();

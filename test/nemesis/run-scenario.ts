@@ -30,8 +30,8 @@ export interface NemesisReport {
   readonly exposures: number;
   /** Longest time without any commit, in ms. */
   readonly longestSilenceMs: number;
-  /** Least and most MiB of each process and the bytes of all streams at the end. */
-  readonly memoryMb: Readonly<Record<string, readonly [number, number]>>;
+  /** MiB of each process, most first, then at equal distances over its life; and the bytes of all streams at the end. */
+  readonly memoryMb: Readonly<Record<string, { readonly most: number; readonly overTime: readonly number[] }>>;
   readonly streamBytes: number;
   /** Broken promises, and effects of faults that were not seen. */
   readonly violations: readonly Violation[];
@@ -76,6 +76,7 @@ export async function runScenario(scenario: Scenario, { program, seed, minutes, 
     };
     const course = {
       cluster, chance: chanceOf(seed, scenario.name), minutes, ticks: scenario.ticks,
+      skip: (why: string) => onNote?.(`SKIPPED: ${why}`),
       expect(what: string, holds: boolean) {
         if (!holds) unseen.push({ invariant: "effect", message: `not seen: ${what}` });
       },
@@ -123,7 +124,7 @@ export async function runScenario(scenario: Scenario, { program, seed, minutes, 
     return {
       scenario: scenario.name, server: program.name, seed, faults: Object.fromEntries(cluster.faults), runs: truths.size, commits: observer.commits(), views: observer.views(), terms: observer.terms(),
       seconds: Math.round((performance.now() - startedMs) / 1000), root: rootsOf(last).at(-1)!, exposures: [...truths.values()].reduce((sum, truth) => sum + truth.exposures, 0), longestSilenceMs: Math.round(longestSilenceMs),
-      memoryMb: Object.fromEntries([...cluster.memory].map(([who, samples]) => [who, [Math.min(...samples), Math.max(...samples)]])), streamBytes,
+      memoryMb: Object.fromEntries([...cluster.memory].map(([who, samples]) => [who, { most: Math.max(...samples), overTime: spread(samples) }])), streamBytes,
       violations: [...violations(observer.records, { expected, recoveryMs: RECOVERY_MS, mustFinish: true }), ...unseen],
     };
   } catch (error) {
@@ -139,6 +140,12 @@ function expectation(truth: Truth): Expected {
     run: truth.run, ticks: truth.plan.ticks, exposures: truth.exposures, counts: truth.counts,
     roots: (inputs) => rootsOf(truth, inputs), leaves: (tick) => truth.ticks[tick].leaves, state: (tick, block) => truth.ticks[tick].states[block],
   };
+}
+
+/** At most ten of the samples, the last one among them. */
+function spread(samples: readonly number[]): readonly number[] {
+  const step = Math.max(1, samples.length / 10);
+  return samples.filter((_, index) => Math.floor((samples.length - 1 - index) / step) !== Math.floor((samples.length - 2 - index) / step));
 }
 
 function lastWords(cluster: NemesisCluster): string {

@@ -1,10 +1,11 @@
-import { rmSync } from "node:fs";
+import { cpSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { samplePlan } from "@populace/kernels/sample-plan";
 import type { Plan } from "@populace/protocol";
 import { between, oneOf } from "../simulator/chance.ts";
 import type { ClusterShape, Member, NemesisCluster } from "./cluster.ts";
 import { blockEventLoop } from "./event-loop.ts";
+import { openNamespace } from "./namespace.ts";
 
 /** A source of chance from 0 to 1. */
 type Chance = () => number;
@@ -22,6 +23,8 @@ export interface Course {
   more(commits: number): Promise<void>;
   /** How long the faults of a soak go on. */
   readonly minutes: number;
+  /** This machine cannot do it. */
+  skip(why: string): void;
   /** Whether a fault was seen to have its effect, for the summary and the verdict. */
   expect(what: string, holds: boolean): void;
 }
@@ -145,6 +148,24 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: "three-servers", what: "three NATS servers, each killed for 3 s and stopped for 8 s in turn, whoever leads the streams", ticks: 150, shape: { nodes: 2, servers: 3 },
+    async faults({ cluster, tick, more }) {
+      await tick(5);
+      for (const server of cluster.servers) {
+        await server.kill();
+        cluster.count("SIGKILL one nats-server of three");
+        await sleep(3000);
+        await server.start();
+        await more(10);
+        await server.kill("SIGSTOP");
+        cluster.count("SIGSTOP one nats-server of three");
+        await sleep(8000);
+        await server.kill("SIGCONT");
+        await more(10);
+      }
+    },
+  },
+  {
     name: "cut-node", what: "a node that hears nothing, then one that nobody hears, for 15 s each", ticks: 300, shape: { nodes: 3, isProxied: true },
     async faults({ cluster, more, tick }) {
       await tick(20);
@@ -156,6 +177,50 @@ export const SCENARIOS: readonly Scenario[] = [
         await more(5);
         node.proxy?.heal();
         await more(10);
+      }
+    },
+  },
+  {
+    name: "cut-node-by-kernel", what: "the same by the kernel, with a network namespace, where this machine allows one", ticks: 300, shape: { nodes: 2, isOpen: true },
+    async faults({ cluster, more, tick, skip }) {
+      const namespace = openNamespace(1 + (process.pid % 200));
+      if (typeof namespace === "string") return skip(namespace);
+      try {
+        const node = await cluster.startNode({ namespace });
+        await tick(20);
+        for (const direction of ["to client", "to server"] as const) {
+          namespace.cut(direction);
+          cluster.count(`kernel drops all ${direction === "to client" ? "towards a node" : "from a node"}`);
+          await sleep(15_000);
+          await more(5);
+          namespace.heal();
+          await more(10);
+        }
+        await cluster.kill(node);
+      } finally {
+        namespace.remove();
+      }
+    },
+  },
+  {
+    name: "old-stores", what: "both coordinators killed and started on an older copy of a disk, then on empty ones", ticks: 300, shape: { nodes: 2 },
+    async faults({ cluster, more, tick }) {
+      await tick(20);
+      const standby = cluster.coordinators[1]!, old = `${standby.storeDir}-old`;
+      await cluster.kill(standby);
+      cpSync(standby.storeDir, old, { recursive: true });
+      await cluster.startCoordinator(1);
+      await more(30);
+      for (const disk of ["older", "empty"] as const) {
+        const both = [...cluster.coordinators];
+        for (const coordinator of both) await cluster.kill(coordinator);
+        for (const { storeDir } of both) {
+          rmSync(storeDir, { recursive: true });
+          if (disk === "older") cpSync(old, storeDir, { recursive: true });
+        }
+        cluster.count(`both coordinators on ${disk} disks`);
+        for (const index of both.keys()) await cluster.startCoordinator(index);
+        await more(30);
       }
     },
   },
