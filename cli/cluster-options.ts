@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import { PopulaceError } from "@populace/domain";
 import type { ClusterClient } from "./cluster-client.ts";
 import { list } from "./arguments.ts";
@@ -20,9 +20,9 @@ export interface ClusterCommandOptions extends TlsOptions {
 }
 
 export const withTlsOptions = (command: Command): Command => command
-  .option("--tls-ca <file>", "certificate of the authority that both sides' certificates are of")
-  .option("--tls-cert <file>", "this side's certificate")
-  .option("--tls-key <file>", "its key")
+  .addOption(new Option("--tls-ca <file>", "certificate of the authority that both sides' certificates are of").env("POPULACE_TLS_CA"))
+  .addOption(new Option("--tls-cert <file>", "this side's certificate").env("POPULACE_TLS_CERT"))
+  .addOption(new Option("--tls-key <file>", "its key").env("POPULACE_TLS_KEY"))
   .option("--insecure", "plain text beyond this machine, on a network that you trust");
 
 export const withClusterOptions = (command: Command): Command => withTlsOptions(command

@@ -1,6 +1,6 @@
 import { PopulaceError } from "@populace/domain";
 import { Packr } from "msgpackr";
-import type { Commit, Heartbeat, Input, LeaderBeat, LeaderRecord, NodeFailure, Recompute, Recomputed, Release, RunRecord, RunStop, ShardOut, TickOpen, ViewRecord } from "./messages.ts";
+import type { Commit, Flushed, Heartbeat, Input, LeaderBeat, LeaderRecord, NodeFailure, Recompute, Recomputed, Release, RunRecord, RunStop, ShardOut, TickOpen, ViewRecord } from "./messages.ts";
 
 /**
  * Envelope of messages: msgpackr of {schema, ...fields}, typed arrays as binary. Maps, not records (`useRecords: false`), so that a
@@ -98,6 +98,7 @@ export const VIEW_RECORD = codec<ViewRecord>("ViewRecord/2", { view: "integer", 
 export const LEADER_BEAT = codec<LeaderBeat>("LeaderBeat/1", { holder: "text", term: "integer", view: "integer" });
 export const RECOMPUTE = codec<Recompute>("Recompute/1", { run: "text", attempt: "integer", term: "integer", view: "integer", incarnation: "text", backend: "text", shard: "integer", tick: "integer", span: "integer", checkpoint: "flag", blocks: "integers" });
 export const RECOMPUTED = codec<Recomputed>("Recomputed/1", { run: "text", attempt: "integer", incarnation: "text", backend: "text", shard: "integer", tick: "integer", compared: "integer" });
+export const FLUSHED = codec<Flushed>("Flushed/1", { nonce: "text", run: "text", tick: "integer" });
 export const RELEASE = codec<Release>("Release/1", { number: "integer", content: "text", note: "text" });
 
 /** Body of a slot or of a COMMIT over LIMITS.slotBytesMax: its address in the blob store. */
@@ -120,5 +121,5 @@ export function schemaOf(bytes: Uint8Array): string {
 
 /** Every codec, for the contract text and its tests. */
 export const CODECS: readonly { readonly schema: string; readonly fields: Readonly<Record<string, string>> }[] = [
-  TICK_OPEN, SHARD_OUT, COMMIT, INPUT, RUN_RECORD, HEARTBEAT, NODE_FAILURE, RUN_STOP, LEADER_RECORD, VIEW_RECORD, LEADER_BEAT, RECOMPUTE, RECOMPUTED, RELEASE, SLOT_REFERENCE,
+  TICK_OPEN, SHARD_OUT, COMMIT, INPUT, RUN_RECORD, HEARTBEAT, NODE_FAILURE, RUN_STOP, LEADER_RECORD, VIEW_RECORD, LEADER_BEAT, RECOMPUTE, RECOMPUTED, FLUSHED, RELEASE, SLOT_REFERENCE,
 ];

@@ -292,6 +292,14 @@ export interface Recomputed {
   readonly compared: number;
 }
 
+/** A standby has a run's commits through this tick on its own disk. The leader opens no tick while all standbys that it hears lag two spans. */
+export interface Flushed {
+  /** The standby, as in LeaderRecord. */
+  readonly nonce: string;
+  readonly run: string;
+  readonly tick: number;
+}
+
 /** What production serves, under the highest number: registry record `releaseKey`, written once. A roll-back is a new release of older content. */
 export interface Release {
   readonly number: number;

@@ -15,6 +15,7 @@ export const SUBJECT_TABLE = [
   { name: "leader beat", pattern: "pop.<tenant>.leader.beat", port: "bus", message: "LeaderBeat", owner: "coordinator", writers: "leader", readers: "nodes, the leader itself", retention: "none" },
   { name: "recompute", pattern: "pop.<tenant>.<run>.<attempt>.recompute", port: "bus", message: "Recompute", owner: "coordinator", writers: "leader", readers: "nodes", retention: "none" },
   { name: "recomputed", pattern: "pop.<tenant>.<run>.<attempt>.recomputed", port: "bus", message: "Recomputed", owner: "coordinator", writers: "nodes", readers: "leader", retention: "none" },
+  { name: "flushed", pattern: "pop.<tenant>.<run>.all.flushed", port: "bus", message: "Flushed", owner: "coordinator", writers: "coordinators", readers: "leader", retention: "none" },
   { name: "leader key", pattern: "<tenant>.leader", port: "registry", message: "LeaderRecord", owner: "coordinator", writers: "candidates", readers: "everyone", retention: "forever" },
   { name: "view key", pattern: "<tenant>.view", port: "registry", message: "ViewRecord", owner: "coordinator", writers: "leader", readers: "everyone", retention: "forever" },
   { name: "run key", pattern: "<tenant>.run.<run>", port: "registry", message: "RunRecord", owner: "coordinator", writers: "leader", readers: "everyone", retention: "life of the run" },
@@ -37,6 +38,7 @@ export const drainSubject = (tenant: string, incarnation: string): string => `po
 export const leaderBeatSubject = (tenant: string): string => `pop.${tenant}.leader.beat`;
 export const recomputeSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.recompute`;
 export const recomputedSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.recomputed`;
+export const flushedSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.flushed`;
 export const leaderKey = (tenant: string): string => `${tenant}.leader`;
 export const viewKey = (tenant: string): string => `${tenant}.view`;
 export const runKey = (tenant: string, run: Run): string => `${tenant}.run.${run}`;

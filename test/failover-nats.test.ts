@@ -35,7 +35,7 @@ describe.skipIf(NATS.path === "")(`over NATS${NATS.path === "" ? ` (skipped: ${N
       const record = await first.enter(PLAN, { shards: 4, spanTicks: 1, checkpointTicks: 7 });
       const left = [...strikes];
       let striking = Promise.resolve();
-      const outcome = await second.wait(record.run, { onProgress: ({ tick }) => { if (tick >= (left[0] ?? TICKS)) { left.shift(); striking = striking.then(() => strike(server)); } } });
+      const outcome = await second.wait(record.run, { onProgress: ({ tick }) => { if (left.length > 0 && tick >= left[0]) { left.shift(); striking = striking.then(() => strike(server)); } } });
       await striking;
       expect(left).toEqual([]);
       expect([outcome.roots, outcome.counts, outcome.tickCounts]).toEqual([undisturbed.roots, undisturbed.counts, undisturbed.tickCounts]);

@@ -1,5 +1,6 @@
 // Coordinators that are stopped, killed, cut off or robbed of what they stored: a run ends with the roots of an undisturbed one.
-import type { Store } from "@populace/io";
+import { PopulaceError } from "@populace/domain";
+import { memoryStore, type Store } from "@populace/io";
 import { samplePlan } from "@populace/kernels/sample-plan";
 import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, commitSubject, recomputeSubject, outSubject, runKey, schemaOf } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
@@ -99,6 +100,27 @@ describe("two coordinators", () => {
     const terms = (await commitsIn(cluster, undisturbed.runId)).map((commit) => commit.term);
     expect(terms).toEqual(terms.toSorted((left, right) => left - right));
     expect(terms.filter((term) => term === 1).length).toBe(3);
+  });
+
+  test("a leader whose own disk is full gives up the lead, and stands for it again when there is room", async () => {
+    const cluster = testCluster();
+    open.push(cluster);
+    await cluster.node();
+    let isFull = false;
+    const disk = memoryStore();
+    const first = await cluster.coordinator("first", {}, {
+      ...disk,
+      transaction: (action) => (isFull ? Promise.reject(new PopulaceError("STORE_FAILED", "planted: the disk is full", {})) : disk.transaction(action)),
+    });
+    await first.coordinator.leading();
+    const second = await cluster.coordinator("second");
+    const { run } = await first.coordinator.enter(COUPLED, EXECUTION);
+    await first.coordinator.wait(run, { onProgress: ({ tick }) => { isFull ||= tick === 4; } }).then(expectSame);
+    expect([first.coordinator.role, second.coordinator.role]).toEqual(["standby", "leader"]);
+    isFull = false;
+    await second.coordinator.close();
+    await first.coordinator.leading();
+    expectSame(await first.coordinator.wait(run));
   });
 
   test("a leader that closes hands over at once", async () => {

@@ -8,6 +8,7 @@ import { compileCommand } from "./compile.ts";
 import { coordinatorCommand } from "./coordinator.ts";
 import { demoCommand } from "./demo.ts";
 import { fitCommand } from "./fit.ts";
+import { keysCommand } from "./keys.ts";
 import { learnCommand } from "./learn.ts";
 import { nodeCommand } from "./node.ts";
 import { drainCommand, nodesCommand, planCommand } from "./nodes.ts";
@@ -29,7 +30,7 @@ type AnyCommand = CommandDefinition<any>;
 /** In the order of the loop, which is the order of `populace --help`. */
 export const COMMANDS: readonly AnyCommand[] = [
   demoCommand, fitCommand, surfaceCommand, simulateCommand, behaveCommand, sweepCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
-  coordinatorCommand, nodeCommand, nodesCommand, planCommand, drainCommand, replayCommand, compileCommand, backupCommand, restoreCommand,
+  coordinatorCommand, nodeCommand, nodesCommand, planCommand, drainCommand, replayCommand, compileCommand, backupCommand, restoreCommand, keysCommand,
 ];
 export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, signalsSentimentCommand, signalsRunCommand];
 export const RUN_COMMANDS: readonly AnyCommand[] = [

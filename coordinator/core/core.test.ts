@@ -92,7 +92,9 @@ describe("lease", () => {
     expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000 }, 3000, 2000, 3, false)).toEqual({ kind: "claim", term: 8 });
     expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000 }, 1000, 2000, 12, true)).toEqual({ kind: "claim", term: 13 });
     // The registry lost its store: the commits still know the term.
-    expect(decideLease({ record: null, revision: 0, unchangedSinceMs: 0 }, 0, 2000, 12, false)).toEqual({ kind: "claim", term: 13 });
+    expect(decideLease({ record: null, revision: 0, unchangedSinceMs: 0 }, 100, 2000, 12, false)).toEqual({ kind: "wait", ms: 400 });
+    expect(decideLease({ record: null, revision: 0, unchangedSinceMs: 0 }, 500, 2000, 12, false)).toEqual({ kind: "claim", term: 13 });
+    expect(decideLease({ record: null, revision: 0, unchangedSinceMs: 0 }, 0, 2000, 12, true)).toEqual({ kind: "claim", term: 13 });
   });
 
   test("a refused renewal is the holder's own one, answered late, or the end of its lead", () => {

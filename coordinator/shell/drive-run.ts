@@ -6,6 +6,7 @@ import {
   type Block, type Commit, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
 } from "@populace/protocol";
 import type { RunProgress } from "@populace/studies";
+import { decideOpen, isStandbyBehind } from "../core/back-pressure.ts";
 import { arrive, openBarrier, type Barrier } from "../core/barrier.ts";
 import { decideCommit } from "../core/commit.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
@@ -40,6 +41,8 @@ export interface RunContext {
   nextView(): number;
   /** Whether nodes that are not members by now are gone: false just after a change of the leader, who has yet to hear them. */
   knowsMembers(): boolean;
+  /** Of every standby that has spoken of this run within a TTL: the last tick on its disk. */
+  flushed(): readonly number[];
   /** STALE_TERM unless this coordinator still leads. */
   assertLeads(): void;
   /** Whether this is the only run under way: then blobs that it no longer needs are removed at once. */
@@ -53,6 +56,8 @@ class AttemptLost extends Error {}
 
 /** Attempts that one drive begins before it reports the loss as the run's failure. */
 const ATTEMPTS_MAX = 5;
+/** A standby takes a message and a flush, a few milliseconds. */
+const FLUSHED_POLL_MS = 5;
 
 /**
  * Takes a run that is submitted, planned or running to its last tick, from wherever an earlier leader left it.
@@ -134,6 +139,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     let barrier: Barrier = openBarrier(0, 0, 0);
     let complete = Promise.withResolvers<void>();
     let mustReplace = false, restsOnFalse = false;
+    /** Last ticks of the spans that this attempt has committed. */
+    const spanEnds: number[] = [];
     let tookMs: (number | null)[] = [], openedMs = 0;
     const second = secondRuns({
       ports, tenant, logger, run, attempt, term, shards, backend: execution.backend, share: context.doubleRunShare,
@@ -196,7 +203,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         const { span, checkpoint } = spanAt(execution, tick, plan.ticks, base.healed);
         const isReplayed = tick <= committedTick;
         // Ticks that are committed already are gone through to rebuild sums and state; their checkpoint, if any, has been superseded, unless it was lost.
-        const isEarly = !isReplayed && await slotsAreFull();
+        const isEarly = !isReplayed && span < plan.ticks && await slotsAreFull();
+        if (!isReplayed) await standbyCatchesUp();
         if (!isReplayed && tick === checkpointedTick + 1) await moveAsPlanned();
         // Shards move only from a checkpoint: nothing is replayed then.
         const isMoving = !isReplayed && tick + span < plan.ticks && isUrgent();
@@ -239,6 +247,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         else await commitSpan(committed, outs);
         if (isDecided) throw new AttemptLost("the dispute is decided");
         tick += span;
+        if (!isReplayed) spanEnds.push(tick - 1);
         if (wantsCheckpoint) checkpointedTick = tick - 1;
         else if (tick === plan.ticks) await afterChecks(outs, tick - 1, async () => {});
         onProgress({ tick, ticks: plan.ticks, exposures, exposuresTotal });
@@ -401,19 +410,22 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       return [...context.membership().members.values()].reduce((sum, member) => sum + member.heartbeat.exposures, 0);
     }
 
-    /** Slots since the checkpoints of all runs near their limit: this run makes room by a checkpoint of its own, unless another one will. */
+    /** Whether this run is to make room by a checkpoint; waits while another one does. */
     async function slotsAreFull(): Promise<boolean> {
-      const limit = LIMITS.slotStreamShare * LIMITS.slotStreamBytesMax;
-      const total = (): number => [...context.slotBytes.values()].reduce((sum, bytes) => sum + bytes, 0);
-      if (total() < limit) return false;
-      counters.opensDelayed += 1;
-      const own = context.slotBytes.get(run) ?? 0;
-      if (own >= Math.max(...context.slotBytes.values())) return true;
-      logger.warn({ run, slotBytes: total(), limit }, "slots near their limit; the tick waits for a checkpoint of another run");
-      while (total() >= limit && (context.slotBytes.get(run) ?? 0) < Math.max(...context.slotBytes.values())) {
-        await Promise.race([failure.promise, clock.sleep(LIMITS.runPollMs)]);
+      let decision = decideOpen(run, context.slotBytes);
+      if (decision !== "open") {
+        counters.opensDelayed += 1;
+        logger.warn({ run, decision, slotBytes: Object.fromEntries(context.slotBytes) }, "slots are near their limit");
       }
-      return total() >= limit;
+      for (; decision === "wait"; decision = decideOpen(run, context.slotBytes)) await Promise.race([failure.promise, clock.sleep(LIMITS.runPollMs)]);
+      return decision === "checkpoint";
+    }
+
+    /** What only this disk and the transport have stays little. A standby that says nothing of this run for a TTL is not waited for. */
+    async function standbyCatchesUp(): Promise<void> {
+      if (!isStandbyBehind(spanEnds, context.flushed())) return;
+      counters.opensDelayed += 1;
+      while (isStandbyBehind(spanEnds, context.flushed())) await Promise.race([failure.promise, clock.sleep(FLUSHED_POLL_MS)]);
     }
 
     /**
@@ -586,6 +598,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     // What is done is read from COMMIT by everybody: it is whole then, and what it names is on this disk too.
     if (!context.isAlone) {
       await commits.reconcile(true);
+      if (!(await blobs.has(last.sums))) throw new AttemptLost("the sums of the run are gone from the blob store");
       await keepCopy(ports, last.sums);
     }
     await change("done", "", "");

@@ -7,13 +7,13 @@ import { decodeRecord, discardCommits, raiseTerm, readCommit, readEnd, readOutbo
 /**
  * Keeps the own store level with COMMIT and the registry, flushed: what a standby needs to lead, and the second copy of what the
  * transport may lose. What it cannot fit in (a gap, two roots) is left to the reconciliation of the next leader. `onTerm` hears the
- * terms of others.
+ * terms of others, `onFlushed` how far a run is on this disk.
  */
-export function followTenant(ports: Ports & { readonly store: Store }, tenant: string, logger: Logger, onTerm: (term: number) => void): Stop {
+export function followTenant(ports: Ports & { readonly store: Store }, tenant: string, logger: Logger, hooks: { onTerm(term: number): void; onFlushed(run: string, tick: number): void }): Stop {
   const { log, registry, blobs, store } = ports;
 
   async function onCommit(commit: Commit): Promise<void> {
-    onTerm(commit.term);
+    hooks.onTerm(commit.term);
     const { run, tick } = commit;
     const changed = await store.transaction((tables): boolean => {
       const record = readRecord(tables, tenant, run);
@@ -36,6 +36,7 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
     const { spec } = readRecord(store, tenant, run) ?? { spec: null };
     if (tick + 1 === spec?.ticks) await keepCopy(ports, commit.sums);
     await store.flushed();
+    hooks.onFlushed(run, tick);
   }
 
   const stops = [
@@ -43,7 +44,7 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
     registry.watch(runKey(tenant, "*"), async (_, entry) => {
       const there = decodeRecord(entry?.bytes ?? null);
       if (there === null) return;
-      onTerm(there.term);
+      hooks.onTerm(there.term);
       await store.transaction((tables) => {
         const here = readRecord(tables, tenant, there.run);
         if (newerRecord(here, there) !== there) return;

@@ -11,6 +11,8 @@ export interface Leadership {
   assertValid(): void;
   /** A higher term was seen: gives up the lead. */
   yieldTo(term: number): void;
+  /** Ends the lead by itself, like `release`: this process cannot do what a leader must. */
+  resign(why: string): Promise<void>;
   /** Removes the record, so that nobody waits for a TTL. */
   release(): Promise<void>;
 }
@@ -108,6 +110,11 @@ export async function lead(
         }
       }
     })();
+    const remove = async (): Promise<void> => {
+      stopped.abort();
+      await loop;
+      await answered(clock, registry.remove(key, revision)).catch(() => {});
+    };
     return {
       term,
       signal: lost.signal,
@@ -116,11 +123,13 @@ export async function lead(
         lost.signal.throwIfAborted();
       },
       yieldTo: (higher) => end(`term ${higher} was seen`),
-      async release() {
-        stopped.abort();
+      async resign(why) {
         if (lost.signal.aborted) return;
-        await loop;
-        await answered(clock, registry.remove(key, revision)).catch(() => {});
+        end(why);
+        await remove();
+      },
+      async release() {
+        if (!lost.signal.aborted) await remove();
       },
     };
   }

@@ -10,6 +10,7 @@ import type { ChainEnd } from "../core/commit.ts";
  *   releases    <tenant> <number>       Release
  *   copies      <hash>                  blobs that nobody could compute again, should the transport lose them: plans, sums of finished runs
  *   terms       <tenant>                highest term known here
+ *   probe       <tenant>                nothing: written to see whether the disk still takes anything
  *   garbage     <tenant> <hash>         blobs that no unfinished run needs as far as its run knew
  */
 const TICK_DIGITS = 10;

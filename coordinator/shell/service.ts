@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, heartbeatSubject, leaderBeatSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
+  COMMIT, FLUSHED, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, flushedSubject, heartbeatSubject, leaderBeatSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
   type ExecutionPlan, type LeaderRecord, type Plan, type Release, type RunRecord, type RunSpec, type RunState, type ViewRecord,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
@@ -107,10 +107,14 @@ interface Reign {
   isWriting: boolean;
   readonly active: Map<string, Active>;
   readonly slotBytes: Map<string, number>;
+  /** By run and standby: what it has on its disk, and when it said so. */
+  readonly flushed: Map<string, Map<string, { readonly tick: number; readonly heardMs: number }>>;
 }
 
 /** Before a run whose ports failed is taken up again. */
 const OUTAGE_WAIT_MS = 250;
+/** A finished run whose commits or sums are lost is read so often before that is its outcome. */
+const READS_MAX = 40;
 /** A new leader has heard every living node after so many of its heartbeats. */
 const BEATS_HEARD = 8;
 
@@ -126,6 +130,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const isAlone = options.alone ?? false;
   const nonce = options.incarnation ?? randomUUID();
   const holder = options.holder ?? `coordinator-${nonce.slice(0, 8)}`;
+  const leaseTtlMs = options.leaseTtlMs ?? LIMITS.leaseTtlMs;
   const turns = options.turns ?? createTurns();
   const counters = noCounts();
   const reader = runReader(ports, tenant);
@@ -135,18 +140,29 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const entering = new Map<string, Promise<{ readonly record: RunRecord; readonly isCached: boolean }>>();
   let reign: Reign | null = null;
   let seen: LeaderRecord | null = null;
+  /** Highest term in any leader's record or beat, or that a node has seen: a registry may forget its own. */
+  let heardTerm = 0;
+  const hearTerm = (term: number): void => { heardTerm = Math.max(heardTerm, term); };
   let ascended = Promise.withResolvers<void>();
   ascended.promise.catch(() => {});
 
-  const campaign = (): Promise<Leadership> => lead(ports, tenant, { holder, nonce, address: options.address ?? "", ttlMs: options.leaseTtlMs ?? LIMITS.leaseTtlMs, isAlone },
-    { highestTerm, onSight: (record) => { seen = record; }, signal: closing.signal, logger });
+  const campaign = (): Promise<Leadership> => lead(ports, tenant, { holder, nonce, address: options.address ?? "", ttlMs: leaseTtlMs, isAlone },
+    { highestTerm, onSight: (record) => { seen = record; hearTerm(record?.term ?? 0); }, signal: closing.signal, logger });
 
   let stopFollowing: Stop = () => {};
   let ruling: Promise<void> = Promise.resolve();
   if (isAlone) {
     ruling = (await begin(await campaign())).ended;
   } else {
-    stopFollowing = followTenant(ports, tenant, logger, (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); });
+    const listening = [
+      bus.subscribe(leaderBeatSubject(tenant), (_, bytes) => hearTerm(LEADER_BEAT.decode(bytes).term)),
+      bus.subscribe(heartbeatSubject(tenant, "*"), (_, bytes) => hearTerm(HEARTBEAT.decode(bytes).term)),
+    ];
+    const stopTail = followTenant(ports, tenant, logger, {
+      onTerm: (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); },
+      onFlushed: (run, tick) => { if (reign === null) bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick })); },
+    });
+    stopFollowing = () => { for (const stop of [...listening, stopTail]) stop(); };
     ruling = (async () => {
       while (!closing.signal.aborted) {
         try {
@@ -156,6 +172,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
           logger.error({ tenant, error: String(error) }, "the lead ended with an error; it is stood for again");
           await clock.sleep(OUTAGE_WAIT_MS, closing.signal).catch(() => {});
         }
+        // Who cannot write its own disk leaves the lead to others, who wait a TTL at most, and tries again later.
+        while (!closing.signal.aborted && await isDiskBroken()) await clock.sleep(2 * leaseTtlMs, closing.signal).catch(() => {});
       }
     })();
   }
@@ -222,11 +240,17 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       if (stop.aborted) resolve();
       else stop.addEventListener("abort", () => resolve(), { once: true });
     });
-    await store.transaction((tables) => raiseTerm(tables, tenant, term));
-    const before = await storedView();
+    let before: ViewRecord | null;
+    try {
+      await store.transaction((tables) => raiseTerm(tables, tenant, term));
+      before = await storedView();
+    } catch (error) {
+      await leadership.release();
+      throw error;
+    }
     const mine: Reign = {
       leadership, sinceMs: clock.monotonicMs(), membership: noMembers((before?.view ?? 0) + 1, clock.monotonicMs(), before?.dead ?? []), viewed: Promise.withResolvers(), viewWritten: 0, isWriting: false,
-      active: new Map(), slotBytes: new Map(),
+      active: new Map(), slotBytes: new Map(), flushed: new Map(),
     };
     const stopWatching = watchNodes(mine);
     try {
@@ -268,6 +292,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         });
       }
       if (record !== there.get(run)) await publishRecord({ ports, tenant, term }, record);
+      // The registry has forgotten it: so may COMMIT and the blobs have.
+      if (record.state === "done" && !there.has(run)) await mend(record, term);
       if (isSettled(record.state)) continue;
       if (isAlone) record = await changeRecord({ ports, tenant, term }, { ...record, state: transition(record.state, "paused"), code: "INTERRUPTED", reason: "its coordinator ended; submit it again to go on" });
       else underWay.push(record);
@@ -404,6 +430,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         await retire(mine);
       } finally {
         mine.active.delete(record.run);
+        mine.flushed.delete(record.run);
       }
     })();
     done.catch((error: unknown) => {
@@ -432,6 +459,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
           return mine.membership.view;
         },
         knowsMembers: () => isAlone || clock.monotonicMs() - mine.sinceMs > BEATS_HEARD * LIMITS.heartbeatMs,
+        flushed: () => [...(mine.flushed.get(run)?.values() ?? [])].filter(({ heardMs }) => clock.monotonicMs() - heardMs < leaseTtlMs).map(({ tick }) => tick),
         assertLeads: () => mine.leadership.assertValid(),
         isOnlyRun: () => turns.running <= 1,
       };
@@ -444,11 +472,25 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         } catch (error) {
           if (isAlone || signal.aborted || !isOutage(error)) throw error;
           logger.warn({ run, error: String(error) }, "a run waits for its ports");
+          if (await isDiskBroken()) {
+            logger.error({ tenant, run, error: String(error), alarm: "own disk" }, "the coordinator's own disk refuses writes; it gives up the lead");
+            await mine.leadership.resign("its own disk refuses writes");
+          }
           await clock.sleep(OUTAGE_WAIT_MS, signal).catch(() => {});
         }
       }
     } finally {
       release();
+    }
+  }
+
+  async function isDiskBroken(): Promise<boolean> {
+    try {
+      await store.transaction((tables) => tables.put("probe", tenant, new Uint8Array(8)));
+      await store.flushed();
+      return false;
+    } catch {
+      return true;
     }
   }
 
@@ -468,25 +510,29 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (state !== null && !isSettled(record.state)) await changeRecord({ ports, tenant, term: mine.leadership.term }, { ...record, state: transition(record.state, state), code: error.code, reason: error.message });
   }
 
-  /** As the reader has it; a leader writes a record or a log that was lost again, from its own disk. */
+  /** As the reader has it; what was lost is written again from the own disk. */
   async function outcome(runId: string): Promise<RunOutcome> {
     try {
       return await reader.outcome(runId);
     } catch (error) {
-      const leadership = reign?.leadership;
-      if (leadership === undefined || !(error instanceof PopulaceError) || (error.code !== "CORRUPT" && error.code !== "NOT_FOUND")) throw error;
+      if (!isLoss(error)) throw error;
       const record = await known(runId);
       if (record.state !== "done") throw error;
-      await publishRecord({ ports, tenant, term: leadership.term }, record);
-      await commitLog({ ports, tenant, term: leadership.term, logger, counters }, record).reconcile(true);
-      await blobOrCopy(ports, readLastCommit(store, tenant, record.run)?.sums ?? "");
+      await mend(record, reign?.leadership.term ?? 0);
       return reader.outcome(runId);
     }
   }
 
+  /** Gives a finished run back what the transport has lost of it and this disk has: plan, sums and, in a term, its record and commits. */
+  async function mend(record: RunRecord, term: number): Promise<void> {
+    if (term > 0) await publishRecord({ ports, tenant, term }, record);
+    if (term > 0) await commitLog({ ports, tenant, term, logger, counters }, record).reconcile(true);
+    for (const hash of [record.spec.planHash, readLastCommit(store, tenant, record.run)?.sums ?? ""]) if (hash !== "") await blobOrCopy(ports, hash);
+  }
+
   /** Until the run is settled: by what this coordinator drives, else by what the registry says. */
   async function wait(run: string, onProgress: ((progress: RunProgress) => void) | undefined, signal: AbortSignal | null): Promise<RunOutcome> {
-    for (;;) {
+    for (let reads = 0; ; ) {
       signal?.throwIfAborted();
       const active = reign?.active.get(run);
       if (active !== undefined) {
@@ -502,8 +548,15 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       }
       closing.signal.throwIfAborted();
       const record = await find(run).catch(() => null);
-      if (record !== null && record.state === "done") return { ...(await outcome(run)), cached: false };
-      if (record !== null && isSettled(record.state)) throw new PopulaceError(record.code in ERROR_TABLE ? (record.code as ErrorCode) : "INTERNAL", record.reason, { run, state: record.state });
+      if (record !== null && record.state === "done") {
+        try {
+          return { ...(await outcome(run)), cached: false };
+        } catch (error) {
+          // The leader mends what was lost; a port comes back.
+          if (!isOutage(error) && !(isLoss(error) && (reads += 1) < READS_MAX)) throw error;
+        }
+      }
+      if (record !== null && record.state !== "done" && isSettled(record.state)) throw new PopulaceError(record.code in ERROR_TABLE ? (record.code as ErrorCode) : "INTERNAL", record.reason, { run, state: record.state });
       if (record !== null && record.tick >= 0) onProgress?.({ tick: record.tick + 1, ticks: record.spec.ticks, exposures: record.exposures, exposuresTotal: Math.max(record.exposures, Math.round((record.exposures * record.spec.ticks) / (record.tick + 1))) });
       await clock.sleep(LIMITS.runPollMs, signal === null ? closing.signal : AbortSignal.any([closing.signal, signal]));
     }
@@ -523,6 +576,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       bus.subscribe(leaderBeatSubject(tenant), (_, bytes) => {
         const from = LEADER_BEAT.decode(bytes);
         if (from.holder === holder && from.term === term) heard(hearEcho);
+      }),
+      bus.subscribe(flushedSubject(tenant, "*"), (_, bytes) => {
+        const { nonce: from, run, tick } = FLUSHED.decode(bytes);
+        if (mine.active.has(run)) mine.flushed.set(run, (mine.flushed.get(run) ?? new Map<string, never>()).set(from, { tick, heardMs: clock.monotonicMs() }));
       }),
       clock.every(LIMITS.heartbeatMs, () => bus.publish(leaderBeatSubject(tenant), beat())),
       clock.every(LIMITS.lookMs, () => {
@@ -572,7 +629,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 
   /** Of what this store and COMMIT have seen. */
   async function highestTerm(): Promise<number> {
-    let highest = readTerm(store, tenant);
+    let highest = Math.max(heardTerm, readTerm(store, tenant));
     const runs = new Set([...readRecords(store, tenant), ...(await registry.list(runKey(tenant, "*"))).map((entry) => decodeRecord(entry.bytes)).filter((record) => record !== null)].map((record) => {
       highest = Math.max(highest, record.term);
       return record.run;
@@ -611,6 +668,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
   }
 }
+
+const isLoss = (error: unknown): boolean => error instanceof PopulaceError && (error.code === "CORRUPT" || error.code === "NOT_FOUND");
 
 /** What a port could not do now it may do later; a node's own failure names the node. */
 const isOutage = (error: unknown): boolean => error instanceof PopulaceError && (error.code === "UNAVAILABLE" || error.code === "STORE_FAILED") && error.details["node"] === undefined;

@@ -1,3 +1,4 @@
+import { PopulaceError } from "@populace/domain";
 import { nkeys } from "@nats-io/transport-node";
 import { inboxOf, type NatsRole } from "./link.ts";
 import { CURSOR_STREAM } from "./log.ts";
@@ -17,6 +18,8 @@ export interface NatsServerConfig {
   readonly serverName: string;
   /** host:port for clients. */
   readonly listen: string;
+  /** host:port for `/healthz` and its counts, in plain text. */
+  readonly monitor?: string;
   readonly storeDir: string;
   /** Bytes of the JetStream store. */
   readonly fileBytesMax: number;
@@ -30,8 +33,8 @@ export interface NatsServerConfig {
   readonly operatorKey?: string;
   /** The server's own certificate; with `caFile` clients must show one too. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string; readonly caFile?: string };
-  /** The other servers of a NATS cluster. */
-  readonly routes?: { readonly listen: string; readonly servers: readonly string[] };
+  /** The servers of a NATS cluster; with `caFile` they show one another the certificate of `tls`, and let nobody else in. */
+  readonly routes?: { readonly listen: string; readonly servers: readonly string[]; readonly caFile?: string };
   /** Flush every message to disk before it is acknowledged. Servers before 2.10 do not start with it. */
   readonly flushesAlways?: boolean;
 }
@@ -40,6 +43,15 @@ export interface NatsServerConfig {
 export function createNatsKey(): { readonly seed: string; readonly publicKey: string } {
   const pair = nkeys.createUser();
   return { seed: Buffer.from(pair.getSeed()).toString(), publicKey: pair.getPublicKey() };
+}
+
+/** The public key that belongs to a seed. CORRUPT when it is none. */
+export function natsPublicKey(seed: string): string {
+  try {
+    return nkeys.fromSeed(Buffer.from(seed.trim())).getPublicKey();
+  } catch (cause) {
+    throw new PopulaceError("CORRUPT", "a seed file holds no nkey seed; remove it to have a new one made, which every process that used it then needs", {}, cause);
+  }
 }
 
 /**
@@ -52,6 +64,7 @@ export function natsServerConfig(config: NatsServerConfig): string {
   return [
     `server_name: ${quoted(config.serverName)}`,
     `listen: ${quoted(config.listen)}`,
+    ...(config.monitor === undefined ? [] : [`http: ${quoted(config.monitor)}`]),
     "jetstream {",
     `  store_dir: ${quoted(config.storeDir)}`,
     `  max_file_store: ${config.fileBytesMax}`,
@@ -59,7 +72,11 @@ export function natsServerConfig(config: NatsServerConfig): string {
     ...(config.flushesAlways === true ? ["  sync_interval: always"] : []),
     "}",
     ...(tls === undefined ? [] : ["tls {", `  cert_file: ${quoted(tls.certFile)}`, `  key_file: ${quoted(tls.keyFile)}`, ...(tls.caFile === undefined ? [] : [`  ca_file: ${quoted(tls.caFile)}`, "  verify: true"]), "}"]),
-    ...(routes === undefined ? [] : ["cluster {", `  name: ${quoted(config.cluster)}`, `  listen: ${quoted(routes.listen)}`, `  routes: [${routes.servers.map(quoted).join(", ")}]`, "}"]),
+    ...(routes === undefined ? [] : [
+      "cluster {", `  name: ${quoted(config.cluster)}`, `  listen: ${quoted(routes.listen)}`, `  routes: [${routes.servers.map(quoted).join(", ")}]`,
+      ...(tls === undefined || routes.caFile === undefined ? [] : [`  tls { cert_file: ${quoted(tls.certFile)}, key_file: ${quoted(tls.keyFile)}, ca_file: ${quoted(routes.caFile)}, verify: true }`]),
+      "}",
+    ]),
     "authorization {",
     "  users: [",
     ...operator,

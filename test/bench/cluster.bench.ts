@@ -13,7 +13,7 @@ import { compared, median, type Bench, type BenchRow } from "./bench.ts";
 export const bench: Bench = {
   name: "cluster",
   async run({ tiny }) {
-    const scale = tiny ? 0.02 : 1;
+    const scale = tiny ? 0.02 : 0.5;
     const uncoupled = samplePlan(5, { agents: Array.from({ length: 16 }, () => Math.round(500_000 * scale)), ticks: 30 });
     const coupled = samplePlan(6, { agents: Array.from({ length: 16 }, () => Math.round(250_000 * scale)), ticks: 40, influence: true });
     const one = await clusterOf([2]), two = await clusterOf([1, 1]);
