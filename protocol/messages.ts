@@ -231,7 +231,7 @@ export interface RunStop {
   readonly reason: string;
 }
 
-/** One coordinator leads; the term is the fencing token. */
+/** One coordinator leads; the term is the fencing token. A holder of "" has left: the record is free, and the next term is above this one. */
 export interface LeaderRecord {
   readonly holder: string;
   readonly nonce: string;

@@ -1,3 +1,4 @@
+import { PopulaceError } from "@populace/domain";
 import type { Blobs, Store } from "@populace/io";
 import { hasCopy, readCopy, writeCopy } from "./run-store.ts";
 
@@ -10,7 +11,12 @@ export async function keepCopy(ports: { readonly blobs: Blobs; readonly store: S
 
 /** A blob, from the own disk when the blob store has lost it, which is then given it back; null when neither has it. */
 export async function blobOrCopy(ports: { readonly blobs: Blobs; readonly store: Store }, hash: string): Promise<Uint8Array | null> {
-  const bytes = await ports.blobs.get(hash);
+  const bytes = await ports.blobs.get(hash).catch(async (error: unknown) => {
+    if (!(error instanceof PopulaceError) || error.code !== "CORRUPT") throw error;
+    // The sound one is not taken in while the broken one stands in its place.
+    await ports.blobs.remove(hash);
+    return null;
+  });
   if (bytes !== null) return bytes;
   const copy = readCopy(ports.store, hash);
   if (copy !== null) await ports.blobs.put(copy);

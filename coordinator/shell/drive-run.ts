@@ -18,7 +18,7 @@ import { stateAfter, transition } from "../core/run.ts";
 import { place, steadyWeights, type Candidate } from "../core/placement.ts";
 import { shardMap } from "../core/shard-map.ts";
 import { commitLog } from "./commit-log.ts";
-import { keepCopy } from "./copies.ts";
+import { blobOrCopy, keepCopy } from "./copies.ts";
 import type { Counters } from "./metrics.ts";
 import { changeRecord } from "./record-writer.ts";
 import { discardCommits, markGarbage, raiseTerm, readCommit, readEnd, readLastCommit, readTerm, writeCommit } from "./run-store.ts";
@@ -93,6 +93,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   let willing = "";
   const seconds = (): number => secondsBefore + (clock.monotonicMs() - startedMs) / 1000;
   let record = begun;
+  /** The attempt that the next one takes the place of. */
+  let superseded: number | null = null;
   /** Nodes with a part in the dispute: others decide it, where there are others. */
   let disputants: readonly string[] = [];
   let expected: ReadonlyMap<number, string> = new Map();
@@ -107,7 +109,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         if (!(error instanceof AttemptLost) || attempts >= ATTEMPTS_MAX) throw error instanceof AttemptLost ? (error.cause ?? new PopulaceError("CORRUPT", `run ${short}: ${error.message}, ${attempts} attempts in a row`, { run })) : error;
         counters.attemptsRestarted += 1;
         logger.error({ run, attempt: record.attempt, alarm: "attempt restarted", why: error.message }, "a new attempt begins at the newest whole checkpoint");
-        stopNodes("superseded");
+        superseded = record.attempt;
         canContinue = false;
       }
     }
@@ -129,8 +131,12 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     if (!(await blobs.has(record.spec.planHash))) await blobs.put(encodePlan(plan));
     const base = await startingPoint();
     if (base.start === plan.ticks) return finish();
-    if (!isContinued) await begin();
-    else record = await changeRecord(context, record);
+    if (!isContinued) {
+      await begin();
+      // Not before the new attempt is recorded: a later leader that continued the old one would be refused by nodes that were told it is over.
+      if (superseded !== null) stopNodes("superseded", superseded);
+      superseded = null;
+    } else record = await changeRecord(context, record);
     const { attempt, shards, execution } = record as RunRecord & { readonly execution: NonNullable<RunRecord["execution"]> };
     const covered = shards.map((shard) => personasOf(plan, shard));
     const committedTick = readEnd(store, tenant, run).tick;
@@ -490,13 +496,13 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     const base = { healed: [], checkpoints: [] };
     if (last === null) return { ...base, start: 0, sums: new Float64Array(sumsLength(shape)) };
     const isBeforeDispute = (tick: number): boolean => record.dispute === null || tick < record.dispute.tick;
-    if (last.tick === plan.ticks - 1 && isBeforeDispute(last.tick) && await isWhole([last.sums])) return { ...base, start: plan.ticks, sums: new Float64Array(0) };
+    if (last.tick === plan.ticks - 1 && isBeforeDispute(last.tick) && await soundSums(last) !== null) return { ...base, start: plan.ticks, sums: new Float64Array(0) };
     let newest = last;
     while (newest.checkpoint.length === 0 && newest.tick > 0) newest = readCommit(store, tenant, run, newest.tick - 1)!;
     if (newest.checkpoint.length === 0) return { ...base, start: 0, sums: new Float64Array(sumsLength(shape)) };
-    if (newest.checkpoint.length === blocks.length && isBeforeDispute(newest.tick) && await isWhole([...new Set(newest.checkpoint), newest.sums])) {
-      const bytes = await blobs.get(newest.sums);
-      return { ...base, start: newest.tick + 1, sums: new Float64Array(new Uint8Array(bytes!).buffer), checkpoints: [newest.tick] };
+    if (newest.checkpoint.length === blocks.length && isBeforeDispute(newest.tick) && await isWhole([...new Set(newest.checkpoint)])) {
+      const sums = await soundSums(newest);
+      if (sums !== null) return { ...base, start: newest.tick + 1, sums: new Float64Array(new Uint8Array(sums).buffer), checkpoints: [newest.tick] };
     }
     if (isBeforeDispute(newest.tick)) {
       counters.checkpointsLost += 1;
@@ -505,6 +511,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     const healed: number[] = [];
     for (let tick = 0; tick <= newest.tick; tick += 1) if (readCommit(store, tenant, run, tick)!.checkpoint.length > 0) healed.push(tick);
     return { start: 0, sums: new Float64Array(sumsLength(shape)), healed, checkpoints: [...healed] };
+  }
+
+  /** The sums a commit names; null when they are lost or damaged. */
+  async function soundSums({ sums }: Commit): Promise<Uint8Array | null> {
+    return sums === "" ? null : blobOrCopy(ports, sums);
   }
 
   /** Whether all blobs are there and, where a node found one damaged, sound; a damaged one is removed, so that it can be written again. */
@@ -601,7 +612,9 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       if (!(await blobs.has(last.sums))) throw new AttemptLost("the sums of the run are gone from the blob store");
       await keepCopy(ports, last.sums);
     }
-    await change("done", "", "");
+    // Done on this disk, and the registry did not answer when it was told.
+    if (record.state === "done") record = await changeRecord(context, record);
+    else await change("done", "", "");
     stopNodes("done");
     await discard([...checkpointed.checkpoint, checkpointed.sums].filter((hash) => hash !== "" && hash !== last.sums));
     logger.info({ run, attempt: record.attempt, root: record.root, exposures: record.exposures, seconds: record.seconds }, "run done");
@@ -622,8 +635,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     });
   }
 
-  function stopNodes(reason: string): void {
-    bus.publish(stopSubject(tenant, run, record.attempt), RUN_STOP.encode({ run, attempt: record.attempt, term, reason }));
+  function stopNodes(reason: string, attempt = record.attempt): void {
+    bus.publish(stopSubject(tenant, run, attempt), RUN_STOP.encode({ run, attempt, term, reason }));
   }
 
   async function settle(error: unknown): Promise<void> {

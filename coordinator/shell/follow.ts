@@ -1,5 +1,5 @@
 import type { Logger, Ports, Stop, Store } from "@populace/io";
-import { COMMIT, RELEASE, bodyOf, commitSubject, releaseKey, runKey, type Commit } from "@populace/protocol";
+import { COMMIT, RELEASE, bodyOf, commitSubject, releaseKey, runKey, type Commit, type RunRecord } from "@populace/protocol";
 import { newerRecord } from "../core/takeover.ts";
 import { keepCopy } from "./copies.ts";
 import { decodeRecord, discardCommits, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord, writeRelease } from "./run-store.ts";
@@ -7,9 +7,9 @@ import { decodeRecord, discardCommits, raiseTerm, readCommit, readEnd, readOutbo
 /**
  * Keeps the own store level with COMMIT and the registry, flushed: what a standby needs to lead, and the second copy of what the
  * transport may lose. What it cannot fit in (a gap, two roots) is left to the reconciliation of the next leader. `onTerm` hears the
- * terms of others, `onFlushed` how far a run is on this disk.
+ * terms of others, `onFlushed` how far a run is on this disk, `onRecord` every change of a run.
  */
-export function followTenant(ports: Ports & { readonly store: Store }, tenant: string, logger: Logger, hooks: { onTerm(term: number): void; onFlushed(run: string, tick: number): void }): Stop {
+export function followTenant(ports: Ports & { readonly store: Store }, tenant: string, logger: Logger, hooks: { onTerm(term: number): void; onFlushed(run: string, tick: number): void; onRecord(record: RunRecord): void }): Stop {
   const { log, registry, blobs, store } = ports;
 
   async function onCommit(commit: Commit): Promise<void> {
@@ -54,6 +54,7 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
       });
       await keepCopy(ports, there.spec.planHash);
       await store.flushed();
+      hooks.onRecord(there);
     }),
     registry.watch(releaseKey(tenant, "*"), async (_, entry) => {
       if (entry !== null) await store.transaction((tables) => writeRelease(tables, tenant, RELEASE.decode(entry.bytes)));

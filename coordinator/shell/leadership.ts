@@ -13,7 +13,7 @@ export interface Leadership {
   yieldTo(term: number): void;
   /** Ends the lead by itself, like `release`: this process cannot do what a leader must. */
   resign(why: string): Promise<void>;
-  /** Removes the record, so that nobody waits for a TTL. */
+  /** Leaves the record to whoever is next, so that nobody waits for a TTL. */
   release(): Promise<void>;
 }
 
@@ -55,9 +55,9 @@ export async function lead(
       const entry = await answered(clock, registry.get(key));
       if (sight === null || (entry?.revision ?? 0) !== sight.revision) {
         sight = { record: entry === null ? null : decoded(entry.bytes), revision: entry?.revision ?? 0, unchangedSinceMs: clock.monotonicMs() };
-        options.onSight(sight.record);
+        options.onSight(isVacant(sight.record) ? null : sight.record);
       }
-      const isGone = isAlone || sight.record?.nonce === nonce;
+      const isGone = isAlone || sight.record?.nonce === nonce || isVacant(sight.record);
       if (decideLease(sight, clock.monotonicMs(), ttlMs, 0, isGone).kind === "claim") {
         const decision = decideLease(sight, clock.monotonicMs(), ttlMs, await answered(clock, options.highestTerm(), ttlMs), isGone);
         if (decision.kind === "claim") {
@@ -110,10 +110,11 @@ export async function lead(
         }
       }
     })();
-    const remove = async (): Promise<void> => {
+    const vacate = async (): Promise<void> => {
       stopped.abort();
       await loop;
-      await answered(clock, registry.remove(key, revision)).catch(() => {});
+      // The term stays: the next one numbers above it.
+      await answered(clock, registry.update(key, LEADER_RECORD.encode({ ...NOBODY, term }), revision)).catch(() => {});
     };
     return {
       term,
@@ -126,14 +127,18 @@ export async function lead(
       async resign(why) {
         if (lost.signal.aborted) return;
         end(why);
-        await remove();
+        await vacate();
       },
       async release() {
-        if (!lost.signal.aborted) await remove();
+        if (!lost.signal.aborted) await vacate();
       },
     };
   }
 }
+
+/** Who holds a record that was left. */
+const NOBODY: Omit<LeaderRecord, "term"> = { holder: "", nonce: "", address: "" };
+const isVacant = (record: LeaderRecord | null): boolean => record?.holder === NOBODY.holder;
 
 /** A record of another version tells nothing but that somebody holds it. */
 const decoded = (bytes: Uint8Array): LeaderRecord => (schemaOf(bytes) === LEADER_RECORD.schema ? LEADER_RECORD.decode(bytes) : { holder: "a coordinator of another version", nonce: "", term: 0, address: "" });

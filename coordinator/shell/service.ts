@@ -18,7 +18,7 @@ import { noCounts, type CoordinatorMetrics } from "./metrics.ts";
 import { changeRecord, publishRecord } from "./record-writer.ts";
 import { announceRelease } from "./releases.ts";
 import { runReader, type RunReader } from "./run-reader.ts";
-import { decodeRecord, discardCommits, forgetGarbage, hasCopy, readCommit, readGarbage, readLastCommit, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
+import { decodeRecord, discardCommits, forgetGarbage, readCommit, readGarbage, readLastCommit, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
 import { createTurns, type Turns } from "./turns.ts";
 
 export interface CoordinatorOptions {
@@ -161,6 +161,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const stopTail = followTenant(ports, tenant, logger, {
       onTerm: (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); },
       onFlushed: (run, tick) => { if (reign === null) bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick })); },
+      onRecord: adopt,
     });
     stopFollowing = () => { for (const stop of [...listening, stopTail]) stop(); };
     ruling = (async () => {
@@ -248,8 +249,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       await leadership.release();
       throw error;
     }
+    // Records of runs tell the view too, for a registry that forgot its own.
+    const view = readRecords(store, tenant).reduce((most, record) => Math.max(most, record.view), before?.view ?? 0);
     const mine: Reign = {
-      leadership, sinceMs: clock.monotonicMs(), membership: noMembers((before?.view ?? 0) + 1, clock.monotonicMs(), before?.dead ?? []), viewed: Promise.withResolvers(), viewWritten: 0, isWriting: false,
+      leadership, sinceMs: clock.monotonicMs(), membership: noMembers(view + 1, clock.monotonicMs(), before?.dead ?? []), viewed: Promise.withResolvers(), viewWritten: 0, isWriting: false,
       active: new Map(), slotBytes: new Map(), flushed: new Map(),
     };
     const stopWatching = watchNodes(mine);
@@ -362,18 +365,21 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const record = await changeRecord({ ports, tenant, term }, {
       ...(before === null ? { ...first, ...anew } : isFresh ? { ...before, ...anew } : before),
       ...(submission.label === undefined ? {} : { label: submission.label }), ...(submission.priority === undefined ? {} : { priority: submission.priority }),
-      run, spec, attempt, state: before === null ? "submitted" : transition(before.state, "submitted"), wanted: execution, unfit: [], dispute: null, code: "", reason: "",
+      run, spec, attempt, state: before === null || !isSettled(before.state) ? "submitted" : transition(before.state, "submitted"), wanted: execution, unfit: [], dispute: null, code: "", reason: "",
     });
     carry(mine, record);
     return { record, isCached: false };
   }
 
-  /** Whether the outcome of a finished run can still be read; computed again otherwise. */
+  /** Whether the outcome of a finished run can still be read, from COMMIT and the blobs as everybody reads it; the run is gone through again otherwise. */
   async function isReadable(run: string): Promise<boolean> {
-    // Restored from an archive it is in COMMIT before it is in this store.
-    const entry = await log.last(commitSubject(tenant, run));
-    const last = readLastCommit(store, tenant, run) ?? (entry === null ? null : COMMIT.decode(await bodyOf(entry.bytes, blobs, `a commit of run ${run}`)));
-    return last !== null && last.sums !== "" && (await blobs.has(last.sums) || hasCopy(store, last.sums));
+    try {
+      await outcome(run);
+      return true;
+    } catch (error) {
+      if (error instanceof PopulaceError && (error.code === "NOT_FOUND" || error.code === "CORRUPT")) return false;
+      throw error;
+    }
   }
 
   async function again(before: RunRecord, from: readonly RunState[], changes: Partial<RunRecord>): Promise<RunRecord> {
@@ -417,6 +423,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const record = await find(runId);
     if (record === null) throw new PopulaceError("NOT_FOUND", `run ${runId} is not known here, or several begin so`, { runId });
     return record;
+  }
+
+  /** A run that somebody entered with an earlier leader, who had not heard yet that it leads no more. */
+  function adopt(record: RunRecord): void {
+    if (reign === null || isSettled(record.state) || record.term >= reign.leadership.term || reign.active.has(record.run)) return;
+    logger.warn({ run: record.run, term: reign.leadership.term, theirs: record.term }, "a run of an earlier leader is taken up");
+    carry(reign, record);
   }
 
   /** Drives a run in the background until it is settled or this reign ends. */

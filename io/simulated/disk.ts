@@ -19,8 +19,10 @@ export interface SimulatedDisk {
   image(): DiskImage;
   /** Another content: an older copy, or none. */
   replace(image: DiskImage): void;
-  /** What is certain to survive a power cut, by table and key. */
-  durable(table: string, key: string): Uint8Array | null;
+  /** Whether some row with these bytes is certain to survive a power cut. */
+  isDurable(bytes: Uint8Array): boolean;
+  /** The rows of a table, for whoever looks at the disk from outside. */
+  rows(table: string): readonly StoreRow[];
   counts(): { readonly transactions: number; readonly lostTransactions: number; readonly refused: number };
 }
 
@@ -128,7 +130,8 @@ export function simulatedDisk(world: SimulatedWorld): SimulatedDisk {
       durable = new Map(image);
       reset(image);
     },
-    durable: (table, key) => durable.get(storeKey(table, key)) ?? null,
+    isDurable: (bytes) => [...durable.values()].some((row) => row.length === bytes.length && Buffer.compare(row, bytes) === 0),
+    rows: (table) => range(table),
     counts: () => ({ transactions, lostTransactions, refused }),
   };
 }

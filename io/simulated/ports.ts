@@ -26,6 +26,8 @@ interface Subscription {
 /** What all processes of a world share: the bus and the service, on one network. */
 export interface SimulatedHub {
   portsOf(life: SimulatedLife): Ports;
+  /** Hears every bus message as it leaves its sender, whatever becomes of it. */
+  onPublish(listen: (from: string, subject: string, bytes: Uint8Array) => void): void;
   /** Exceptions and rejections of subscribers, and messages dropped beyond the bound. */
   counts(): { readonly failures: number; readonly dropped: number; readonly unanswered: number };
 }
@@ -37,6 +39,7 @@ export interface SimulatedHub {
 export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, service: SimulatedService): SimulatedHub {
   const subscriptions = new Set<Subscription>();
   const wakeFollowers = new Set<() => void>(), wakeWatchers = new Set<(key: string) => void>();
+  const listeners: ((from: string, subject: string, bytes: Uint8Array) => void)[] = [];
   let failures = 0, dropped = 0, unanswered = 0;
   service.onEvent((event) => {
     if (event.kind === "entry") for (const wake of wakeFollowers) wake();
@@ -101,6 +104,7 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
           assertSubject(subject);
           const own = new Uint8Array(bytes);
           life.step(() => {
+            for (const listen of listeners) listen(life.name, subject, own);
             for (const subscription of subscriptions) if (subscription.matches(subject)) carry(life.name, subscription, subject, own);
           });
         },
@@ -221,5 +225,5 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
     }, () => pending.delete(message));
   }
 
-  return { portsOf, counts: () => ({ failures, dropped, unanswered }) };
+  return { portsOf, onPublish: (listen) => void listeners.push(listen), counts: () => ({ failures, dropped, unanswered }) };
 }

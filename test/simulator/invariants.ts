@@ -1,0 +1,249 @@
+import type { Input } from "@populace/protocol";
+import type { ClusterRecord, CommitSeen, Expected } from "./records.ts";
+
+/** A broken promise of the protocol: which one, and what was seen. */
+export interface Violation {
+  readonly invariant: string;
+  readonly message: string;
+}
+
+export interface InvariantOptions {
+  /** What each run should come to; runs without an entry are held to the other invariants alone. */
+  readonly expected: ReadonlyMap<string, Expected>;
+  /** I11: longest time from the last disturbance to the next commit and from there to the outcome. */
+  readonly recoveryMs: number;
+  /** Whether every expected run must have an outcome by the end. */
+  readonly mustFinish: boolean;
+}
+
+type Of<K extends ClusterRecord["kind"]> = Extract<ClusterRecord, { kind: K }>;
+
+/** One promise over all records; each is named as in the protocol. */
+type Checker = (records: readonly ClusterRecord[], options: InvariantOptions) => Iterable<string>;
+
+const of = <K extends ClusterRecord["kind"]>(records: readonly ClusterRecord[], kind: K): Of<K>[] => records.filter((record): record is Of<K> => record.kind === kind);
+const short = (hash: string): string => hash.slice(0, 12);
+
+/**
+ * A registry that lost its store counts revisions from 1 again, so for a while the compare-and-set of a deposed leader can hit the revision it
+ * remembers. Its term is fenced by nodes and commits (I6) until their heartbeats make it yield.
+ */
+const AMNESIA_MS = 20_000;
+
+/** The promises I1 to I13 of the cluster, and that no process dies of an error nobody caught. */
+export const INVARIANTS: Readonly<Record<string, Checker>> = {
+  /** Commits of a run are t = 0, 1, 2, ... in every copy, and each prevRoot chains. */
+  *I1(records) {
+    const copies = new Map<string, Map<number, CommitSeen>>();
+    for (const record of records) {
+      if (record.kind === "forgot") for (const key of copies.keys()) if (key.startsWith(`${record.observer} `)) copies.delete(key);
+      if (record.kind !== "commit") continue;
+      const { observer, commit } = record, key = `${observer} ${commit.run}`;
+      const copy = copies.get(key) ?? new Map<number, CommitSeen>();
+      copies.set(key, copy);
+      if (copy.has(commit.tick)) continue;
+      if (commit.tick > 0 && !copy.has(commit.tick - 1)) yield `${observer}: tick ${commit.tick} of run ${short(commit.run)} is committed, tick ${commit.tick - 1} is not`;
+      const before = commit.tick === 0 ? commit.run : copy.get(commit.tick - 1)?.root;
+      if (before !== undefined && before !== commit.prevRoot) yield `${observer}: tick ${commit.tick} of run ${short(commit.run)} builds on ${short(commit.prevRoot)}, the tick before has ${short(before)}`;
+      copy.set(commit.tick, commit);
+    }
+  },
+
+  /** One final root per (run, t), ever, across all copies; and what is final lies on its leader's disk. */
+  *I2(records) {
+    const roots = new Map<string, { readonly root: string; readonly observer: string }>();
+    for (const { observer, commit } of of(records, "commit")) {
+      const key = `${commit.run} ${commit.tick}`, first = roots.get(key);
+      if (first === undefined) roots.set(key, { root: commit.root, observer });
+      else if (first.root !== commit.root) yield `tick ${commit.tick} of run ${short(commit.run)} has root ${short(commit.root)} in ${observer} and ${short(first.root)} in ${first.observer}`;
+    }
+    for (const { by, run, tick, isDurable } of of(records, "flushed")) {
+      if (!isDurable) yield `tick ${tick} of run ${short(run)} was appended to COMMIT by ${by}, whose own disk would not hold it after a power cut`;
+    }
+  },
+
+  /** The roots equal those of the same run in one process without faults, given the inputs that were sealed. */
+  *I3(records, { expected }) {
+    for (const [run, truth] of expected) {
+      const roots = truth.roots(sealedInputs(records, run));
+      for (const { observer, commit } of of(records, "commit")) {
+        if (commit.run === run && commit.root !== roots[commit.tick]) yield `${observer}: tick ${commit.tick} of run ${short(run)} has root ${short(commit.root)}; without faults it is ${short(roots[commit.tick])}`;
+      }
+      for (const outcome of of(records, "outcome")) {
+        if (outcome.run === run && outcome.root !== roots[truth.ticks - 1]) yield `${outcome.observer} was told that run ${short(run)} ended with root ${short(outcome.root)}; without faults it is ${short(roots[truth.ticks - 1])}`;
+      }
+    }
+  },
+
+  /** Every accepted output of (t, block) has one hash. */
+  *I4(records, { expected }) {
+    const accepted = new Map<string, { readonly hash: string; readonly incarnation: string }>();
+    for (const { slot } of of(records, "slot")) {
+      const truth = expected.get(slot.run);
+      for (let offset = 0; offset < slot.span; offset += 1) {
+        for (let index = 0; index < slot.blocks; index += 1) {
+          const at = (offset * slot.blocks + index) * 64, block = slot.firstBlock + index, tick = slot.tick + offset;
+          const bytes = Buffer.from(slot.hashes.buffer, slot.hashes.byteOffset + at, 64);
+          if (truth !== undefined) {
+            if (bytes.compare(truth.leaves(tick), block * 64, block * 64 + 64) !== 0) yield `block ${block} at tick ${tick} of run ${short(slot.run)}: ${slot.incarnation} filled its slot with another output than a run without faults has`;
+            continue;
+          }
+          const key = `${slot.run} ${tick} ${block}`, hash = bytes.toString("hex"), first = accepted.get(key);
+          if (first === undefined) accepted.set(key, { hash, incarnation: slot.incarnation });
+          else if (first.hash !== hash) yield `block ${block} at tick ${tick} of run ${short(slot.run)}: ${slot.incarnation} and ${first.incarnation} filled slots with different outputs`;
+        }
+      }
+    }
+  },
+
+  /** Conservation: exposures of the outcome are those of the run without faults, and its integer counts are, each exactly once. */
+  *I5(records, { expected }) {
+    for (const { observer, run, exposures, counts } of of(records, "outcome")) {
+      const truth = expected.get(run);
+      if (truth === undefined) continue;
+      if (exposures !== truth.exposures) yield `${observer}: run ${short(run)} counts ${exposures} exposures; ${truth.exposures} took place`;
+      const wrong = counts.length === truth.counts.length ? counts.findIndex((count, index) => count !== truth.counts[index]) : 0;
+      if (wrong >= 0) yield `${observer}: count ${wrong} of run ${short(run)} is ${counts[wrong]}, expected ${truth.counts[wrong]}`;
+    }
+  },
+
+  /** No COMMIT with a term below one already there. */
+  *I6(records) {
+    const highest = new Map<string, number>();
+    for (const record of records) {
+      if (record.kind === "forgot") for (const key of highest.keys()) if (key.startsWith(`${record.observer} `)) highest.delete(key);
+      if (record.kind !== "commit") continue;
+      const key = `${record.observer} ${record.commit.run}`, before = highest.get(key) ?? 0;
+      if (record.commit.term < before) yield `${record.observer}: tick ${record.commit.tick} of run ${short(record.commit.run)} was committed with term ${record.commit.term} after term ${before}`;
+      highest.set(key, Math.max(before, record.commit.term));
+    }
+  },
+
+  /** Views and terms grow for every observer; the inputs of a tick never change once sealed. */
+  *I7(records) {
+    const terms = new Map<string, number>(), forgotMs = new Map<string, number>(), views = new Map<string, number>(), sealed = new Map<string, string>();
+    for (const record of records) {
+      if (record.kind === "forgot") {
+        views.delete(record.observer);
+        forgotMs.set(record.observer, record.atMs);
+      }
+      if (record.kind === "term") {
+        const before = terms.get(record.observer) ?? 0, sinceMs = record.atMs - (forgotMs.get(record.observer) ?? Number.NEGATIVE_INFINITY);
+        if (record.term < before && sinceMs > AMNESIA_MS) yield `${record.observer} saw term ${record.term} after term ${before}`;
+        terms.set(record.observer, Math.max(before, record.term));
+      } else if (record.kind === "view") {
+        const before = views.get(record.observer) ?? 0;
+        if (record.view < before) yield `${record.observer} saw view ${record.view} after view ${before}`;
+        views.set(record.observer, Math.max(before, record.view));
+      } else if (record.kind === "input") {
+        const key = `${record.input.run} ${record.input.tick}`, before = sealed.get(key);
+        if (before !== undefined && before !== record.inputHash) yield `the inputs of tick ${record.input.tick} of run ${short(record.input.run)} were sealed twice: ${short(before)}, then ${short(record.inputHash)}`;
+        sealed.set(key, record.inputHash);
+      } else if (record.kind === "commit") {
+        const before = sealed.get(`${record.commit.run} ${record.commit.tick}`);
+        if (before !== undefined && before !== record.commit.inputHash) yield `tick ${record.commit.tick} of run ${short(record.commit.run)} was committed with inputs ${short(record.commit.inputHash)}; ${short(before)} were sealed`;
+      }
+    }
+  },
+
+  /** Only announced releases are served, and their numbers never step back for a client. */
+  *I8(records) {
+    const models = new Map<number, string>(), seen = new Map<string, number>();
+    for (const record of records) {
+      if (record.kind === "announced") {
+        if (models.has(record.release) && models.get(record.release) !== record.model) yield `release ${record.release} was announced for two models`;
+        models.set(record.release, record.model);
+      } else if (record.kind === "served") {
+        if (models.get(record.release) !== record.model) yield `${record.observer} was served release ${record.release} (model ${short(record.model)}), which was not announced so`;
+        if (record.release < (seen.get(record.observer) ?? 0)) yield `${record.observer} was served release ${record.release} after ${seen.get(record.observer)}`;
+        seen.set(record.observer, Math.max(record.release, seen.get(record.observer) ?? 0));
+      }
+    }
+  },
+
+  /** Every acknowledged outside event is in exactly one committed tick. */
+  *I9(records) {
+    const ticks = new Map<string, Set<string>>();
+    for (const { run, tick, eventIds } of of(records, "ledgered")) {
+      if (new Set(eventIds).size !== eventIds.length) yield `tick ${tick} of ledger ${short(run)} holds an event twice`;
+      for (const eventId of eventIds) ticks.set(eventId, (ticks.get(eventId) ?? new Set()).add(`${run} ${tick}`));
+    }
+    for (const { eventId } of of(records, "acknowledged")) {
+      const count = ticks.get(eventId)?.size ?? 0;
+      if (count !== 1) yield `event ${eventId} was acknowledged and is in ${count} committed ticks`;
+    }
+  },
+
+  /** What a checkpoint names, and what is restored from one, are the states of the committed tick. */
+  *I10(records, { expected }) {
+    for (const { observer, commit } of of(records, "commit")) {
+      const truth = expected.get(commit.run);
+      for (const [block, hash] of commit.checkpoint.entries()) {
+        if (truth !== undefined && truth.state(commit.tick, block) !== hash) yield `${observer}: the checkpoint of tick ${commit.tick} of run ${short(commit.run)} names ${short(hash)} for block ${block}; its state is ${short(truth.state(commit.tick, block))}`;
+      }
+    }
+    for (const { by, run, block, tick, stateHash } of of(records, "restored")) {
+      const truth = expected.get(run);
+      if (truth !== undefined && tick >= 0 && truth.state(tick, block) !== stateHash) yield `${by} restored block ${block} of run ${short(run)} at tick ${tick} from ${short(stateHash)}; its state is ${short(truth.state(tick, block))}`;
+    }
+  },
+
+  /** After the last disturbance the next commit comes within the stated time, and so does the end. */
+  *I11(records, { expected, recoveryMs, mustFinish }) {
+    const calmMs = of(records, "calm").at(-1)?.atMs;
+    const done = new Set(of(records, "outcome").map(({ run }) => run));
+    if (mustFinish) for (const run of expected.keys()) if (!done.has(run)) yield `run ${short(run)} has no outcome`;
+    if (calmMs === undefined) return;
+    for (const run of expected.keys()) {
+      const commits = of(records, "commit").filter(({ observer, commit }) => observer === "log" && commit.run === run);
+      const ticks = new Set(commits.filter(({ atMs }) => atMs <= calmMs).map(({ commit }) => commit.tick));
+      if (ticks.size >= expected.get(run)!.ticks) continue;
+      const next = commits.find(({ atMs }) => atMs > calmMs);
+      if (next !== undefined && next.atMs - calmMs > recoveryMs) yield `run ${short(run)} committed nothing for ${Math.round(next.atMs - calmMs)} ms after the last disturbance; ${recoveryMs} ms are allowed`;
+    }
+  },
+
+  /** Memory, stream bytes and open handles stay bounded. */
+  *I12(records) {
+    for (const { what, value, bound } of of(records, "usage")) if (value > bound) yield `${what}: ${value}, at most ${bound} are allowed`;
+  },
+
+  /** No incarnation fills a slot of a tick that was opened under a view in which it was dead already. */
+  *I13(records) {
+    const deadSince = new Map<string, number>();
+    for (const record of records) {
+      if (record.kind === "forgot" && record.observer === "registry") deadSince.clear();
+      else if (record.kind === "view") {
+        for (const incarnation of record.dead) if (!deadSince.has(incarnation)) deadSince.set(incarnation, record.view);
+        for (const incarnation of record.members) if (deadSince.has(incarnation)) yield `view ${record.view} has ${incarnation} as a member, which was dead in view ${deadSince.get(incarnation)}`;
+      } else if (record.kind === "slot") {
+        const since = deadSince.get(record.slot.incarnation);
+        if (since !== undefined && record.slot.view >= since) yield `${record.slot.incarnation}, dead since view ${since}, filled shard ${record.slot.shard} of tick ${record.slot.tick} under view ${record.slot.view}`;
+      }
+    }
+  },
+
+  /** Nobody dies of an error that nobody caught. */
+  *uncaught(records) {
+    for (const { who, error } of of(records, "died")) yield `${who} died: ${error}`;
+  },
+};
+
+/** Everything that was promised and not kept, at most `limit` a promise. */
+export function violations(records: readonly ClusterRecord[], options: InvariantOptions, limit = 3): readonly Violation[] {
+  return Object.entries(INVARIANTS).flatMap(([invariant, check]) => {
+    const found: Violation[] = [];
+    for (const message of check(records, options)) {
+      found.push({ invariant, message });
+      if (found.length >= limit) break;
+    }
+    return found;
+  });
+}
+
+/** The input that each tick was sealed with first. */
+function sealedInputs(records: readonly ClusterRecord[], run: string): ReadonlyMap<number, Input> {
+  const inputs = new Map<number, Input>();
+  for (const { input } of of(records, "input")) if (input.run === run && !inputs.has(input.tick)) inputs.set(input.tick, input);
+  return inputs;
+}

@@ -1,0 +1,140 @@
+/**
+ * The cluster simulator.
+ *   npm run simulator -- --seeds 1000 [--first 1] [--seconds 180] [--workers 2] [--failures 1] [--json]
+ *   npm run simulator -- --seed 42          one seed, with a trace of everything that happens
+ * Either takes `--plant "no fencing"` (planted.ts). The exit code is 1 when a promise was broken; a failing seed is shrunk and its command printed.
+ */
+import { spawn } from "node:child_process";
+import { parseArgs } from "node:util";
+import type { SeedReport } from "./cluster.ts";
+import { plant } from "./planted.ts";
+import type { FaultKind, Strike } from "./schedule.ts";
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string", default: "100" }, first: { type: "string", default: "1" }, stride: { type: "string", default: "1" }, seconds: { type: "string" }, failures: { type: "string", default: "1" },
+    workers: { type: "string", default: "1" }, seed: { type: "string" }, plant: { type: "string" }, json: { type: "boolean", default: false }, lines: { type: "boolean", default: false },
+  },
+});
+const planted = values.plant;
+if (planted !== undefined) plant(planted);
+const { runSchedule } = await import("./cluster.ts");
+const { scheduleOf } = await import("./schedule.ts");
+const { shrink } = await import("./shrink.ts");
+const { FAULT_KINDS, KINDS_WITH_LIVE_INPUTS } = await import("./schedule.ts");
+forbidAmbient();
+const kinds = planted === "live inputs" || planted === "reopened without its sealed input" ? KINDS_WITH_LIVE_INPUTS : FAULT_KINDS;
+
+/** What a number of seeds came to. */
+interface Summary {
+  seeds: number;
+  seconds: number;
+  readonly faults: Partial<Record<FaultKind, number>>;
+  readonly counts: Record<string, number>;
+  virtualHours: number;
+  readonly failed: { readonly seed: number; readonly violations: SeedReport["violations"] }[];
+}
+
+const emptySummary = (): Summary => ({ seeds: 0, seconds: 0, faults: {}, counts: {}, virtualHours: 0, failed: [] });
+const replayOf = (seed: number): string => `npm run simulator -- --seed ${seed}${planted === undefined ? "" : ` --plant "${planted}"`}`;
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+if (values.seed !== undefined) {
+  const seed = Number(values.seed);
+  const report = await runSchedule(scheduleOf(seed, { kinds }), { trace: say });
+  say(JSON.stringify(report.counts));
+  for (const { invariant, message } of report.violations) say(`VIOLATION ${invariant}: ${message}`);
+  if (report.violations.length > 0) await printShrunk(seed, report);
+  process.exit(report.violations.length > 0 ? 1 : 0);
+} else {
+  const workers = Math.min(2, Number(values.workers));
+  const summary = workers === 1 ? await runSeeds() : joined(await Promise.all(Array.from({ length: workers }, (_, index) => inProcess(index, workers))));
+  if (values.lines) say(JSON.stringify(summary));
+  else {
+    if (values.json) say(JSON.stringify(summary, null, 1));
+    else print(summary);
+    if (!values.json) for (const { seed } of summary.failed.slice(0, 3)) await printShrunk(seed, await runSchedule(scheduleOf(seed, { kinds })));
+  }
+  process.exit(summary.failed.length > 0 ? 1 : 0);
+}
+
+async function runSeeds(): Promise<Summary> {
+  const summary = emptySummary(), startedMs = performance.now(), secondsMax = Number(values.seconds ?? Number.POSITIVE_INFINITY);
+  const stride = Number(values.stride), first = Number(values.first), count = Number(values.seeds);
+  for (let index = 0; index < count && summary.failed.length < Number(values.failures); index += 1) {
+    summary.seconds = (performance.now() - startedMs) / 1000;
+    if (summary.seconds > secondsMax) break;
+    const report = await runSchedule(scheduleOf(first + index * stride, { kinds }));
+    add(summary.faults as Record<string, number>, report.faults as Record<string, number>);
+    add(summary.counts, { ...report.counts });
+    summary.virtualHours += report.virtualMs / 3_600_000;
+    summary.seeds += 1;
+    if (report.violations.length > 0) summary.failed.push({ seed: report.seed, violations: report.violations });
+  }
+  summary.seconds = (performance.now() - startedMs) / 1000;
+  return summary;
+}
+
+/** The machine's own clock, timers and chance: whatever inside the cluster used them would break the promise of one seed, one course of events. */
+function forbidAmbient(): void {
+  const refuse = (what: string) => (): never => { throw new Error(`something inside the simulated cluster called ${what}; it has a port for that`); };
+  Math.random = refuse("Math.random");
+  Date.now = refuse("Date.now");
+  Object.assign(globalThis, { setTimeout: refuse("setTimeout"), setInterval: refuse("setInterval") });
+}
+
+/** Every `of`-th seed in a process of its own. */
+function inProcess(index: number, of: number): Promise<Summary> {
+  const args = ["--lines", "--first", String(Number(values.first) + index), "--stride", String(of), "--seeds", String(Math.ceil((Number(values.seeds) - index) / of)), "--failures", values.failures];
+  if (values.seconds !== undefined) args.push("--seconds", values.seconds);
+  if (planted !== undefined) args.push("--plant", planted);
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [import.meta.filename, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+    let out = "";
+    child.stdout.on("data", (chunk: Buffer) => { out += chunk.toString(); });
+    child.on("error", reject);
+    child.on("close", (code) => {
+      try {
+        resolve(JSON.parse(out) as Summary);
+      } catch {
+        reject(new Error(`a simulator process ended with ${code}: ${out.slice(-500)}`));
+      }
+    });
+  });
+}
+
+function joined(parts: readonly Summary[]): Summary {
+  const summary = emptySummary();
+  for (const part of parts) {
+    add(summary.faults as Record<string, number>, part.faults as Record<string, number>);
+    add(summary.counts, part.counts);
+    summary.seeds += part.seeds;
+    summary.seconds = Math.max(summary.seconds, part.seconds);
+    summary.virtualHours += part.virtualHours;
+    summary.failed.push(...part.failed);
+  }
+  return summary;
+}
+
+function print({ seeds, seconds, faults, counts, virtualHours, failed }: Summary): void {
+  say(`seeds       ${seeds} in ${seconds.toFixed(1)} s, ${((1000 * seconds) / Math.max(1, seeds)).toFixed(1)} ms each; ${virtualHours.toFixed(1)} hours of the clusters' own time`);
+  say(`faults      ${Object.entries(faults).toSorted(([one], [other]) => (one < other ? -1 : 1)).map(([kind, count]) => `${kind} ${count}`).join(", ")}`);
+  say(`seen        ${Object.entries(counts).map(([what, count]) => `${what} ${count}`).join(", ")}`);
+  say(`violations  ${failed.length}`);
+  for (const { seed, violations } of failed) {
+    say(`seed ${seed}: ${replayOf(seed)}`);
+    for (const { invariant, message } of violations) say(`  ${invariant}: ${message}`);
+  }
+}
+
+/** The fewest faults of the seed's schedule that still break the same promise. */
+async function printShrunk(seed: number, report: SeedReport): Promise<void> {
+  const schedule = scheduleOf(seed, { kinds }), broken = new Set(report.violations.map(({ invariant }) => invariant));
+  const strikes = await shrink<Strike>(schedule.strikes, async (some) => (await runSchedule({ ...schedule, strikes: some })).violations.some(({ invariant }) => broken.has(invariant)));
+  say(`seed ${seed} with ${strikes.length} of its ${schedule.strikes.length} faults breaks ${[...broken].join(", ")}: ${JSON.stringify({ ...schedule, strikes })}`);
+  say(`replay: ${replayOf(seed)}`);
+}
+
+function add(to: Record<string, number>, from: Readonly<Record<string, number>>): void {
+  for (const [key, value] of Object.entries(from)) to[key] = (to[key] ?? 0) + value;
+}

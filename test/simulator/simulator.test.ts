@@ -1,0 +1,157 @@
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { runSchedule } from "./cluster.ts";
+import { INVARIANTS, violations } from "./invariants.ts";
+import { PLANTED } from "./planted.ts";
+import type { ClusterRecord, CommitSeen, Expected } from "./records.ts";
+import { FAULT_KINDS, FAULTS_MIN, KINDS_MIN, scheduleOf } from "./schedule.ts";
+import { shrink } from "./shrink.ts";
+import { sampleTruth } from "./truth.ts";
+
+const main = join(import.meta.dirname, "main.ts");
+const isLong = process.env["POPULACE_LONG"] === "1";
+
+interface Summary {
+  readonly seeds: number;
+  readonly faults: Readonly<Record<string, number>>;
+  readonly counts: Readonly<Record<string, number>>;
+  readonly failed: readonly { readonly seed: number; readonly violations: readonly { readonly invariant: string; readonly message: string }[] }[];
+}
+
+function simulate(...args: string[]): Promise<Summary> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [main, "--lines", ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    let out = "", errors = "";
+    child.stdout.on("data", (chunk: Buffer) => { out += chunk.toString(); });
+    child.stderr.on("data", (chunk: Buffer) => { errors += chunk.toString(); });
+    child.on("error", reject);
+    child.on("close", (code) => {
+      try {
+        resolve(JSON.parse(out) as Summary);
+      } catch {
+        reject(new Error(`the simulator ended with ${code}: ${errors}${out}`));
+      }
+    });
+  });
+}
+
+describe("the simulated cluster", () => {
+  test(`keeps every promise for as many seeds as fit in ${isLong ? "three minutes" : "20 seconds"}`, { timeout: 400_000 }, async () => {
+    const { seeds, faults, counts, failed } = await simulate("--seeds", "1000000", "--seconds", isLong ? "180" : "20");
+    expect(failed.map(({ seed, violations: broken }) => `npm run simulator -- --seed ${seed}: ${JSON.stringify(broken)}`)).toEqual([]);
+    expect(Object.values(faults).reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(seeds * FAULTS_MIN);
+    expect(counts["ticks"]).toBeGreaterThanOrEqual(20 * seeds);
+    for (const what of ["terms", "views", "repairs", "refusals"]) expect(counts[what], what).toBeGreaterThan(0);
+    console.log(`${seeds} seeds, ${JSON.stringify(faults)}, ${JSON.stringify(counts)}`);
+  });
+
+  test("the same seed gives the same course of events, to the last message", async () => {
+    async function course(seed: number): Promise<string> {
+      const digest = createHash("sha256");
+      const report = await runSchedule(scheduleOf(seed, { kinds: FAULT_KINDS }), { trace: (line) => digest.update(`${line}\n`) });
+      return digest.update(JSON.stringify(report)).digest("hex");
+    }
+    for (const seed of [3, 4]) expect(await course(seed)).toBe(await course(seed));
+    expect(await course(3)).not.toBe(await course(4));
+  });
+
+  test("no schedule is empty", () => {
+    for (let seed = 1; seed <= 300; seed += 1) {
+      const { coordinators, nodes, strikes } = scheduleOf(seed, { kinds: FAULT_KINDS });
+      expect(coordinators).toBeGreaterThanOrEqual(2);
+      expect(nodes).toBeGreaterThanOrEqual(3);
+      expect(strikes.length).toBeGreaterThanOrEqual(FAULTS_MIN);
+      expect(new Set(strikes.map(({ fault }) => fault.kind)).size).toBeGreaterThanOrEqual(KINDS_MIN);
+    }
+  });
+});
+
+describe("planted bugs", () => {
+  // The seed from which on it is found at once; any other finds it too, later.
+  const FIRST: Readonly<Record<string, number>> = { "no fencing": 11, "late slot": 49, "duplicate counted": 5, "no flush": 1, "reopened without its sealed input": 1 };
+  test.each(Object.keys(FIRST))("%s: found within 1,000 seeds", { timeout: 400_000 }, async (name) => {
+    const { failed } = await simulate("--plant", name, "--first", String(FIRST[name]), "--seeds", "1000");
+    expect(failed.length).toBe(1);
+    console.log(`${name}: npm run simulator -- --seed ${failed[0].seed} --plant "${name}" (${failed[0].violations.map(({ invariant, message }) => `${invariant}: ${message.split("\n")[0]}`).join("; ")})`);
+  });
+
+  test("inputs that depend on who seals them, sealed as they should be, are no bug", { timeout: 400_000 }, async () => {
+    expect(Object.keys(PLANTED)).toEqual(expect.arrayContaining([...Object.keys(FIRST), "live inputs"]));
+    expect((await simulate("--plant", "live inputs", "--seeds", "8")).failed).toEqual([]);
+  });
+});
+
+describe("shrinking", () => {
+  test("leaves the fewest that still fail together", async () => {
+    for (const culprits of [[3], [0, 9], [2, 5, 8], []]) {
+      const fails = async (some: readonly number[]): Promise<boolean> => culprits.every((culprit) => some.includes(culprit));
+      expect(await shrink(Array.from({ length: 10 }, (_, index) => index), fails)).toEqual(culprits);
+    }
+  });
+});
+
+describe("the invariants", () => {
+  const commit = (tick: number, more: Partial<CommitSeen> = {}): CommitSeen => ({ run: "r", attempt: 1, term: 1, tick, prevRoot: tick === 0 ? "r" : `root ${tick - 1}`, inputHash: "i", root: `root ${tick}`, sumsHash: "s", checkpoint: [], ...more });
+  const seen = (one: CommitSeen, observer = "log", atMs = 0): ClusterRecord => ({ kind: "commit", observer, commit: one, atMs });
+  const slot = (incarnation: string, view: number, hash = 0): ClusterRecord => ({ kind: "slot", atMs: 0, slot: { run: "r", attempt: 1, tick: 0, span: 1, shard: 0, view, incarnation, firstBlock: 0, blocks: 1, hashes: new Uint8Array(64).fill(hash) } });
+  const expected = new Map<string, Expected>([["r", { run: "r", ticks: 3, exposures: 10, counts: Float64Array.of(10), roots: () => ["root 0", "root 1", "root 2"], leaves: () => new Uint8Array(64), state: (tick, block) => `state ${tick} ${block}` }]]);
+  const outcome: ClusterRecord = { kind: "outcome", observer: "client", run: "r", root: "root 2", exposures: 10, counts: Float64Array.of(10) };
+  const good: readonly ClusterRecord[] = [
+    { kind: "view", observer: "registry", view: 1, members: ["a", "b"], dead: [] }, { kind: "term", observer: "registry", term: 1, atMs: 0 },
+    { kind: "input", input: { run: "r", tick: 0, eventIds: [] }, inputHash: "i" }, slot("a", 1), seen(commit(0)), seen(commit(1, { checkpoint: ["state 1 0"] })),
+    { kind: "flushed", by: "c", run: "r", tick: 1, isDurable: true }, { kind: "restored", by: "b", run: "r", block: 0, tick: 1, stateHash: "state 1 0" },
+    { kind: "view", observer: "registry", view: 2, members: ["b"], dead: ["a"] }, { kind: "calm", atMs: 5 }, seen(commit(2, { term: 2 }), "log", 10), seen(commit(0), "store"),
+    { kind: "announced", release: 1, model: "m" }, { kind: "served", observer: "x", release: 1, model: "m" },
+    { kind: "acknowledged", eventId: "e" }, { kind: "ledgered", run: "l", tick: 0, eventIds: ["e"] }, { kind: "usage", what: "bytes", value: 1, bound: 2 }, outcome,
+  ];
+  const check = (records: readonly ClusterRecord[], truths = expected): string[] => violations(records, { expected: truths, recoveryMs: 100, mustFinish: true }).map(({ invariant }) => invariant);
+
+  test("are kept by a course of events without a fault in it", () => expect(check(good)).toEqual([]));
+
+  const broken: readonly (readonly [string, readonly ClusterRecord[]])[] = [
+    ["I1", [seen(commit(0), "y"), seen(commit(2), "y")]],
+    ["I1", [seen(commit(0), "y"), seen(commit(1, { prevRoot: "other" }), "y")]],
+    ["I2", [{ kind: "flushed", by: "c", run: "r", tick: 0, isDurable: false }]],
+    ["I3", [{ ...outcome, root: "other" } as ClusterRecord]],
+    ["I4", [slot("b", 1, 7)]],
+    ["I5", [{ ...outcome, exposures: 11 } as ClusterRecord]],
+    ["I5", [{ ...outcome, counts: Float64Array.of(9) } as ClusterRecord]],
+    ["I6", [seen(commit(2, { term: 1 }))]],
+    ["I7", [{ kind: "term", observer: "n", term: 2, atMs: 0 }, { kind: "term", observer: "n", term: 1, atMs: 0 }]],
+    ["I7", [{ kind: "view", observer: "registry", view: 1, members: [], dead: [] }]],
+    ["I7", [{ kind: "input", input: { run: "r", tick: 0, eventIds: ["x"] }, inputHash: "j" }]],
+    ["I8", [{ kind: "served", observer: "x", release: 2, model: "m" }]],
+    ["I8", [{ kind: "announced", release: 2, model: "n" }, { kind: "served", observer: "x", release: 2, model: "n" }, { kind: "served", observer: "x", release: 1, model: "m" }]],
+    ["I9", [{ kind: "acknowledged", eventId: "lost" }]],
+    ["I9", [{ kind: "ledgered", run: "l", tick: 1, eventIds: ["e"] }]],
+    ["I10", [seen(commit(1, { checkpoint: ["other"] }), "z")]],
+    ["I10", [{ kind: "restored", by: "b", run: "r", block: 0, tick: 1, stateHash: "other" }]],
+    ["I12", [{ kind: "usage", what: "bytes", value: 3, bound: 2 }]],
+    ["I13", [slot("a", 2)]],
+    ["I13", [{ kind: "view", observer: "registry", view: 3, members: ["a"], dead: [] }]],
+    ["uncaught", [{ kind: "died", who: "c", error: "x" }]],
+  ];
+  test.each(broken.map(([invariant, records], index) => [invariant, index, records] as const))("%s finds what breaks it (case %i)", (invariant, _, records) => expect(check([...good, ...records])).toContain(invariant));
+
+  test("I2 finds two roots of one tick in two copies, I4 two outputs where no truth is known", () => {
+    expect(check([...good, seen(commit(0, { root: "other" }), "store-2")], new Map())).toContain("I2");
+    expect(check([...good, slot("b", 1, 7)], new Map())).toContain("I4");
+  });
+
+  test("I11 finds a run that never ends and one that is late", () => {
+    expect(check(good.filter((record) => record !== outcome))).toEqual(["I11"]);
+    expect(check(good.map((record) => (record.kind === "commit" && record.atMs === 10 ? { ...record, atMs: 1000 } : record)))).toEqual(["I11"]);
+  });
+
+  test("each has a case that breaks it", () => {
+    expect(Object.keys(INVARIANTS).filter((invariant) => invariant !== "I11" && !broken.some(([one]) => one === invariant))).toEqual([]);
+  });
+
+  test("a truth is the same however often it is computed, and counts as many exposures as its ticks have", async () => {
+    const truth = await sampleTruth(0);
+    expect(truth.ticks.reduce((sum, { exposures }) => sum + exposures, 0)).toBe(truth.exposures);
+    expect(truth.ticks.length).toBe(truth.plan.ticks);
+  });
+});
