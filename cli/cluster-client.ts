@@ -4,6 +4,7 @@ import { connectGrpc, type RpcClient, type TlsFiles } from "@populace/io/rpc";
 import { decodePlan, encodePlan, type ExecutionPlan, type Plan } from "@populace/protocol";
 import { CONTROL, CONTROL_HEADER, CONTROL_SERVICE, controlVersionText, type ControlMethods, type Execution, type OutcomeHead, type Run } from "@populace/protocol/control";
 import type { RunOutcome, RunPlan } from "@populace/studies";
+import { admitted, type Carrier } from "./admission.ts";
 import type { EmbeddedRunner } from "./embedded.ts";
 
 export interface ClusterOptions {
@@ -159,11 +160,14 @@ export function openCluster(options: ClusterOptions): ClusterClient {
 }
 
 /** Runs plans on a cluster as `embeddedRunner` runs them here; interrupted, a run goes on there. */
-export function clusterRunner(options: ClusterOptions & { readonly submission?: Omit<SubmitRunOptions, "fresh"> & { readonly backend?: string } }): RunPlan & Pick<EmbeddedRunner, "warmUp" | "close"> {
+export function clusterRunner(options: ClusterOptions & { readonly submission?: Omit<SubmitRunOptions, "fresh"> & { readonly backend?: string }; readonly isForced?: boolean }): RunPlan & Pick<EmbeddedRunner, "warmUp" | "close"> {
   const cluster = openCluster(options);
   const { backend, ...submission } = options.submission ?? {};
   const run: RunPlan = async (plan, execution, runOptions = {}) => {
-    let now = await cluster.submit(plan, { ...execution, ...(backend === undefined ? {} : { backend }) }, { ...submission, fresh: runOptions.fresh ?? false });
+    const wanted = { ...execution, ...(backend === undefined ? {} : { backend }) }, { nodes } = await cluster.call("Describe", {});
+    // Before the first node has joined nobody knows what fits; the coordinator then waits for one.
+    const fitted = nodes.length === 0 ? wanted : admitted(plan, wanted, carrierOf(nodes), options.isForced ?? false, options.onNote ?? (() => {}));
+    let now = await cluster.submit(plan, fitted, { ...submission, fresh: runOptions.fresh ?? false });
     const cached = now.state === "done", runId = now.run;
     try {
       if (!isSettled(now)) {
@@ -190,6 +194,12 @@ export function clusterRunner(options: ClusterOptions & { readonly submission?: 
     close: () => Promise.resolve(cluster.close()),
   });
 }
+
+/** The nodes as one machine. Those on one host count its memory several times: what they cannot hold their own kernels refuse. */
+const carrierOf = (nodes: ReplyOf<"Describe">["nodes"]): Carrier => {
+  const sum = (of: (node: ReplyOf<"Describe">["nodes"][number]) => number): number => nodes.reduce((total, node) => total + of(node), 0);
+  return { name: `the cluster (${nodes.length} ${nodes.length === 1 ? "node" : "nodes"})`, workers: sum((node) => node.workers), availableBytes: sum((node) => node.memoryBytes), exposuresPerSecond: Math.max(1, sum((node) => node.exposuresPerSecond)) };
+};
 
 /** Whether another coordinator, or the same one later, may answer. */
 const isPassing = (error: unknown): boolean =>

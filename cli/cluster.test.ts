@@ -12,7 +12,7 @@ import { blocksOf, encodePlan, type Plan } from "@populace/protocol";
 import { CONTROL, CONTROL_HEADER, CONTROL_SERVICE, type Run } from "@populace/protocol/control";
 import type { RunOutcome } from "@populace/studies";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openCluster, type ClusterClient } from "./cluster-client.ts";
+import { clusterRunner, openCluster, type ClusterClient } from "./cluster-client.ts";
 import { embeddedRunner } from "./embedded.ts";
 import { runPopulace } from "./program.ts";
 
@@ -102,6 +102,15 @@ describe("control of a cluster", () => {
     expect(encodePlan(await cluster.plan(entered.run.slice(0, 16)))).toEqual(encodePlan(plan));
     // Submitted again it is read back.
     expect((await cluster.submit(plan, {})).state).toBe("done");
+  });
+
+  test("what no node could finish is refused before it is submitted, with the numbers; what can live whole does", async () => {
+    const runner = clusterRunner({ addresses: [first.server.address, second.server.address] });
+    const small = samplePlan(17, { agents: [400_000, 90_000], ticks: 12, worlds: 4, influence: false });
+    const huge: Plan = { ...small, personas: small.personas.map((persona) => ({ ...persona, agents: 3_000_000_000 })) };
+    await expect(runner(huge, {})).rejects.toMatchObject({ code: "TOO_LARGE", message: expect.stringContaining("6,000,000,000 agents") });
+    expect((await runner(small, {})).execution).toMatchObject({ spanTicks: 12 });
+    await runner.close();
   });
 
   test("describes itself, also where it stands by; a caller of another version is told whom to upgrade", async () => {

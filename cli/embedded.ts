@@ -1,15 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { startNode, type RunningNode } from "@populace/agent-runtime";
-import { MEMORY_SHARE, admit, runReader, runSize, startCoordinator, type Coordinator, type RunReader } from "@populace/coordinator";
+import { runReader, startCoordinator, type Coordinator, type RunReader } from "@populace/coordinator";
 import { PopulaceError } from "@populace/domain";
 import { SILENT, claimProcess, openEmbeddedPorts, type EmbeddedPorts, type Logger } from "@populace/io";
-import { KERNEL_SPEC, blocksOf, isBehaviorPlan, type ExecutionPlan, type Plan, type RunRecord } from "@populace/protocol";
+import { KERNEL_SPEC, isBehaviorPlan, type ExecutionPlan, type Plan, type RunRecord } from "@populace/protocol";
 import type { RunPlan } from "@populace/studies";
+import { admitted } from "./admission.ts";
 import { LOCAL_TENANT } from "./names.ts";
 
-/** Longest run that is begun without force, by estimate. */
-const RUN_SECONDS_MAX = 2 * 3600;
 /** Runs shorter than this say little about a machine's speed. */
 const SPEED_SAMPLE_SECONDS = 0.5;
 
@@ -136,18 +135,9 @@ export function embeddedRunner(options: EmbeddedOptions): EmbeddedRunner {
   }
 
   function admitHere(runs: readonly RunRecord[], plan: Plan, execution: Partial<ExecutionPlan> & { readonly workers: number }, calibrated: number): Partial<ExecutionPlan> {
-    const shards = execution.shards ?? options.shards;
-    const size = runSize(plan, Math.min(shards ?? execution.workers * 4, blocksOf(plan).length), execution.workers);
-    const machine = {
-      memoryBytes: Math.floor(process.availableMemory() * MEMORY_SHARE),
-      exposuresPerSecond: measuredSpeed(runs, execution.workers) ?? calibrated,
-      secondsMax: RUN_SECONDS_MAX,
-    };
-    const admission = admit(size, machine, execution.population ?? options.population, options.force ?? false);
-    if (admission.note !== "") options.onNote?.(admission.note);
-    // A run that lives whole is one span without a checkpoint.
-    const whole = admission.isWhole && execution.spanTicks === undefined ? { spanTicks: plan.ticks, checkpointTicks: plan.ticks } : {};
-    return { ...execution, ...(shards === undefined ? {} : { shards }), ...whole, population: admission.population };
+    const shards = execution.shards ?? options.shards, population = execution.population ?? options.population;
+    const carrier = { workers: execution.workers, availableBytes: process.availableMemory(), exposuresPerSecond: measuredSpeed(runs, execution.workers) ?? calibrated };
+    return admitted(plan, { ...execution, ...(shards === undefined ? {} : { shards }), ...(population === undefined ? {} : { population }) }, carrier, options.force ?? false, options.onNote ?? (() => {}));
   }
 }
 

@@ -17,7 +17,7 @@ export async function runnerOf(
   }
   const { clusterRunner } = await import("./cluster-client.ts");
   return clusterRunner({
-    addresses, signal, onNote, ...securityOf(options), ...(options.tenant === undefined ? {} : { tenant: options.tenant }),
+    addresses, signal, onNote, isForced: options.force === true, ...securityOf(options), ...(options.tenant === undefined ? {} : { tenant: options.tenant }),
     submission: { ...submission, ...(options.backend === undefined ? {} : { backend: options.backend }) },
   });
 }

@@ -198,6 +198,7 @@ export interface Heartbeat {
   readonly backendReason: string;
   /** Of all workers together: calibrated when the node starts, then measured; 0 before. */
   readonly exposuresPerSecond: number;
+  /** What its machine has available, which runs may take a share of; nodes of one machine each say all of it. */
   readonly memoryBytes: number;
   /** Exposures computed so far, over all runs, also inside an unfinished span: progress. */
   readonly exposures: number;

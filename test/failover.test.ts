@@ -2,7 +2,7 @@
 import { PopulaceError } from "@populace/domain";
 import { memoryStore, type Store } from "@populace/io";
 import { samplePlan } from "@populace/kernels/sample-plan";
-import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, commitSubject, recomputeSubject, outSubject, schemaOf } from "@populace/protocol";
+import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, commitSubject, recomputeSubject, outSubject, runKey, schemaOf } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { TENANT, testCluster, until, type TestCluster, type TestCoordinator } from "./helpers/cluster.ts";
@@ -215,6 +215,17 @@ describe("what was stored is lost", () => {
 });
 
 describe("runs", () => {
+  test("the registry forgets a run: a coordinator still knows it, and its leader writes it again for the outcome", async () => {
+    const { cluster, first, second } = await pair();
+    const { runId } = await first.coordinator.submit(COUPLED, EXECUTION);
+    await until(() => commitsOf(second.store, runId).length === COUPLED.ticks);
+    const { registry } = cluster.shared, key = runKey(TENANT, runId);
+    await registry.remove(key, (await registry.get(key))!.revision);
+    for (const { coordinator } of [first, second]) expect(await coordinator.run(runId.slice(0, 12))).toMatchObject({ run: runId, root: undisturbed.rootHash });
+    expectSame(await first.coordinator.outcome(runId));
+    expect(await registry.get(key)).not.toBeNull();
+  });
+
   test("pause, resume and cancel are recorded for every coordinator, and the next leader leaves them as they are", async () => {
     const { first, second } = await pair();
     const client = first.coordinator.submit(COUPLED, EXECUTION, { onProgress: ({ tick }) => { if (tick === 3) void first.coordinator.pause(undisturbed.runId); }, label: "sweep-1", priority: 2 }).catch((error: unknown) => error);

@@ -1,9 +1,7 @@
 // A cluster as an operator starts it: a nats-server, two coordinators, nodes, and a client, each a process of its own.
-import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openCluster, type ClusterClient } from "../cli/cluster-client.ts";
 import { embeddedRunner } from "../cli/embedded.ts";
@@ -11,49 +9,11 @@ import { NATS, type NatsServer, startNatsServer } from "../io/nats/server.fixtur
 import { samplePlan } from "@populace/kernels/sample-plan";
 import type { Plan } from "@populace/protocol";
 import type { Run } from "@populace/protocol/control";
+import { killPopulaceProcesses, startPopulace, type PopulaceProcess } from "./helpers/populace-process.ts";
 
-const MAIN = fileURLToPath(new URL("../cli/main.ts", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "populace-processes-"));
-const running = new Set<ChildProcess>();
-process.on("exit", () => { for (const child of running) child.kill("SIGKILL"); });
-
-interface Populace {
-  readonly child: ChildProcess;
-  readonly said: () => string;
-  /** Resolves with the first match in what it has printed. */
-  says(pattern: RegExp): Promise<RegExpExecArray>;
-  readonly ended: Promise<number | null>;
-}
-
-function populace(...args: readonly string[]): Populace {
-  const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, NO_COLOR: "1", POPULACE_LOG: "warn" }, stdio: ["ignore", "pipe", "pipe"] });
-  running.add(child);
-  let said = "";
-  const waiting = new Set<() => void>();
-  const ended = new Promise<number | null>((resolve) => child.on("close", (code) => {
-    running.delete(child);
-    for (const look of waiting) look();
-    resolve(code);
-  }));
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => { said += chunk.toString(); for (const look of waiting) look(); });
-  return {
-    child, ended, said: () => said,
-    says: (pattern) => new Promise((resolve, reject) => {
-      const look = (): void => {
-        const match = pattern.exec(said);
-        if (match === null && running.has(child)) return;
-        waiting.delete(look);
-        if (match === null) reject(new Error(`populace ${args[0]} ended without saying ${pattern.source}:\n${said}`));
-        else resolve(match);
-      };
-      waiting.add(look);
-      look();
-    }),
-  };
-}
-
-const startCoordinator = (nats: NatsServer, name: string): Populace => populace("coordinator", "--nats", nats.url, "--store", join(folder, name), "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0");
-const startNode = (nats: NatsServer): Populace => populace("node", "--nats", nats.url, "--workers", "1");
+const startCoordinator = (nats: NatsServer, name: string): PopulaceProcess => startPopulace(["coordinator", "--nats", nats.url, "--store", join(folder, name), "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
+const startNode = (nats: NatsServer): PopulaceProcess => startPopulace(["node", "--nats", nats.url, "--workers", "1"]);
 
 /** Coupled, so that every tick is a barrier; small, so that a tick is a matter of milliseconds. */
 const planOf = (seed: number, ticks: number): Plan => samplePlan(seed, { agents: [5000, 900, 1500, 700], ticks, influence: true, worlds: 4, gapTicks: 1, copula: true });
@@ -69,10 +29,10 @@ async function rootAlone(plan: Plan): Promise<string> {
 }
 
 describe.skipIf(NATS.path === "")(`processes of a cluster${NATS.path === "" ? ` (skipped: ${NATS.why})` : ""}`, () => {
-  let nats: NatsServer, coordinators: Populace[], nodes: Populace[], addresses: string[], cluster: ClusterClient;
-  const incarnations = new Map<Populace, string>();
+  let nats: NatsServer, coordinators: PopulaceProcess[], nodes: PopulaceProcess[], addresses: string[], cluster: ClusterClient;
+  const incarnations = new Map<PopulaceProcess, string>();
 
-  async function joined(node: Populace): Promise<Populace> {
+  async function joined(node: PopulaceProcess): Promise<PopulaceProcess> {
     incarnations.set(node, (await node.says(/node ([0-9a-f-]{36})/))[1]);
     await node.says(/joined the cluster/);
     return node;
@@ -88,7 +48,7 @@ describe.skipIf(NATS.path === "")(`processes of a cluster${NATS.path === "" ? ` 
 
   afterAll(async () => {
     cluster?.close();
-    for (const child of running) child.kill("SIGKILL");
+    killPopulaceProcesses();
     await nats?.remove();
     rmSync(folder, { recursive: true, force: true });
   });
@@ -139,7 +99,7 @@ describe.skipIf(NATS.path === "")(`processes of a cluster${NATS.path === "" ? ` 
 
   it("are backed up while they work, and restored under another tenant", async () => {
     const archive = async (...args: readonly string[]): Promise<{ tenant: string; runs: readonly { state: string; root: string }[] }> => {
-      const process = populace(...args, "--nats", nats.url, "--json");
+      const process = startPopulace([...args, "--nats", nats.url, "--json"]);
       expect(await process.ended, process.said()).toBe(0);
       return JSON.parse(process.said());
     };
@@ -150,7 +110,7 @@ describe.skipIf(NATS.path === "")(`processes of a cluster${NATS.path === "" ? ` 
   });
 
   it("say that they are ready, and end with success when they are asked to", async () => {
-    const alive = coordinators.find((each) => running.has(each.child))!;
+    const alive = coordinators.find((each) => each.child.exitCode === null && each.child.signalCode === null)!;
     const [, url] = await alive.says(/readiness at (http:\S+)/);
     expect(await (await fetch(`${url}/readyz`)).text()).toMatch(/^ok: default: leads with term [2-9]/);
     expect(await (await fetch(`${url}/metrics`)).text()).toMatch(/populace_coordinator_runs\{tenant="default",state="done"\} 3\n/);

@@ -115,7 +115,7 @@ export function startNode(options: NodeOptions): RunningNode {
 
   const exposures = (): number => pool.exposures() + (behaviors?.exposures() ?? 0);
   const beat = (): void => ports.bus.publish(heartbeatSubject(tenant, incarnation), HEARTBEAT.encode({
-    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.memoryUsage.rss(), exposures: exposures(), term: state.term, loopLagMs, allowsBehaviors: behaviors !== null,
+    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.availableMemory(), exposures: exposures(), term: state.term, loopLagMs, allowsBehaviors: behaviors !== null,
   }));
 
   /** One TickOpen of a run at a time; of those that come meanwhile only the newest is kept, for they repeat. */

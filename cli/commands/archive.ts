@@ -1,6 +1,7 @@
 import type { ArchiveSummary } from "@populace/coordinator";
 import { PopulaceError } from "@populace/domain";
 import type { Blobs, Log, Registry } from "@populace/io";
+import { whole } from "../arguments.ts";
 import type { CommandDefinition, CommandResult } from "../command.ts";
 import { LOCAL_TENANT } from "../names.ts";
 import { DEFAULT_TENANT, natsPortsOf, tenantName, withNatsConnection, type NatsConnectionOptions } from "../nats-options.ts";
@@ -10,6 +11,7 @@ interface ArchiveOptions extends Partial<NatsConnectionOptions> {
   readonly folder: string;
   readonly store?: string;
   readonly tenant?: string;
+  readonly replicas?: number;
 }
 
 type ArchivePorts = { readonly registry: Registry; readonly log: Log; readonly blobs: Blobs };
@@ -20,7 +22,7 @@ async function withPorts<T>(options: ArchiveOptions, isWriting: boolean, work: (
   if ((nats === undefined) === (store === undefined)) throw new PopulaceError("BAD_USAGE", "name a cluster with --nats URL, or a store of this machine with --store FOLDER", {});
   const { SILENT, claimProcess, openEmbeddedPorts } = await import("@populace/io");
   if (nats !== undefined) {
-    const ports = await natsPortsOf({ ...options, nats }, isWriting ? "coordinator" : "client", isWriting ? "restore" : "backup", SILENT, { storeDir: null });
+    const ports = await natsPortsOf({ ...options, nats }, isWriting ? "coordinator" : "client", isWriting ? "restore" : "backup", SILENT, { storeDir: null, ...(options.replicas === undefined ? {} : { replicas: options.replicas }) });
     try {
       return await work(ports, options.tenant ?? DEFAULT_TENANT);
     } finally {
@@ -57,6 +59,7 @@ export const restoreCommand: CommandDefinition<ArchiveOptions> = {
   examples: ["populace restore ./backup-1 --nats nats://127.0.0.1:4222", "populace restore ./backup-1 --store ./restored"],
   configure: (command) => withNatsConnection(command.argument("<folder>", "what backup wrote"))
     .option("--store <folder>", "a store of this machine instead of a cluster")
+    .option("--replicas <number>", "copies of every stream over the NATS servers, as its coordinators were told (default: 1)", whole(1, 5))
     .option("--tenant <name>", `into whose (default: ${DEFAULT_TENANT}, of a store ${LOCAL_TENANT})`, tenantName),
   async run(_context, options) {
     const { restore } = await import("@populace/coordinator");

@@ -16,6 +16,8 @@ interface KeysOptions {
 
 /** Ports of a NATS server: clients, other servers, its own health and counts. */
 const NATS_PORTS = { clients: 4222, servers: 6222, monitor: 8222 } as const;
+/** Who speaks to NATS; a client reads there what it backs up. */
+const NATS_ROLES = ["coordinator", "node", "client"] as const;
 /** Cursors and registry, beside the streams whose limits are known here. */
 const NATS_SPARE_BYTES = 256 * 1024 * 1024;
 
@@ -80,14 +82,14 @@ export const keysCommand: CommandDefinition<KeysOptions> = {
     await certify("nats", nats, [...options.nats, "localhost", "127.0.0.1"]);
     await certify("coordinator", control, [...options.coordinators, "localhost", "127.0.0.1"]);
     await certify("client", control, []);
-    for (const role of ["coordinator", "node"]) write(`${role}/nats-ca.crt`, nats.certificate);
+    for (const role of NATS_ROLES) write(`${role}/nats-ca.crt`, nats.certificate);
 
     const file = (name: string): string => join(options.mount, name);
     write("nats/nats.conf", natsServerConfig({
       serverName: options.nats[0], listen: `0.0.0.0:${NATS_PORTS.clients}`, monitor: `0.0.0.0:${NATS_PORTS.monitor}`, storeDir: options.natsStore, cluster: "populace",
       fileBytesMax: STREAM_TABLE.reduce((sum, stream) => sum + stream.bytesMax, IO_LIMITS.natsBlobStreamBytesMax + NATS_SPARE_BYTES),
       streams: STREAM_TABLE.map((stream) => stream.name),
-      users: (["coordinator", "node"] as const).map((role) => ({ publicKey: natsKey(`${role}/nats.seed`), role, access: accessOf(role) })),
+      users: NATS_ROLES.map((role) => ({ publicKey: natsKey(`${role}/nats.seed`), role, access: accessOf(role) })),
       operatorKey: natsKey("operator/nats.seed"),
       tls: { certFile: file("tls.crt"), keyFile: file("tls.key") },
       flushesAlways: options.oldNats !== true,

@@ -20,7 +20,7 @@ export const nodesCommand: CommandDefinition<ClusterCommandOptions> = {
         ...(now.nodes.length === 0
           ? [paint("yellow", "no nodes: runs wait until one joins; start one with `populace node --nats URL`")]
           : table(
-            [{ title: "node" }, { title: "state" }, { title: "workers", align: "right" }, { title: "backends" }, { title: "exposures/s", align: "right" }, { title: "memory", align: "right" }, { title: "heard", align: "right" }],
+            [{ title: "node" }, { title: "state" }, { title: "workers", align: "right" }, { title: "backends" }, { title: "exposures/s", align: "right" }, { title: "memory available", align: "right" }, { title: "heard", align: "right" }],
             now.nodes.map((node) => [node.incarnation, stateText(node), String(node.workers), node.backends.map(plain).join(" "), compact(node.exposuresPerSecond), `${compact(node.memoryBytes)}B`, `${duration(node.heardMs / 1000)} ago`]),
           )),
       ],

@@ -23,6 +23,8 @@ export interface RunSize {
 }
 
 export interface Machine {
+  /** For messages, "this machine" unless told. */
+  readonly name?: string;
   /** Memory that may be used, bytes: what is available times the share below. */
   readonly memoryBytes: number;
   readonly exposuresPerSecond: number;
@@ -76,14 +78,14 @@ export function admit(size: RunSize, machine: Machine, wanted: "stored" | "proce
   const secondsEstimated = size.exposures / machine.exposuresPerSecond;
   if (secondsEstimated > machine.secondsMax && !force) {
     const limit = Math.floor((size.agents * machine.secondsMax) / secondsEstimated);
-    throw new PopulaceError("TOO_LARGE", `${count(size.agents)} agents and ${count(size.exposures)} exposures would take about ${durationText(secondsEstimated)} at ${count(machine.exposuresPerSecond)} exposures a second on this machine; runs above ${durationText(machine.secondsMax)} are not begun unless forced: ask for at most ${count(limit)} agents, or force it`, { agents: size.agents, agentsLimit: limit, secondsEstimated: Math.round(secondsEstimated), secondsMax: machine.secondsMax, exposures: size.exposures });
+    throw new PopulaceError("TOO_LARGE", `${count(size.agents)} agents and ${count(size.exposures)} exposures would take about ${durationText(secondsEstimated)} at ${count(machine.exposuresPerSecond)} exposures a second on ${machine.name ?? "this machine"}; runs above ${durationText(machine.secondsMax)} are not begun unless forced: ask for at most ${count(limit)} agents, or force it`, { agents: size.agents, agentsLimit: limit, secondsEstimated: Math.round(secondsEstimated), secondsMax: machine.secondsMax, exposures: size.exposures });
   }
 
   const fixed = size.planBytes + size.sumBytes;
   const bytes = { whole: fixed + size.ticks * size.tickBytes, procedural: fixed + 2 * size.tickBytes + size.stateBytes, stored: fixed + 2 * size.tickBytes + size.stateBytes + size.codeBytes };
   const fits = (form: keyof typeof bytes): boolean => bytes[form] <= machine.memoryBytes && (form !== "whole" || size.canLiveWhole);
   const admitted = (form: keyof typeof bytes, note = ""): Admission => ({ population: form === "stored" ? "stored" : "procedural", isWhole: form === "whole", note, bytes: bytes[form], secondsEstimated });
-  const allowed = `this machine allows ${bytesText(machine.memoryBytes)} (${MEMORY_SHARE * 100} % of what is available)`;
+  const allowed = `${machine.name ?? "this machine"} allows ${bytesText(machine.memoryBytes)} (${MEMORY_SHARE * 100} % of what is available)`;
 
   if (wanted === "stored") {
     if (fits("stored")) return admitted("stored");

@@ -189,6 +189,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     leader: () => seen,
     leading: () => ascended.promise,
     ...reader,
+    run: find,
     outcome,
     submit,
     enter: async (plan, execution, submission) => (await enter(plan, execution ?? {}, submission ?? {})).record,
@@ -406,8 +407,20 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     return readRecord(store, tenant, run)!;
   }
 
-  async function known(runId: string): Promise<RunRecord> {
+  /** As the registry has it; a registry that lost its store knows nothing until the next leader has written it again, so then from the own disk. */
+  async function find(runId: string): Promise<RunRecord | null> {
     const record = await reader.run(runId);
+    if (record !== null || runId === "") return record;
+    const own = readRecords(store, tenant).filter((one) => one.run.startsWith(runId));
+    if (own.length !== 1) return null;
+    const last = readLastCommit(store, tenant, own[0].run);
+    if (last === null || isSettled(own[0].state) || last.tick <= own[0].tick) return own[0];
+    const { tick, root, exposures, seconds, backends } = last;
+    return { ...own[0], tick, root, exposures, seconds, backends };
+  }
+
+  async function known(runId: string): Promise<RunRecord> {
+    const record = await find(runId);
     if (record === null) throw new PopulaceError("NOT_FOUND", `run ${runId} is not known here, or several begin so`, { runId });
     return record;
   }
@@ -523,8 +536,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
   }
 
-  /** Gives a finished run back what the transport has lost of it and this disk has: plan, sums and, in a term, its commits. */
+  /** Gives a finished run back what the transport has lost of it and this disk has: plan, sums and, in a term, its record and commits. */
   async function mend(record: RunRecord, term: number): Promise<void> {
+    if (term > 0) await publishRecord({ ports, tenant, term }, record);
     if (term > 0) await commitLog({ ports, tenant, term, logger, counters }, record).reconcile(true);
     for (const hash of [record.spec.planHash, readLastCommit(store, tenant, record.run)?.sums ?? ""]) if (hash !== "") await blobOrCopy(ports, hash);
   }
@@ -546,7 +560,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         }
       }
       closing.signal.throwIfAborted();
-      const record = await reader.run(run).catch(() => null);
+      const record = await find(run).catch(() => null);
       if (record !== null && record.state === "done") {
         try {
           return { ...(await outcome(run)), cached: false };

@@ -122,6 +122,25 @@ describeOnNats("through faults of NATS that look alike on every server", (progra
     expect(ports.connection.isLive()).toBe(true);
   });
 
+  test("entries are read one by one or by a consumer, however many, and never by a consumer that has nothing to deliver", async () => {
+    const server = await started({});
+    const { log } = await opened(server);
+    const made: string[] = [];
+    const witness = await rawClient(server);
+    witness.subscribe("$JS.API.CONSUMER.CREATE.>", { callback: (_, message) => void made.push(message.subject) });
+    await witness.flush();
+    const consumers: number[] = [];
+    for (let count = 1; count <= 14; count += 1) {
+      await log.append("record.a", numbered(count));
+      const before = made.length;
+      expect((await log.read("record.a")).map(numberOf)).toEqual(Array.from({ length: count }, (_, index) => index + 1));
+      await witness.flush();
+      consumers.push(made.length - before);
+    }
+    expect(consumers.slice(0, 7)).toEqual([0, 0, 0, 0, 0, 0, 1]);
+    expect(consumers.slice(7).every((each) => each === 1)).toBe(true);
+  });
+
   test("a follower whose consumer was taken away goes on without a gap", async () => {
     const server = await started({ program });
     const ports = await opened(server);

@@ -154,7 +154,7 @@ function answers(port: number): Promise<boolean> {
 }
 
 /** A port that nobody listens on, below those that the kernel hands to clients: it stays free between a kill and a restart. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 12_000 + Math.floor(Math.random() * 18_000);
     const isFree = await new Promise<boolean>((resolve) => {

@@ -119,6 +119,8 @@ export function createWire(link: Link): Wire {
         entries.push(entry);
         singles += 1;
       } else {
+        // A consumer with nothing to deliver would be waited for.
+        if ((await next(stream, filter, from)) === null) break;
         await collect(stream, filter, from, limit - entries.length, READ_BATCH, (entry) => void entries.push(entry));
         // What a consumer on a lagging replica did not know, the leader is asked for; many entries may have come meanwhile.
         singles = 0;

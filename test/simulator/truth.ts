@@ -33,9 +33,9 @@ export function rootsOf(truth: Truth, inputs: ReadonlyMap<number, Input> = new M
   return roots;
 }
 
-/** Computes a plan whole. */
-async function truthOf(plan: Plan): Promise<Truth> {
-  const { kernels } = await openBackend("reference", "expose");
+/** Computes a plan whole, on the reference kernel unless told otherwise. */
+export async function truthOf(plan: Plan, backend = "reference"): Promise<Truth> {
+  const { kernels } = await openBackend(backend, "expose");
   const session = await kernels.expose.open(plan, "procedural");
   const blocks = blocksOf(plan);
   const held = await Promise.all(blocks.map((block) => session.hold(block)));

@@ -1,0 +1,127 @@
+import { loadavg } from "node:os";
+import { samplePlan } from "@populace/kernels/sample-plan";
+import type { NatsProgram } from "../../io/nats/server.fixture.ts";
+import { median } from "../bench/bench.ts";
+import { startCluster, type NemesisCluster } from "./cluster.ts";
+import { EXECUTION, planOf } from "./scenarios.ts";
+
+/** One measured thing. */
+export interface Figure {
+  readonly what: string;
+  readonly unit: "ms" | "shards" | "ratio" | "exposures";
+  readonly median: number;
+  readonly worst: number;
+  readonly count: number;
+  readonly floor: string;
+  readonly target: string;
+  /** Load of the machine when it was taken. */
+  readonly load: number;
+}
+
+/** Lease of a leader on one NATS server. */
+const TTL_MS = 2000;
+const ENDLESS_TICKS = 50_000;
+
+/** Times from a SIGKILL to the commits that show that it is overcome, the cost of a tick's commit, and what a planned move costs. */
+export async function figures(program: NatsProgram, rounds: number, onNote: (note: string) => void): Promise<readonly Figure[]> {
+  const found: Figure[] = [];
+  const add = (figure: Omit<Figure, "median" | "worst" | "count" | "load">, values: readonly number[]): void => {
+    const line = { ...figure, median: round(median(values)), worst: round(Math.max(...values)), count: values.length, load: round(loadavg()[0]!) };
+    found.push(line);
+    onNote(`${line.what}: median ${line.median}, worst ${line.worst} ${line.unit} of ${line.count} (floor ${line.floor}, target ${line.target}; load ${line.load})`);
+  };
+
+  await on({ program, nodes: 3 }, async (cluster) => {
+    const run = await begin(cluster, 1);
+    const ticksMs = await intervals(cluster, run, 100);
+    add({ what: "a tick of the run below, as COMMIT shows it", unit: "ms", floor: "50", target: "-" }, ticksMs);
+    const nodesMs: number[] = [];
+    for (let index = 0; index < rounds; index += 1) {
+      await cluster.observer.tick(run, cluster.observer.lastTick(run) + 15);
+      const owners = cluster.observer.record(run)?.owners ?? [];
+      const victim = cluster.nodes().find((node) => owners.includes(cluster.incarnation(node)))!;
+      // The tick that was open may have been whole already; the one after it needs the shards in other hands.
+      const killedMs = performance.now(), next = cluster.observer.lastTick(run) + 2;
+      const dead = cluster.kill(victim);
+      nodesMs.push((await cluster.observer.tick(run, next)) - killedMs);
+      await dead;
+      await cluster.startNode();
+    }
+    add({ what: "SIGKILL of a node to the next COMMIT that needs its shards", unit: "ms", floor: "3000", target: "1500" }, nodesMs);
+
+    const leadersMs: number[] = [];
+    for (let index = 0; index < rounds; index += 1) {
+      await cluster.observer.tick(run, cluster.observer.lastTick(run) + 15);
+      const leader = await cluster.leader(), termBefore = Math.max(...cluster.observer.records.flatMap((record) => (record.kind === "term" ? [record.term] : [])));
+      const killedMs = performance.now();
+      const nextMs = new Promise<number>((resolve) => {
+        const stop = cluster.observer.onCommit((_run, _tick, term, atMs) => {
+          if (term <= termBefore) return;
+          stop();
+          resolve(atMs);
+        });
+      });
+      const dead = cluster.kill(leader);
+      leadersMs.push((await nextMs) - killedMs);
+      await dead;
+      await cluster.startCoordinator(cluster.coordinators.indexOf(leader));
+    }
+    add({ what: "SIGKILL of the leader to the first COMMIT of the next term", unit: "ms", floor: String(TTL_MS + 2000), target: String(TTL_MS + 500) }, leadersMs);
+    await cluster.client.call("Cancel", { run });
+  });
+
+  await on({ program, nodes: 2, coordinators: 1 }, async (cluster) => {
+    const run = await begin(cluster, 2, Array.from({ length: 8 }, () => 8));
+    add({ what: "a tick of 64 agents in 8 shards on 2 nodes: open, compute, slots, commit, append", unit: "ms", floor: "-", target: "-" }, await intervals(cluster, run, 20 * rounds));
+    const [leader] = cluster.coordinators;
+    const seconds = await cluster.metric(leader!, "populace_coordinator_commit_seconds_total"), commits = await cluster.metric(leader!, "populace_coordinator_commits_total");
+    add({ what: "commit of a tick alone: transaction, flush, append (mean)", unit: "ms", floor: "5", target: "2" }, [(1000 * seconds) / commits]);
+    await cluster.client.call("Cancel", { run });
+  });
+
+  await on({ program, nodes: 4, coordinators: 1 }, async (cluster) => {
+    const run = await begin(cluster, 3, Array.from({ length: 64 }, (_, persona) => 100 + persona), 64);
+    await cluster.observer.tick(run, 20);
+    const before = cluster.observer.record(run)!.owners;
+    const node = cluster.nodes()[0]!, leaving = cluster.incarnation(node);
+    cluster.mayEnd(node);
+    await cluster.client.call("Drain", { node: leaving.slice(0, 13) });
+    const code = await node.ended;
+    if (code !== 0) throw new Error(`a drained node ended with ${code}:\n${node.said()}`);
+    const after = cluster.observer.record(run)!.owners;
+    const ideal = before.filter((owner) => owner === leaving).length;
+    add({ what: `shards that move when 1 of 4 nodes drains, of 64; it had ${ideal}`, unit: "shards", floor: String(round(ideal * 1.25)), target: String(round(ideal * 1.1)) }, [after.filter((owner, shard) => owner !== before[shard]).length]);
+    const held = [...new Set(after)].map((owner) => after.filter((one) => one === owner).length);
+    add({ what: "most shards of a node over the mean, after the drain", unit: "ratio", floor: "1.1", target: "1.05" }, [Math.max(...held) / (64 / held.length)]);
+    await cluster.observer.tick(run, cluster.observer.lastTick(run) + 20);
+    await cluster.client.call("Cancel", { run });
+  });
+  return found;
+}
+
+async function on(shape: Parameters<typeof startCluster>[0], work: (cluster: NemesisCluster) => Promise<void>): Promise<void> {
+  const cluster = await startCluster(shape);
+  try {
+    await work(cluster);
+  } finally {
+    await cluster.close();
+  }
+}
+
+async function begin(cluster: NemesisCluster, seed: number, agents?: readonly number[], shards: number = EXECUTION.shards): Promise<string> {
+  const plan = agents === undefined ? planOf(seed, ENDLESS_TICKS) : samplePlan(seed, { agents, ticks: ENDLESS_TICKS, influence: true, worlds: 2, worldShift: 1, traits: 2, steps: 2, stimuli: 2, scenarios: 1 });
+  const { run } = await cluster.client.submit(plan, { ...EXECUTION, shards });
+  await cluster.observer.tick(run, 20);
+  return run;
+}
+
+/** Milliseconds between the next `count` commits. */
+async function intervals(cluster: NemesisCluster, run: string, count: number): Promise<readonly number[]> {
+  const times: number[] = [];
+  const stop = cluster.observer.onCommit((of, _tick, _term, atMs) => void (of === run && times.push(atMs)));
+  await cluster.observer.tick(run, cluster.observer.lastTick(run) + count + 1);
+  stop();
+  return times.slice(1).map((atMs, index) => atMs - times[index]!);
+}
+
+const round = (value: number): number => Math.round(value * 100) / 100;
