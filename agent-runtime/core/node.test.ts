@@ -104,6 +104,14 @@ describe("node core", () => {
     expect(rig.state.term).toBe(5);
   });
 
+  it("takes the shards of a new term's record though the last view of the old one was above it", () => {
+    const rig = new Rig();
+    rig.record = record({ view: 15, owners: ["other", "other"] });
+    rig.tick(0, { view: 15 });
+    rig.record = record({ term: 2, view: 11, owners: [ME, ME] });
+    expect(rig.tick(0, { term: 2, view: 11 })).toEqual(["load", "restore", "compute"]);
+  });
+
   it("refuses a TickOpen that builds on another root, and reads everything anew", () => {
     const rig = new Rig();
     rig.tick(0);

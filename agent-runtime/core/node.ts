@@ -93,14 +93,17 @@ function onTickOpen(state: NodeState, open: TickOpen): NodeStep {
   const seen = { ...state, term: open.term };
   if (open.attempt <= (state.stopped.get(open.run) ?? 0)) return { state: seen, effects: [] };
   const run = seen.runs.get(open.run);
-  if (run === undefined || run.record.attempt < open.attempt || run.record.view < open.view) return { state: seen, effects: [{ kind: "load", open }] };
+  if (run === undefined || isOlder(run.record, open)) return { state: seen, effects: [{ kind: "load", open }] };
   if (run.record.attempt > open.attempt || run.current !== null) return { state: seen, effects: [] };
   return proceed(withRun(seen, { ...run, current: open }), open.run);
 }
 
+/** Views are compared within a term only: the last view of a deposed leader may be above the one its successor goes on with. */
+const isOlder = (record: RunRecord, open: TickOpen): boolean => record.attempt < open.attempt || record.term < open.term || record.view < open.view;
+
 /** A record older than the TickOpen is ignored: the leader repeats the TickOpen, and the record will have come by then. */
 function onLoaded(state: NodeState, open: TickOpen, record: RunRecord, plan: Plan): NodeStep {
-  if (record.attempt < open.attempt || record.view < open.view) return { state, effects: [] };
+  if (isOlder(record, open)) return { state, effects: [] };
   const before = state.runs.get(record.run);
   const same = before !== undefined && before.record.attempt === record.attempt ? before : null;
   const owned = record.shards.filter((shard) => record.owners[shard.index] === state.incarnation);

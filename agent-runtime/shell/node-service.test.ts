@@ -287,8 +287,8 @@ describe("a node", () => {
 
   it("acts on no TickOpen of a stale term or of another root", async () => {
     const drive = new Drive(planOf({ ticks: 1, agents: FEW }), { workers: 1, shards: 1 });
-    await drive.join("node-a");
     drive.term = 3;
+    await drive.join("node-a");
     drive.publish(0, 1, { prevRoot: sha256Hex(new Uint8Array(1)) });
     await settled();
     drive.publish(0, 1, { term: 2 });
