@@ -31,6 +31,35 @@ describe("files", () => {
   });
 });
 
+/** A command on a file system of 3 MB of its own, where this machine lets us mount one. */
+const onSmallDisk = (folder: string, ...command: readonly string[]) =>
+  spawnSync("unshare", ["--mount", "--map-root-user", "sh", "-c", 'mount -t tmpfs -o size=3m tmpfs "$0" && exec "$@"', folder, ...command], { encoding: "utf8", timeout: 60_000 });
+
+describe("a store on a full disk", () => {
+  const canMount = onSmallDisk(root, "true").status === 0;
+  test.skipIf(!canMount)("refuses each write by name, keeps what it has, closes, and does not end the process (needs a mount namespace)", () => {
+    const script = `
+      import { openStore } from ${JSON.stringify(door)};
+      const store = openStore(${JSON.stringify(join(root, "store"))}), codes = [];
+      for (let i = 0; i < 50; i += 1) {
+        try {
+          await store.transaction((tables) => tables.put("t", "k" + i, new Uint8Array(100_000).fill(i)));
+          await store.flushed();
+        } catch (error) {
+          codes.push(error.code);
+        }
+      }
+      const kept = store.get("t", "k3")[0];
+      await store.close();
+      console.log(JSON.stringify({ refused: codes.length, codes: [...new Set(codes)], kept }));`;
+    const { status, stdout, stderr } = onSmallDisk(root, process.execPath, "--input-type=module", "-e", script);
+    expect({ status, stderr: status === 0 ? "" : stderr }).toEqual({ status: 0, stderr: "" });
+    const { refused, codes, kept } = JSON.parse(stdout) as { readonly refused: number; readonly codes: readonly string[]; readonly kept: number };
+    expect({ codes, kept }).toEqual({ codes: ["STORE_FAILED"], kept: 3 });
+    expect(refused).toBeGreaterThan(5);
+  });
+});
+
 describe("lifecycle", () => {
   test("stops once, in reverse order, past a step that fails", async () => {
     const lifecycle = createLifecycle();

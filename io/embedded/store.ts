@@ -20,7 +20,8 @@ export function openStore(folder: string): EmbeddedStore {
   try {
     makeFolder(folder);
     if (!statSync(folder).isDirectory()) throw new Error("it is not a folder");
-    root = open<Buffer, string>({ path: folder, encoding: "binary", noSubdir: false });
+    // Batches that lmdb begins by itself have a promise that nobody sees; when the disk refuses one, its rejection would end the process.
+    root = open<Buffer, string>({ path: folder, encoding: "binary", noSubdir: false, eventTurnBatching: false });
   } catch (cause) {
     throw new PopulaceError("STORE_FAILED", `the store folder ${folder} could not be opened: ${(cause as Error).message}; name another with --store`, { folder }, cause);
   }
@@ -50,6 +51,9 @@ export function openStore(folder: string): EmbeddedStore {
     },
   };
 
+  // Whether the disk refused the last write, and who is told: lmdb's own promises of what was under way then never settle.
+  let isRefused = false, refused = refusal();
+
   return {
     get,
     range,
@@ -58,7 +62,7 @@ export function openStore(folder: string): EmbeddedStore {
       let failure: unknown;
       try {
         // A child transaction: aborting it leaves what other callers put into the same batch alone.
-        return await root.childTransaction(() => {
+        const result = await root.childTransaction(() => {
           try {
             return action(tables);
           } catch (error) {
@@ -67,19 +71,36 @@ export function openStore(folder: string): EmbeddedStore {
             throw error;
           }
         });
+        isRefused = false;
+        return result;
       } catch (error) {
         if (failed) throw failure;
-        throw new PopulaceError("STORE_FAILED", `the store in ${folder} refused a write: ${(error as Error).message}; is the disk full?`, { folder }, error);
+        (error as { commitError?: Promise<unknown> }).commitError?.catch(() => {});
+        const lost = new PopulaceError("STORE_FAILED", `the store in ${folder} refused a write: ${(error as Error).message}; is the disk full?`, { folder }, error);
+        isRefused = true;
+        refused.reject(lost);
+        refused = refusal();
+        throw lost;
       }
     },
     async flushed() {
-      await root.flushed;
+      await Promise.race([root.flushed, refused.promise]);
     },
     async close() {
-      await root.flushed;
-      await root.close();
+      const closed = (async () => {
+        await root.flushed;
+        await root.close();
+      })();
+      if (!isRefused) return closed;
+      closed.catch(() => {});
     },
   };
+}
+
+function refusal(): PromiseWithResolvers<never> {
+  const resolvers = Promise.withResolvers<never>();
+  resolvers.promise.catch(() => {});
+  return resolvers;
 }
 
 /** A Uint8Array of its own, aligned at 8. */
