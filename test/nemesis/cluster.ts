@@ -58,9 +58,11 @@ export interface NemesisCluster {
   metric(coordinator: Member, name: string): Promise<number>;
   /** Bytes that the server's streams hold. */
   streamBytes(): Promise<number>;
-  /** Highest resident memory seen of each process, and its samples in MiB. */
+  /** Samples of each process's resident memory in MiB. */
   readonly memory: ReadonlyMap<string, readonly number[]>;
-  sampleMemory(): void;
+  /** Most files that each had open. */
+  readonly files: ReadonlyMap<string, number>;
+  sample(): void;
   close(): Promise<void>;
 }
 
@@ -85,7 +87,7 @@ export async function startCluster({ program, nodes: nodeCount, servers: serverC
   const nats = servers[0]!, urls = servers.map(({ url }) => url).join(",");
   const nodes = new Set<Member>(), coordinators: Member[] = [], proxies: ChaosProxy[] = [];
   const ports = await Promise.all(Array.from({ length: coordinatorCount }, () => freePort()));
-  const faults = new Map<string, number>(), memory = new Map<string, number[]>();
+  const faults = new Map<string, number>(), memory = new Map<string, number[]>(), files = new Map<string, number>();
   const count = (fault: string): void => void faults.set(fault, (faults.get(fault) ?? 0) + 1);
   const mayEnd = new Set<number>();
   let nodeNumber = 0, observer: Observer | null = null;
@@ -137,7 +139,7 @@ export async function startCluster({ program, nodes: nodeCount, servers: serverC
   await Promise.all(Array.from({ length: nodeCount }, () => startNode()));
 
   return {
-    nats, servers, client, observer: watching, coordinators, faults, count, startNode, startCoordinator, leader, memory,
+    nats, servers, client, observer: watching, coordinators, faults, count, startNode, startCoordinator, leader, memory, files,
     nodes: () => [...nodes],
     incarnation: (node) => [...node.said().matchAll(/node ([0-9a-f-]{36}),/g)].at(-1)?.[1] ?? "",
     mayEnd: (each) => void mayEnd.add(each.pid),
@@ -160,10 +162,12 @@ export async function startCluster({ program, nodes: nodeCount, servers: serverC
         await connection.close();
       }
     },
-    sampleMemory() {
+    sample() {
       for (const each of [...coordinators, ...nodes, ...servers.map((server, index) => ({ name: serverCount === 1 ? "nats-server" : `nats-server-${index + 1}`, pid: server.pid() }))]) {
         const usage = usageOf(each.pid);
-        if (usage !== null && usage.memoryBytes > 0) memory.set(each.name, [...(memory.get(each.name) ?? []), Math.round(usage.memoryBytes / 1024 ** 2)]);
+        if (usage === null || usage.memoryBytes === 0) continue;
+        memory.set(each.name, [...(memory.get(each.name) ?? []), Math.round(usage.memoryBytes / 1024 ** 2)]);
+        files.set(each.name, Math.max(usage.files, files.get(each.name) ?? 0));
       }
     },
     async close() {

@@ -49,12 +49,12 @@ if (values.json && chosen.length > 0) console.log(JSON.stringify(reports, null, 
 else if (chosen.length > 0) say(`${reports.length} scenarios, ${reports.reduce((sum, { violations }) => sum + violations.length, 0)} violations; again with: npm run nemesis -- --scenario ${values.scenario} --seed ${values.seed}`);
 process.exitCode = isWrong || reports.some(({ violations }) => violations.length > 0) ? 1 : 0;
 
-function lines({ faults, runs, commits, views, terms, seconds, root, exposures, longestSilenceMs, memoryMb, streamBytes, violations }: NemesisReport): readonly string[] {
+function lines({ faults, runs, commits, views, terms, seconds, root, exposures, longestSilenceMs, memoryMb, streamBytes, files, violations }: NemesisReport): readonly string[] {
   return [
     `faults: ${Object.entries(faults).map(([fault, times]) => `${times} x ${fault}`).join(", ")}`,
     `${runs} runs, ${commits} commits, ${views} views, ${terms} terms in ${seconds} s; longest without a commit ${longestSilenceMs} ms`,
     `${exposures} exposures, none lost or counted twice where I5 holds; last root ${root.slice(0, 16)}`,
-    `streams ${Math.round(streamBytes / 1024 ** 2)} MiB; memory in MiB over time:`,
+    `streams ${Math.round(streamBytes / 1024 ** 2)} MiB; at most ${files} open files a process; memory in MiB over time:`,
     ...Object.entries(memoryMb).map(([who, { most, overTime }]) => `  ${who.padEnd(16)} at most ${most}: ${overTime.join(" ")}`),
     violations.length === 0 ? "every invariant holds" : violations.map(({ invariant, message }) => `BROKEN ${invariant}: ${message}`).join("\n  "),
   ];

@@ -120,12 +120,12 @@ export async function storeCommits(name: string, folder: string): Promise<readon
 /** Without the sums, of which a soak would heap up much. */
 const seen = ({ run, attempt, term, tick, prevRoot, inputHash, root, sumsHash, checkpoint }: Commit): CommitSeen => ({ run, attempt, term, tick, prevRoot, inputHash, root, sumsHash, checkpoint });
 
-/** Resident memory in bytes, open files and whether it is stopped, of a process of this machine; null when it is gone, or where there is no /proc. */
-export function usageOf(pid: number): { readonly memoryBytes: number; readonly files: number; readonly isStopped: boolean } | null {
+/** Resident memory in bytes and open files of a process of this machine; null when it is gone, or where there is no /proc. */
+export function usageOf(pid: number): { readonly memoryBytes: number; readonly files: number } | null {
   try {
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
     const files = readdirSync(`/proc/${pid}/fd`).length;
-    return { memoryBytes: 1024 * Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0), files, isStopped: /State:\s+[Tt]/.test(status) };
+    return { memoryBytes: 1024 * Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0), files };
   } catch {
     return null;
   }

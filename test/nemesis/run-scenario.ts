@@ -33,6 +33,8 @@ export interface NemesisReport {
   /** MiB of each process, most first, then at equal distances over its life; and the bytes of all streams at the end. */
   readonly memoryMb: Readonly<Record<string, { readonly most: number; readonly overTime: readonly number[] }>>;
   readonly streamBytes: number;
+  /** Most files that one of them had open. */
+  readonly files: number;
   /** Broken promises, and effects of faults that were not seen. */
   readonly violations: readonly Violation[];
 }
@@ -40,7 +42,7 @@ export interface NemesisReport {
 /** A cluster that commits nothing for so long while it is disturbed again and again, or after that, is stuck. */
 const STUCK_MS = 180_000, RECOVERY_MS = 60_000;
 /** A process of this cluster holds 100 to 300 MiB. */
-const MEMORY_MB_MAX = 700, STREAM_BYTES_MAX = 512 * 1024 * 1024;
+const MEMORY_MB_MAX = 700, FILES_MAX = 250, STREAM_BYTES_MAX = 512 * 1024 * 1024;
 const SAMPLE_MS = 1000;
 
 /** Runs one scenario on real processes and holds what was observed to the invariants of the simulator. */
@@ -55,7 +57,7 @@ export async function runScenario(scenario: Scenario, { program, seed, minutes, 
     lastCommitMs = atMs;
     silence = atMs;
   });
-  const sampling = setInterval(() => cluster.sampleMemory(), SAMPLE_MS);
+  const sampling = setInterval(() => cluster.sample(), SAMPLE_MS);
   try {
     let areFaultsDone = false, fail: (error: unknown) => void = () => {};
     const failed = new Promise<never>((_, reject) => { fail = reject; });
@@ -114,6 +116,7 @@ export async function runScenario(scenario: Scenario, { program, seed, minutes, 
 
     const streamBytes = await cluster.streamBytes();
     for (const [who, samples] of cluster.memory) if (who !== "nats-server") observer.records.push({ kind: "usage", what: `MiB of ${who}`, value: Math.max(...samples), bound: MEMORY_MB_MAX });
+    for (const [who, files] of cluster.files) observer.records.push({ kind: "usage", what: `open files of ${who}`, value: files, bound: FILES_MAX });
     observer.records.push({ kind: "usage", what: "bytes of the streams", value: streamBytes, bound: STREAM_BYTES_MAX });
     for (const coordinator of cluster.coordinators) {
       await cluster.kill(coordinator);
@@ -124,7 +127,7 @@ export async function runScenario(scenario: Scenario, { program, seed, minutes, 
     return {
       scenario: scenario.name, server: program.name, seed, faults: Object.fromEntries(cluster.faults), runs: truths.size, commits: observer.commits(), views: observer.views(), terms: observer.terms(),
       seconds: Math.round((performance.now() - startedMs) / 1000), root: rootsOf(last).at(-1)!, exposures: [...truths.values()].reduce((sum, truth) => sum + truth.exposures, 0), longestSilenceMs: Math.round(longestSilenceMs),
-      memoryMb: Object.fromEntries([...cluster.memory].map(([who, samples]) => [who, { most: Math.max(...samples), overTime: spread(samples) }])), streamBytes,
+      memoryMb: Object.fromEntries([...cluster.memory].map(([who, samples]) => [who, { most: Math.max(...samples), overTime: spread(samples) }])), streamBytes, files: Math.max(0, ...cluster.files.values()),
       violations: [...violations(observer.records, { expected, recoveryMs: RECOVERY_MS, mustFinish: true }), ...unseen],
     };
   } catch (error) {

@@ -327,7 +327,7 @@ export const SCENARIOS: readonly Scenario[] = [
       ];
       for (const untilMs = performance.now() + minutes * 60_000; performance.now() < untilMs; ) {
         await oneOf(chance, strikes)();
-        cluster.sampleMemory();
+        cluster.sample();
         await more(between(chance, 1, 20));
         if (chance() < 0.05) await restartNats(course, true);
       }
