@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, FLUSHED, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, flushedSubject, heartbeatSubject, leaderBeatSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
+  COMMIT, FLUSHED, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_RECORD, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, flushedSubject, heartbeatSubject, leaderBeatSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
   type ExecutionPlan, type LeaderRecord, type Plan, type Release, type RunRecord, type RunSpec, type RunState, type ViewRecord,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
@@ -413,6 +413,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (record !== null || runId === "") return record;
     const own = readRecords(store, tenant).filter((one) => one.run.startsWith(runId));
     if (own.length !== 1) return null;
+    // The registry is given back what it forgot: a leader that was away when the run was entered hears of it so, and takes it up.
+    if (!isAlone) await registry.create(runKey(tenant, own[0].run), RUN_RECORD.encode(own[0]));
     const last = readLastCommit(store, tenant, own[0].run);
     if (last === null || isSettled(own[0].state) || last.tick <= own[0].tick) return own[0];
     const { tick, root, exposures, seconds, backends } = last;
