@@ -4,7 +4,7 @@ import { startCoordinator, type Coordinator } from "@populace/coordinator";
 import { PopulaceError } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger } from "@populace/io";
 import {
-  CALM, SERVICE, simulatedDisk, simulatedHub, simulatedNetwork, simulatedService, simulatedWorld,
+  CALM, simulatedDisk, simulatedHub, simulatedNetwork, simulatedService, simulatedWorld,
   type DiskImage, type SimulatedDisk, type SimulatedLife,
 } from "@populace/io/simulated";
 import type { ExposeKernel } from "@populace/kernels";
@@ -65,7 +65,6 @@ interface NodeProcess {
   life: SimulatedLife | null;
   node: RunningNode | null;
   starts: number;
-  flip: "state" | "output" | null;
 }
 
 export interface SeedOptions {
@@ -156,7 +155,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
 
   // ---- processes ----
   const coordinators: CoordinatorProcess[] = Array.from({ length: schedule.coordinators }, (_, index) => ({ name: `coordinator-${index}`, disk: simulatedDisk(world), life: null, coordinator: null, starts: 0, images: [] }));
-  const nodes: NodeProcess[] = Array.from({ length: schedule.nodes }, (_, index) => ({ name: `node-${index}`, life: null, node: null, starts: 0, flip: null }));
+  const nodes: NodeProcess[] = Array.from({ length: schedule.nodes }, (_, index) => ({ name: `node-${index}`, life: null, node: null, starts: 0 }));
 
   function bootCoordinator(process: CoordinatorProcess): void {
     if (process.life !== null) return;
@@ -200,13 +199,6 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
           for (const { block, state } of message.blocks) if (state !== null) records.push({ kind: "restored", by: incarnation, run, block, tick: message.replayFrom - 1, stateHash: sha256Hex(state) });
         }
         return message.kind === "compute" || message.kind === "hold" ? life.clock.sleep(schedule.computeMs * (0.5 + world.chance())) : Promise.resolve();
-      },
-      answer(message) {
-        if (message.kind !== "computed" || process.flip !== "output" || message.hashes.length === 0) return message;
-        process.flip = null;
-        const hashes = new Uint8Array(message.hashes[0].hashes);
-        hashes[Math.floor(world.chance() * hashes.length)] ^= 1 << Math.floor(world.chance() * 8);
-        return { ...message, hashes: [{ ...message.hashes[0], hashes }, ...message.hashes.slice(1)] };
       },
     };
   }
@@ -361,7 +353,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
         }, 1000 + fault.downMs);
       }
       case "add node": {
-        const process: NodeProcess = { name: `node-${nodes.length}`, life: null, node: null, starts: 0, flip: null };
+        const process: NodeProcess = { name: `node-${nodes.length}`, life: null, node: null, starts: 0 };
         nodes.push(process);
         return bootNode(process);
       }
@@ -416,9 +408,6 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
         for (const { run } of truths) for (const name of ["open", "fail", "stop"]) ports.bus.publish(`pop.${TENANT}.${run}.1.${name}`, garbage);
         return ports.bus.publish(`pop.${TENANT}.node.stranger.heartbeat`, garbage);
       }
-      case "state bit flipped": case "output bit flipped": {
-        nodes[fault.node % nodes.length].flip = fault.kind === "state bit flipped" ? "state" : "output";
-      }
     }
   }
 
@@ -470,7 +459,6 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     for (const listener of listeners) process.on("unhandledRejection", listener);
     for (const each of [...coordinators, ...nodes]) each.life?.kill();
   }
-  void SERVICE;
   for (const { name, disk } of coordinators) {
     for (const { bytes } of disk.rows("commits")) records.push({ kind: "commit", observer: name, commit: COMMIT.decode(bytes), atMs: world.nowMs() });
   }
