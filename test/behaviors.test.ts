@@ -303,6 +303,7 @@ describe("populace behave", () => {
 
 async function rootOf(plan: BehaviorPlan, coordinatorPorts: Ports & { readonly store: Store }, nodePorts: readonly Ports[], shards: number): Promise<string> {
   const coordinator = await startCoordinator({ ports: coordinatorPorts, tenant: "t" });
+  await coordinator.leading();
   const nodes = nodePorts.map((ports, index) => startNode({ ports, tenant: "t", workers: 1, incarnation: `n${index}`, backend: "reference", allowBehaviors: true }));
   try {
     await Promise.all(nodes.map((node) => node.ready));

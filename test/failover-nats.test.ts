@@ -1,6 +1,7 @@
 // The server between coordinators and nodes is killed, and loses everything it acknowledged: a run ends with the roots of an undisturbed one.
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import type { Coordinator } from "@populace/coordinator";
 import { openNatsPorts } from "@populace/io/nats";
 import { samplePlan } from "@populace/kernels/sample-plan";
 import { LIMITS, STREAM_TABLE } from "@populace/protocol";
@@ -22,7 +23,7 @@ describe.skipIf(NATS.path === "")(`over NATS${NATS.path === "" ? ` (skipped: ${N
   }, 60_000);
 
   /** A run watched through the standby; `strike` is called once at each of the ticks. */
-  async function run(strikes: readonly number[], strike: (server: NatsServer) => Promise<void>): Promise<ReturnType<Awaited<ReturnType<ReturnType<typeof testCluster>["coordinator"]>>["coordinator"]["metrics"]>["counters"]> {
+  async function run(strikes: readonly number[], strike: (server: NatsServer) => Promise<void>): Promise<readonly ReturnType<Coordinator["metrics"]>["counters"][]> {
     const server = await startNatsServer();
     const cluster = testCluster((role, name) => openNatsPorts({ servers: [server.url], name, role, streams: STREAM_TABLE, storeDir: null }), { ttlMs: LIMITS.leaseTtlMs, paceMs: 10, tenant: "default" });
     try {
@@ -39,8 +40,8 @@ describe.skipIf(NATS.path === "")(`over NATS${NATS.path === "" ? ` (skipped: ${N
       await striking;
       expect(left).toEqual([]);
       expect([outcome.roots, outcome.counts, outcome.tickCounts]).toEqual([undisturbed.roots, undisturbed.counts, undisturbed.tickCounts]);
-      // Whoever led at the end.
-      return (first.role === "leader" ? first : second).metrics().counters;
+      // Whoever led when something was missing.
+      return [first, second].map((coordinator) => coordinator.metrics().counters);
     } finally {
       await cluster.close();
       await server.remove();
@@ -63,7 +64,7 @@ describe.skipIf(NATS.path === "")(`over NATS${NATS.path === "" ? ` (skipped: ${N
       rmSync(join(server.storeDir, "jetstream"), { recursive: true, force: true });
       await server.start();
     });
-    expect(counters.commitsRepaired + counters.logsRewritten).toBeGreaterThan(0);
-    expect(counters.checkpointsLost).toBeGreaterThan(0);
+    expect(counters.some(({ commitsRepaired, logsRewritten }) => commitsRepaired + logsRewritten > 0)).toBe(true);
+    expect(counters.some(({ checkpointsLost }) => checkpointsLost > 0)).toBe(true);
   });
 });

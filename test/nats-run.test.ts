@@ -31,6 +31,7 @@ describeOnNats("a run over NATS", (program) => {
       return ports;
     };
     const coordinator = await startCoordinator({ ports: await portsOf("coordinator", "coordinator"), tenant: "t" });
+    await coordinator.leading();
     const nodes = await Promise.all(["a", "b"].map(async (incarnation) => startNode({ ports: await portsOf("node", incarnation), tenant: "t", incarnation, workers: 1, backend: "wasm" })));
     await Promise.all(nodes.map((node) => node.ready));
 

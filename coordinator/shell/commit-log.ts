@@ -89,7 +89,8 @@ export function commitLog(context: CommitLogContext, record: Pick<RunRecord, "ru
   return {
     async append(commits) {
       for (const commit of commits) await appendOne(commit);
-      if (commits.length > 0) await store.transaction((tables) => clearOutbox(tables, tenant, run, commits.at(-1)!.tick));
+      // Nobody waits for it: what stays in the outbox is looked up in the log before it is appended again.
+      if (commits.length > 0) store.transaction((tables) => clearOutbox(tables, tenant, run, commits.at(-1)!.tick)).catch(() => {});
     },
 
     async reconcile(isSuspect = false) {

@@ -84,7 +84,7 @@ function prepared(options: ServerOptions, port: number, cluster: string): NatsSe
     `server_name: server-${port}`,
     `listen: "127.0.0.1:${port}"`,
     `log_file: ${JSON.stringify(join(folder, "server.log"))}`,
-    options.jetStream === false ? "" : `jetstream { store_dir: ${JSON.stringify(storeDir)}, max_file_store: ${options.fileBytesMax ?? 8 * 1024 ** 3}, max_memory_store: 67108864 }`,
+    options.jetStream === false ? "" : `jetstream { store_dir: ${JSON.stringify(storeDir)}, max_file_store: ${options.fileBytesMax ?? 64 * 1024 ** 3}, max_memory_store: 67108864 }`,
     cluster,
     options.config ?? "",
     "",
