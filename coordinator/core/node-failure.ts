@@ -13,6 +13,7 @@ export function decideFailure(code: string, failures: number, hasOthers: boolean
   if (code === "DIVERGENCE") return "freeze";
   const canBeRetried = failures < LIMITS.nodeFailuresMax;
   if ((code === "NOT_FOUND" || code === "CORRUPT") && canBeRetried) return "repair";
-  if (code in ERROR_TABLE && ERROR_TABLE[code as ErrorCode].retry && canBeRetried) return "retry";
+  // What passes by itself ends no run: another node is asked, and where there is none the same one again.
+  if (code in ERROR_TABLE && ERROR_TABLE[code as ErrorCode].retry && (canBeRetried || !hasOthers)) return "retry";
   return hasOthers ? "unfit" : "fail";
 }

@@ -70,7 +70,7 @@ test("of two records the one with the higher term is newer, then the one changed
 test("a node's failure: divergence freezes, what is missing is looked for, what may heal is tried again, then others compute, then the run fails", () => {
   expect(decideFailure("DIVERGENCE", 1, true)).toBe("freeze");
   expect([1, 2, 3].map((failures) => decideFailure("CORRUPT", failures, true))).toEqual(["repair", "repair", "unfit"]);
-  expect([1, 2, 3].map((failures) => decideFailure("UNAVAILABLE", failures, false))).toEqual(["retry", "retry", "fail"]);
+  expect([1, 2, 3].map((failures) => decideFailure("UNAVAILABLE", failures, false))).toEqual(["retry", "retry", "retry"]);
   expect(decideFailure("BACKEND_MISSING", 1, true)).toBe("unfit");
   expect(decideFailure("of another version", 1, false)).toBe("fail");
 });
