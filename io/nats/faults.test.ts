@@ -192,7 +192,7 @@ describeOnNats("a full disk under NATS", (program) => {
   });
 });
 
-describe.skipIf(NATS.path === "")("three servers", () => {
+describe.skipIf(NATS.path === "")(`three servers${NATS.path === "" ? ` (skipped: ${NATS.why})` : ""}`, () => {
   test("go on when the leader of a stream is killed, and nothing acknowledged is missing", async () => {
     const servers = await startNatsCluster(3, {});
     onTestFinished(() => Promise.all(servers.map((server) => server.remove())).then(() => {}));

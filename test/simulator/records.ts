@@ -1,4 +1,4 @@
-import type { Commit, Input } from "@populace/protocol";
+import type { Commit, Input, ShardOut } from "@populace/protocol";
 
 /**
  * What was observed of a cluster, in order: the one input of the invariants, whoever observes (the simulator sees inside, a test with real
@@ -36,18 +36,10 @@ export type ClusterRecord =
 
 export type CommitSeen = Pick<Commit, "run" | "attempt" | "term" | "tick" | "prevRoot" | "inputHash" | "root" | "sumsHash" | "checkpoint">;
 
-export interface SlotSeen {
-  readonly run: string;
-  readonly attempt: number;
-  readonly tick: number;
-  readonly span: number;
-  readonly shard: number;
-  readonly view: number;
-  readonly incarnation: string;
-  /** First block of the shard and 64 bytes a block, tick by tick. */
+export interface SlotSeen extends Pick<ShardOut, "run" | "attempt" | "tick" | "span" | "shard" | "view" | "incarnation" | "hashes"> {
+  /** First block of the shard, and how many it has. */
   readonly firstBlock: number;
   readonly blocks: number;
-  readonly hashes: Uint8Array;
 }
 
 /** What a run should come to, for I3, I5 and I10. */
