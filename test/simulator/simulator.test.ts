@@ -101,7 +101,7 @@ describe("a leader that has yet to notice its successor", () => {
     await world.run(() => second?.role === "leader" && world.nowMs() > 6000, 10_000);
     for (const life of lives) life.kill();
     expect((await first).role).toBe("standby");
-    expect(views.map(({ term }) => term)).toEqual(views.map(({ term }) => term).toSorted());
+    expect(views.map(({ term }) => term)).toEqual(views.map(({ term }) => term).toSorted((left, right) => left - right));
     const buried = views.findIndex(({ dead }) => dead.includes("n"));
     if (buried >= 0) expect(views.slice(buried).filter(({ members }) => members.includes("n"))).toEqual([]);
   });
