@@ -31,6 +31,8 @@ export interface Model {
   };
   /** Real outcomes later than the response model's version, cell by cell: personas x stimuli x steps. */
   readonly outcomes: readonly CellCounts[];
+  /** How far the ledger of this fit's outcomes is in them: its run and its last tick. Absent: none of it is. */
+  readonly ledger?: { readonly run: string; readonly tick: number };
   /** How much of a simulated exposure counts as a real one; fixed until it is learned. */
   readonly exchangeRate: { readonly a0: number; readonly low: number; readonly high: number; readonly learned: boolean };
   /** Shocks alive at the model's time: attitude offsets on the logit scale with half-lives. */

@@ -237,8 +237,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     membership: () => reign?.membership ?? noMembers(0, 0),
     metrics() {
       const runs = Object.fromEntries(Object.keys(RUN_STATE).map((state) => [state, 0])) as Record<RunState, number>;
-      // A ledger asks for no node, and nodes are scaled by this.
-      for (const record of readRecords(store, tenant)) if (!isLedger(record.spec)) runs[record.state] += 1;
+      // A ledger under way asks for no node, and nodes are scaled by this.
+      for (const record of readRecords(store, tenant)) if (!isLedger(record.spec) || isSettled(record.state)) runs[record.state] += 1;
       const membership = reign?.membership;
       return { role: reign === null ? "standby" : "leader", term: reign?.leadership.term ?? 0, view: membership?.view ?? 0, members: membership?.members.size ?? 0, runs, counters: { ...counters } };
     },
