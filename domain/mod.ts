@@ -41,4 +41,7 @@ export * from "./inference/evidence.ts";
 export * from "./inference/exchange-rate.ts";
 export * from "./inference/shrinkage.ts";
 export * from "./inference/calibration.ts";
+export * from "./inference/bayesian-network.ts";
+export * from "./inference/junction-tree.ts";
+export * from "./inference/variable-elimination.ts";
 export { thousands } from "./thousands.ts";

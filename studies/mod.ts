@@ -24,6 +24,7 @@ export * from "./score-table.ts";
 export * from "./cluster.ts";
 export * from "./cluster-points.ts";
 export * from "./outcomes-csv.ts";
+export * from "./bif.ts";
 export type { SurfaceAxis } from "./surface-axis.ts";
 export type { SurfaceRequest } from "./surface-input.ts";
 export * from "./response-surface.ts";
