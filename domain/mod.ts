@@ -44,4 +44,6 @@ export * from "./inference/calibration.ts";
 export * from "./inference/bayesian-network.ts";
 export * from "./inference/junction-tree.ts";
 export * from "./inference/variable-elimination.ts";
+export * from "./inference/network-learning.ts";
+export * from "./inference/network-structure.ts";
 export { thousands } from "./thousands.ts";

@@ -73,11 +73,13 @@ export class JunctionTree {
     this.treewidth = Math.max(...cliques.map((clique) => clique.length)) - 1;
     this.#cliques = joined(cliques, cards);
     this.entries = this.#cliques.reduce((sum, clique) => sum + clique.size, 0);
+    const holding = cards.map((): number[] => []);
+    this.#cliques.forEach(({ variables }, index) => { for (const v of variables) holding[v].push(index); });
     const project = (variables: readonly number[]): Projection => {
       let clique = -1;
-      this.#cliques.forEach((each, index) => {
-        if ((clique < 0 || each.size < this.#cliques[clique].size) && variables.every((v) => each.variables.includes(v))) clique = index;
-      });
+      for (const index of variables.length === 0 ? [0] : holding[variables[0]]) {
+        if ((clique < 0 || this.#cliques[index].size < this.#cliques[clique].size) && variables.every((v) => this.#cliques[index].variables.includes(v))) clique = index;
+      }
       return { clique, size: variables.reduce((product, v) => product * cards[v], 1), map: projection(this.#cliques[clique].variables, cards, variables) };
     };
     this.#families = network.parents.map((parents, v) => project([...parents, v]));
@@ -193,6 +195,7 @@ function cliquesOf(neighbors: readonly Set<number>[], cards: readonly number[], 
   };
   for (let v = 0; v < count; v++) look(v);
   const cliques: number[][] = [];
+  const holding = neighbors.map((): (readonly number[])[] => []);
   let largest: readonly number[] = [], largestSize = 0, total = 0;
   for (let round = 0; round < count; round++) {
     let next = -1;
@@ -202,8 +205,9 @@ function cliquesOf(neighbors: readonly Set<number>[], cards: readonly number[], 
     }
     const around = [...neighbors[next]];
     const clique = [next, ...around].toSorted((a, b) => a - b);
-    if (!cliques.some((other) => isWithin(clique, other))) {
+    if (!holding[next].some((other) => clique.every((v) => other.includes(v)))) {
       cliques.push(clique);
+      for (const v of clique) holding[v].push(clique);
       total += size[next];
       if (size[next] > largestSize) [largest, largestSize] = [clique, size[next]];
     }
@@ -219,8 +223,6 @@ function cliquesOf(neighbors: readonly Set<number>[], cards: readonly number[], 
   return total > entriesMax ? refuse(largest) : cliques;
 }
 
-const isWithin = (small: readonly number[], large: readonly number[]): boolean => small.length <= large.length && small.every((v) => large.includes(v));
-
 /**
  * The cliques as a tree: a spanning tree with the largest separators, which for maximal cliques of a triangulated graph is a junction tree
  * (Jensen and Jensen 1994). Parts that are not connected are joined by separators without variables.
@@ -229,6 +231,8 @@ function joined(cliques: readonly (readonly number[])[], cards: readonly number[
   const common = (a: readonly number[], b: readonly number[]): readonly number[] => a.filter((v) => b.includes(v));
   const sizeOf = (variables: readonly number[]): number => variables.reduce((product, v) => product * cards[v], 1);
   const tree: Clique[] = [{ variables: cliques[0], size: sizeOf(cliques[0]), parent: -1, separatorSize: 0, toSeparator: new Int32Array(0), parentToSeparator: new Int32Array(0) }];
+  const holding = cards.map((): number[] => []);
+  cliques.forEach((clique, index) => { for (const v of clique) holding[v].push(index); });
   // Of every clique outside of the tree: the best place to hang it, and how many variables it shares there.
   const place = cliques.map(() => 0), shared = cliques.map((clique) => common(clique, cliques[0]).length);
   shared[0] = -1;
@@ -239,11 +243,11 @@ function joined(cliques: readonly (readonly number[])[], cards: readonly number[
     const separator = common(variables, tree[parent].variables);
     tree.push({ variables, size: sizeOf(variables), parent, separatorSize: sizeOf(separator), toSeparator: projection(variables, cards, separator), parentToSeparator: projection(tree[parent].variables, cards, separator) });
     shared[next] = -1;
-    cliques.forEach((clique, index) => {
-      if (shared[index] < 0) return;
-      const size = common(clique, variables).length;
+    for (const index of new Set(variables.flatMap((v) => holding[v]))) {
+      if (shared[index] < 0) continue;
+      const size = common(cliques[index], variables).length;
       if (size > shared[index]) [shared[index], place[index]] = [size, tree.length - 1];
-    });
+    }
   }
   return tree;
 }
