@@ -161,12 +161,12 @@ describe("structure", () => {
   const skeleton = (parents: readonly (readonly number[])[]): readonly string[] => parents.flatMap((of, v) => of.map((parent) => [parent, v].toSorted().join("-"))).toSorted();
 
   test.each(["bdeu", "bic"] as const)("of a known network is found by %s: its skeleton and what determines its collider", (score) => {
-    for (const search of ["hill-climbing", "tabu"] as const) {
-      const found = learnStructure(sprinkler.variables, rows, { score, search });
-      expect(skeleton(found.parents)).toEqual(["0-1", "0-2", "1-3", "2-3"]);
-      expect(found.parents[3]).toEqual([1, 2]);
-      expect(learnStructure(sprinkler.variables, rows, { score, search })).toEqual(found);
-    }
+    const found = learnStructure(sprinkler.variables, rows, { score });
+    expect(skeleton(found.parents)).toEqual(["0-1", "0-2", "1-3", "2-3"]);
+    expect(found.parents[3]).toEqual([1, 2]);
+    expect(learnStructure(sprinkler.variables, rows, { score })).toEqual(found);
+    // Here hill climbing is caught in an optimum with two more arcs, which tabu search leaves.
+    expect(learnStructure(sprinkler.variables, rows, { score, search: "hill-climbing" }).score).toBeLessThan(found.score - 1);
   });
 
   test("keeps required arcs, leaves forbidden ones out and obeys the limit of parents", () => {
