@@ -138,8 +138,9 @@ const binNames = (edges: readonly number[]): readonly string[] => [...edges.map(
 /**
  * Learns a network from a campaign's rows: arcs by score, tables by Dirichlet posteriors. Arcs follow time: attributes and persona, then
  * the stimulus (which nothing precedes when it was randomized), then one funnel step after another, each with the step before it as a
- * parent, without which it cannot be reached. DEGENERATE_DATA with fewer than 30 complete rows; NOT_FOUND for unknown names of arcs;
- * BAD_NETWORK for arcs that cannot be.
+ * parent, without which it cannot be reached. Unless it is forbidden, the first step also has the stimulus and the persona as parents:
+ * they are what is asked about, and an arc that the score leaves out would call their rates equal with a certainty that the data do not
+ * have. DEGENERATE_DATA with fewer than 30 complete rows; NOT_FOUND for unknown names of arcs; BAD_NETWORK for arcs that cannot be.
  */
 export function learnCampaignNetwork(dataset: Dataset, options: CampaignNetworkOptions = {}): CampaignNetwork {
   const { model, missing = "drop", score = "bdeu", search = "tabu", parentsMax = 4 } = options;
@@ -156,9 +157,9 @@ export function learnCampaignNetwork(dataset: Dataset, options: CampaignNetworkO
   for (const [from, to] of asked) {
     if (rules.forbidden.some(([a, b]) => a === from && b === to)) throw new PopulaceError("BAD_NETWORK", `the arc ${variables[from].name} -> ${variables[to].name} runs against time: ${rules.reason}; leave it out`, { from: variables[from].name, to: variables[to].name });
   }
-  const { parents, score: scoreValue } = learnStructure(variables, complete, {
-    score, search, parentsMax, impossible: rules.impossible, required: [...rules.required, ...asked], forbidden: [...rules.forbidden, ...arcs(options.forbidden)],
-  });
+  const forbidden = [...rules.forbidden, ...arcs(options.forbidden)];
+  const treated = rules.treated.filter(([from, to]) => !forbidden.some(([a, b]) => a === from && b === to));
+  const { parents, score: scoreValue } = learnStructure(variables, complete, { score, search, parentsMax, impossible: rules.impossible, required: [...rules.required, ...treated, ...asked], forbidden });
   const { name } = dataset.schema;
   const filled = missing === "em" ? learnWithMissing(name, variables, parents, rows, { impossible: rules.impossible }) : null;
   const learned = filled?.learned ?? learnTables(name, variables, parents, complete, rules.impossible);
@@ -184,8 +185,8 @@ function completeRows({ states, rows, weight }: NetworkRows, width: number): Net
   return { states: target, rows: kept.length, weight: weight && Float64Array.from(kept, (row) => weight[row]) };
 }
 
-/** What time and meaning rule out or require, by index. */
-function rulesOf(variables: readonly CampaignVariable[], isRandomized: boolean): { readonly required: readonly Arc[]; readonly forbidden: readonly Arc[]; readonly impossible: readonly ImpossibleState[]; readonly reason: string } {
+/** What time and meaning rule out or require, and the arcs from what is asked about to the first step, by index. */
+function rulesOf(variables: readonly CampaignVariable[], isRandomized: boolean): { readonly required: readonly Arc[]; readonly treated: readonly Arc[]; readonly forbidden: readonly Arc[]; readonly impossible: readonly ImpossibleState[]; readonly reason: string } {
   const stimulus = variables.findIndex(({ role }) => role === "stimulus");
   const steps = variables.flatMap(({ role }, v) => (role === "step" ? [v] : []));
   const stageOf = (v: number): number => (variables[v].role === "step" ? 2 + steps.indexOf(v) : variables[v].role === "stimulus" ? 1 : 0);
@@ -201,6 +202,7 @@ function rulesOf(variables: readonly CampaignVariable[], isRandomized: boolean):
   }));
   return {
     required, forbidden,
+    treated: variables.flatMap(({ role }, v) => (role === "stimulus" || role === "persona" ? [[v, steps[0]] as const] : [])),
     impossible: steps.slice(1).map((step, at) => ({ variable: step, state: 1, parent: steps[at], parentState: 0 })),
     reason: `attributes and persona come first, then the stimulus${isRandomized ? ", which was assigned at random" : ""}, then the steps in their order`,
   };

@@ -75,60 +75,78 @@ export function explainEvidence({ network }: AskedNetwork, variables: readonly s
   return { states: Object.fromEntries(found.variables.map((v, at) => [network.variables[v].name, network.variables[v].states[found.states[at]]])), probability: Math.exp(found.logProbability) };
 }
 
-/** How one variable moves a response: its states as far as they occur. */
-export interface Influence {
+/** A rate with its 90 % interval, null where the network has no counts. */
+export interface NetworkRate {
+  readonly mean: number;
+  readonly interval: Interval | null;
+}
+
+/** What one variable says about a persona's response. */
+export interface PersonaInfluence {
   readonly variable: string;
-  /** Standard deviation of the rate over the variable's states, each as often as it occurs. */
-  readonly spread: number;
+  /** What the persona's own mix of this variable's states adds to the rate of everyone: sum of (share in the persona - share of all) x rate of all with that state. */
+  readonly pull: NetworkRate;
+  /** Standard deviation of the rate over the states inside the persona; 0 where the network knows no such dependence. */
+  readonly within: number;
   readonly states: readonly {
     readonly state: string;
-    /** How often it occurs under the evidence. */
-    readonly share: number;
-    readonly rate: number;
-    readonly interval: Interval | null;
-    /** Rate less the rate without knowing this state. */
-    readonly shift: number;
-    readonly shiftInterval: Interval | null;
+    readonly shareInPersona: number;
+    readonly shareOfAll: number;
+    readonly rateInPersona: NetworkRate;
+    readonly rateOfAll: NetworkRate;
   }[];
 }
 
-/** States rarer than this are not listed. */
-const SHARE_MIN = 0.01;
+export interface PersonaExplanation {
+  readonly persona: string;
+  readonly step: string;
+  readonly inPersona: NetworkRate;
+  readonly ofAll: NetworkRate;
+  /** Largest pull or spread first. */
+  readonly influences: readonly PersonaInfluence[];
+}
+
+/** States rarer than this both in the persona and in all are not listed. */
+const SHARE_MIN = 0.005;
 
 /**
- * What moves P(response in this state) most under the evidence (such as one persona): each of `among` by the spread of the rate over its
- * states, largest first. Variables in the evidence are left out. Errors as `askNetwork`.
+ * Why a persona answers as it does, by queries alone: for each of `among` how far its mix in the persona pulls the rate of everyone, and
+ * how much it moves the rate inside the persona. `evidence` holds for both sides (such as one stimulus). Errors as `askNetwork`.
  */
-export function influences(
-  asked: AskedNetwork, response: { readonly variable: string; readonly state: string }, among: readonly string[], { evidence, draws = DRAWS, seed = 1 }: Pick<NetworkQuestion, "evidence" | "draws" | "seed">,
-): { readonly rate: number; readonly interval: Interval | null; readonly influences: readonly Influence[] } {
-  const { network, learned } = asked;
-  const outcome = variableIndex(network, response.variable), state = stateIndex(network.variables[outcome], response.state);
-  const known = evidenceOf(network, evidence);
-  const one = askNetwork(asked, { query: [response.variable], evidence, draws, seed }).states[state];
-  const found = among.filter((name) => !Object.hasOwn(evidence, name) && name !== response.variable).map((name): Influence => {
-    const v = variableIndex(network, name), tree = new JunctionTree(network, [v, outcome]);
-    const { states } = network.variables[v], outcomes = network.variables[outcome].states.length;
-    const read = (joint: Float64Array): { readonly share: number; readonly rate: number }[] => states.map((_, x) => {
-      const row = joint.subarray(x * outcomes, (x + 1) * outcomes), share = row.reduce((sum, value) => sum + value, 0);
-      return { share, rate: share === 0 ? 0 : row[state] / share };
+export function explainPersona(
+  { network, learned }: AskedNetwork, { persona, step, among, evidence = {} }: { readonly persona: string; readonly step: string; readonly among: readonly string[]; readonly evidence?: Readonly<Record<string, string>> },
+  { draws = DRAWS, seed = 1 }: Pick<NetworkQuestion, "draws" | "seed"> = {},
+): PersonaExplanation {
+  const outcome = variableIndex(network, step), yes = stateIndex(network.variables[outcome], "yes");
+  const all = evidenceOf(network, evidence), inside = evidenceOf(network, { ...evidence, persona });
+  // The same tables in every question, so that differences compare like with like; the last are the means.
+  const random = RandomStream.of(seed, "network tables");
+  const worlds = [...(learned === null ? [] : Array.from({ length: draws }, () => drawTables(learned, random))), network.tables];
+  const estimate = (values: readonly number[]): NetworkRate => ({ mean: values.at(-1)!, interval: learned === null ? null : intervalOf(values.slice(0, -1)) });
+  const plain = new JunctionTree(network);
+  const rateIn = (known: NetworkEvidence): NetworkRate => estimate(worlds.map((tables) => plain.beliefs(known, tables).marginals[outcome][yes]));
+  const found = among.filter((name) => !Object.hasOwn(evidence, name)).map((name): PersonaInfluence => {
+    const v = variableIndex(network, name), { states } = network.variables[v], outcomes = network.variables[outcome].states.length;
+    const tree = new JunctionTree(network, [v, outcome]);
+    const read = (known: NetworkEvidence) => worlds.map((tables) => {
+      const { joint } = tree.beliefs(known, tables);
+      const share = states.map((_, x) => joint.subarray(x * outcomes, (x + 1) * outcomes).reduce((sum, value) => sum + value, 0));
+      return { share, rate: share.map((each, x) => (each === 0 ? 0 : joint[x * outcomes + yes] / each)) };
     });
-    const total = (of: readonly { readonly share: number; readonly rate: number }[]): number => of.reduce((sum, { share, rate }) => sum + share * rate, 0);
-    const here = read(tree.beliefs(known).joint);
-    // The same tables in every question, so that shifts compare like with like.
-    const worlds = learned === null ? null : drawn(tree, learned, known, draws, seed).map(read);
-    const average = total(here);
+    const [ours, everyone] = [read(inside), read(all)];
+    const [own, whole] = [ours.at(-1)!, everyone.at(-1)!];
+    const average = own.share.reduce((sum, share, x) => sum + share * own.rate[x], 0);
     return {
       variable: name,
-      spread: Math.sqrt(here.reduce((sum, { share, rate }) => sum + share * (rate - average) ** 2, 0)),
-      states: here.flatMap(({ share, rate }, x) => (share < SHARE_MIN ? [] : [{
-        state: states[x], share, rate, shift: rate - average,
-        interval: worlds === null ? null : intervalOf(worlds.map((world) => world[x].rate)),
-        shiftInterval: worlds === null ? null : intervalOf(worlds.map((world) => world[x].rate - total(world))),
+      pull: estimate(ours.map(({ share }, world) => share.reduce((sum, each, x) => sum + (each - everyone[world].share[x]) * everyone[world].rate[x], 0))),
+      within: Math.sqrt(own.share.reduce((sum, share, x) => sum + share * (own.rate[x] - average) ** 2, 0)),
+      states: states.flatMap((state, x) => (Math.max(own.share[x], whole.share[x]) < SHARE_MIN ? [] : [{
+        state, shareInPersona: own.share[x], shareOfAll: whole.share[x], rateInPersona: estimate(ours.map(({ rate }) => rate[x])), rateOfAll: estimate(everyone.map(({ rate }) => rate[x])),
       }])),
     };
   });
-  return { rate: one.probability, interval: one.interval, influences: found.toSorted((a, b) => b.spread - a.spread) };
+  const size = ({ pull, within }: PersonaInfluence): number => Math.max(Math.abs(pull.mean), within);
+  return { persona, step, inPersona: rateIn(inside), ofAll: rateIn(all), influences: found.toSorted((a, b) => size(b) - size(a)) };
 }
 
 /** A rate of a run beside the network's answer to the same question. */
@@ -150,15 +168,21 @@ export interface RateComparison {
  */
 export function compareRates(
   learned: LearnedNetwork, rates: readonly { readonly persona: string; readonly stimulus: string; readonly step: string; readonly mean: number; readonly low: number; readonly high: number }[],
-  options: Pick<NetworkQuestion, "draws" | "seed"> = {},
+  { draws = DRAWS, seed = 1 }: Pick<NetworkQuestion, "draws" | "seed"> = {},
 ): { readonly rows: readonly RateComparison[]; readonly leftOut: number } {
   const { network } = learned;
   const has = (name: string, state: string): boolean => network.variables.some((variable) => variable.name === name && variable.states.includes(state));
   const known = rates.filter(({ persona, stimulus, step }) => has("persona", persona) && has("stimulus", stimulus) && has(step, "yes"));
   if (known.length === 0) throw new PopulaceError("DEGENERATE_DATA", `network "${network.name}": it knows none of the personas, stimuli and steps of the run; learn it with --model of the run's model`, { network: network.name });
+  const random = RandomStream.of(seed, "network tables"), tree = new JunctionTree(network);
+  const worlds = Array.from({ length: draws }, () => drawTables(learned, random));
+  const cells = new Map<string, { readonly means: readonly Float64Array[]; readonly drawn: readonly (readonly Float64Array[])[] }>();
   const rows = known.map(({ persona, stimulus, step, mean, low, high }): RateComparison => {
-    const yes = askNetwork({ network, learned }, { query: [step], evidence: { persona, stimulus }, ...options }).states.find(({ names }) => names[0] === "yes")!;
-    const ours = { mean: yes.probability, ...yes.interval! };
+    const evidence = evidenceOf(network, { persona, stimulus }), key = JSON.stringify([persona, stimulus]);
+    const cell = cells.get(key) ?? { means: tree.beliefs(evidence).marginals, drawn: worlds.map((tables) => tree.beliefs(evidence, tables).marginals) };
+    cells.set(key, cell);
+    const v = variableIndex(network, step), yes = stateIndex(network.variables[v], "yes");
+    const ours = { mean: cell.means[v][yes], ...intervalOf(cell.drawn.map((marginals) => marginals[v][yes])) };
     return { persona, stimulus, step, simulated: { mean, low, high }, network: ours, difference: ours.mean - mean, agrees: ours.low <= high && low <= ours.high };
   });
   return { rows, leftOut: rates.length - known.length };

@@ -126,6 +126,11 @@ export async function runPage(data: Pick<ReportData, "title" | "subtitle" | "war
   return page(data, [tiles(data), `<div class="pair">${figures.map(figure).join("")}</div>`, provenance(data, "The same specification and seed give the same root hash on any machine.")]);
 }
 
+/** A page of figures about a learned network: every number is a query to it. */
+export function networkPage(data: Pick<ReportData, "title" | "subtitle" | "warnings" | "tiles" | "provenance">, figures: readonly Figure[]): string {
+  return page(data, [tiles(data), `<div class="pair">${figures.map(figure).join("")}</div>`, provenance({ provenance: data.provenance, roots: [] }, "Every number is an exact query to the network in the file; nothing was simulated.")]);
+}
+
 /** A page of one figure over many runs, with the runs as a table. */
 export function sweepPage(data: Pick<ReportData, "title" | "subtitle" | "warnings" | "provenance">, drawn: Figure, columns: readonly string[], rows: readonly (readonly string[])[]): string {
   const table = `<details><summary>All ${rows.length} runs</summary><table><thead><tr>${columns.map((column) => `<th>${escaped(column)}</th>`).join("")}</tr></thead><tbody>${rows
