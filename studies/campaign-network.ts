@@ -59,11 +59,14 @@ const ROWS_MIN = 30;
 const PERSONA = "persona", STIMULUS = "stimulus";
 const NO_YES = ["no", "yes"] as const;
 
-/** The variables of a dataset and its rows: attributes (numbers in bins of equal shares of rows), persona, stimulus and its parts, funnel steps. */
-export function campaignRows(dataset: Dataset, { model, bins = BINS }: Pick<CampaignNetworkOptions, "model" | "bins"> = {}): { readonly variables: readonly CampaignVariable[]; readonly rows: NetworkRows; readonly notes: readonly string[] } {
+/**
+ * The variables of a dataset and its rows: attributes (numbers in bins of equal shares of rows), persona, stimulus and its parts, funnel
+ * steps; and what cannot be: a step without the one before it, a stimulus with another one's part.
+ */
+export function campaignRows(dataset: Dataset, { model, bins = BINS }: Pick<CampaignNetworkOptions, "model" | "bins"> = {}): { readonly variables: readonly CampaignVariable[]; readonly rows: NetworkRows; readonly impossible: readonly ImpossibleState[]; readonly notes: readonly string[] } {
   const { codings, notes } = codingsOf(dataset);
   const encoded = encodeDataset(dataset, codings);
-  const variables: CampaignVariable[] = [], columns: Int16Array[] = [];
+  const variables: CampaignVariable[] = [], columns: Int16Array[] = [], impossible: ImpossibleState[] = [];
   const add = (variable: CampaignVariable, stateOf: (row: number) => number): void => {
     variables.push(variable);
     columns.push(Int16Array.from({ length: dataset.rows }, (_, row) => stateOf(row)));
@@ -96,16 +99,22 @@ export function campaignRows(dataset: Dataset, { model, bins = BINS }: Pick<Camp
     const parts: readonly (readonly [string, readonly string[]])[] = [[`${STIMULUS}.channel`, stimuli.map(({ channel }) => channel)], [`${STIMULUS}.priceCut`, stimuli.map(({ offer }) => String(offer.priceCut ?? 0))]];
     for (const [name, values] of parts) {
       const states = [...new Set(values)].toSorted();
-      if (states.length > 1 && states.length < stimuli.length) add({ name, unit: "", role: "stimulus part", edges: [], states }, (row) => states.indexOf(values[dataset.stimulus[row]]));
+      if (states.length === 1 || states.length === stimuli.length) continue;
+      const stimulus = variables.findIndex(({ role }) => role === "stimulus");
+      values.forEach((value, parentState) => states.forEach((other, state) => { if (other !== value) impossible.push({ variable: variables.length, state, parent: stimulus, parentState }); }));
+      add({ name, unit: "", role: "stimulus part", edges: [], states }, (row) => states.indexOf(values[dataset.stimulus[row]]));
     }
   }
   const steps = dataset.schema.funnel.length;
-  dataset.schema.funnel.forEach(({ name }, step) => add({ name, unit: "", role: "step", edges: [], states: NO_YES }, (row) => dataset.outcomes[row * steps + step]));
+  dataset.schema.funnel.forEach(({ name }, step) => {
+    if (step > 0) impossible.push({ variable: variables.length, state: 1, parent: variables.length - 1, parentState: 0 });
+    add({ name, unit: "", role: "step", edges: [], states: NO_YES }, (row) => dataset.outcomes[row * steps + step]);
+  });
   const twice = variables.find(({ name }, at) => variables.findIndex((other) => other.name === name) !== at);
   if (twice !== undefined) throw new PopulaceError("BAD_SCHEMA", `${dataset.path}: two variables of the network would be called "${twice.name}"; rename the attribute or the step in the schema`, { variable: twice.name });
   const states = new Int16Array(dataset.rows * variables.length);
   columns.forEach((column, v) => { for (let row = 0; row < dataset.rows; row++) states[row * variables.length + v] = column[row]; });
-  return { variables, rows: { states, rows: dataset.rows, weight: effectiveWeights(dataset) }, notes };
+  return { variables, rows: { states, rows: dataset.rows, weight: effectiveWeights(dataset) }, impossible, notes };
 }
 
 /** Weights that make rows stand for the population and whose sum is the effective number of rows (Kish 1965). */
@@ -144,7 +153,7 @@ const binNames = (edges: readonly number[]): readonly string[] => [...edges.map(
  */
 export function learnCampaignNetwork(dataset: Dataset, options: CampaignNetworkOptions = {}): CampaignNetwork {
   const { model, missing = "drop", score = "bdeu", search = "tabu", parentsMax = 4 } = options;
-  const { variables, rows, notes } = campaignRows(dataset, options);
+  const { variables, rows, impossible, notes } = campaignRows(dataset, options);
   const width = variables.length;
   const complete = completeRows(rows, width);
   if (complete.rows < ROWS_MIN) {
@@ -159,10 +168,10 @@ export function learnCampaignNetwork(dataset: Dataset, options: CampaignNetworkO
   }
   const forbidden = [...rules.forbidden, ...arcs(options.forbidden)];
   const treated = rules.treated.filter(([from, to]) => !forbidden.some(([a, b]) => a === from && b === to));
-  const { parents, score: scoreValue } = learnStructure(variables, complete, { score, search, parentsMax, impossible: rules.impossible, required: [...rules.required, ...treated, ...asked], forbidden });
+  const { parents, score: scoreValue } = learnStructure(variables, complete, { score, search, parentsMax, impossible, required: [...rules.required, ...treated, ...asked], forbidden });
   const { name } = dataset.schema;
-  const filled = missing === "em" ? learnWithMissing(name, variables, parents, rows, { impossible: rules.impossible }) : null;
-  const learned = filled?.learned ?? learnTables(name, variables, parents, complete, rules.impossible);
+  const filled = missing === "em" ? learnWithMissing(name, variables, parents, rows, { impossible }) : null;
+  const learned = filled?.learned ?? learnTables(name, variables, parents, complete, impossible);
   return {
     variables, learned,
     evidence: dataset.schema.assignment.kind === "unknown" ? "observational" : dataset.schema.assignment.kind,
@@ -186,7 +195,7 @@ function completeRows({ states, rows, weight }: NetworkRows, width: number): Net
 }
 
 /** What time and meaning rule out or require, and the arcs from what is asked about to the first step, by index. */
-function rulesOf(variables: readonly CampaignVariable[], isRandomized: boolean): { readonly required: readonly Arc[]; readonly treated: readonly Arc[]; readonly forbidden: readonly Arc[]; readonly impossible: readonly ImpossibleState[]; readonly reason: string } {
+function rulesOf(variables: readonly CampaignVariable[], isRandomized: boolean): { readonly required: readonly Arc[]; readonly treated: readonly Arc[]; readonly forbidden: readonly Arc[]; readonly reason: string } {
   const stimulus = variables.findIndex(({ role }) => role === "stimulus");
   const steps = variables.flatMap(({ role }, v) => (role === "step" ? [v] : []));
   const stageOf = (v: number): number => (variables[v].role === "step" ? 2 + steps.indexOf(v) : variables[v].role === "stimulus" ? 1 : 0);
@@ -203,7 +212,6 @@ function rulesOf(variables: readonly CampaignVariable[], isRandomized: boolean):
   return {
     required, forbidden,
     treated: variables.flatMap(({ role }, v) => (role === "stimulus" || role === "persona" ? [[v, steps[0]] as const] : [])),
-    impossible: steps.slice(1).map((step, at) => ({ variable: step, state: 1, parent: steps[at], parentState: 0 })),
     reason: `attributes and persona come first, then the stimulus${isRandomized ? ", which was assigned at random" : ""}, then the steps in their order`,
   };
 }

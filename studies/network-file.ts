@@ -79,7 +79,7 @@ function networkFrom(root: Entry): NetworkFile {
     entry.only(["variable", "state", "parent", "parentState"]);
     const index = (key: string, max: number): number => entry.at(key).number({ integer: true, min: 0, max });
     const variable = index("variable", variables.length - 1), parent = index("parent", variables.length - 1);
-    return { variable, parent, state: index("state", variables[variable].states.length - 1), parentState: index("parentState", variables[parent].states.length - 1) };
+    return { variable, state: index("state", variables[variable].states.length - 1), parent, parentState: index("parentState", variables[parent].states.length - 1) };
   });
   const learned: LearnedNetwork = { network, counts, prior, impossible, observed: stated.map(({ entry }) => entry.at("observed").number({ min: 0, max: 1, absent: 1 })) };
   const learning = root.at("learning").only(LEARNING_KEYS);

@@ -123,7 +123,7 @@ function arrange(layers: Place[][], arcs: readonly (readonly Place[])[]): void {
 export async function explanationPage(campaign: CampaignNetwork, found: PersonaExplanation, name: string, evidence: Readonly<Record<string, string>>): Promise<string> {
   const { network } = campaign.learned;
   const given = Object.entries(evidence).map(([variable, state]) => `${variable} ${state}`).join(", ");
-  const interval = ({ mean, interval: range }: PersonaExplanation["inPersona"]): string => `${perCent(mean)}${range === null ? "" : ` (${perCent(range.low)} to ${perCent(range.high)})`}`;
+  const interval = ({ interval: range }: PersonaExplanation["inPersona"]): string => (range === null ? "" : `${perCent(range.low)} to ${perCent(range.high)}`);
   return networkPage({
     title: `${name}: why “${found.step}”`, subtitle: `${network.name}: a network of ${network.variables.length} variables learned from ${thousands(campaign.learning.rows)} rows${given === "" ? "" : `; given ${given}`}`,
     warnings: campaign.evidence === "observational" ? [OBSERVATIONAL] : [],
@@ -140,9 +140,11 @@ export async function explanationPage(campaign: CampaignNetwork, found: PersonaE
 
 /** Bars drawn, at most. */
 const BARS_MAX = 12, STATES_MAX = 16;
+/** A twentieth of a point of the rate: what moves it less is not drawn. */
+const MOVE_MIN = 5e-4;
 
 async function pullFigure({ step, influences }: PersonaExplanation): Promise<Figure> {
-  const bars = influences.filter(({ pull }) => Math.abs(pull.mean) > 5e-6).toSorted((a, b) => Math.abs(b.pull.mean) - Math.abs(a.pull.mean)).slice(0, BARS_MAX);
+  const bars = influences.filter(({ pull }) => Math.abs(pull.mean) > MOVE_MIN).toSorted((a, b) => Math.abs(b.pull.mean) - Math.abs(a.pull.mean)).slice(0, BARS_MAX);
   const values = bars.map(({ variable, pull }) => ({ variable, mean: pull.mean * 100, low: (pull.interval?.low ?? pull.mean) * 100, high: (pull.interval?.high ?? pull.mean) * 100 }));
   const x = { type: "quantitative", axis: { title: `points of the rate of ${step}`, tickCount: 6 } } as const, y = { field: "variable", type: "nominal", sort: values.map(({ variable }) => variable), axis: { title: null, ticks: false, domain: false } } as const;
   return {
@@ -161,12 +163,12 @@ async function pullFigure({ step, influences }: PersonaExplanation): Promise<Fig
 
 /** The rates inside the persona over the states of what moves it: the stimulus, and attributes that the network joins to the step. */
 async function statesFigure({ step, influences, inPersona }: PersonaExplanation): Promise<Figure> {
-  const moving = influences.filter(({ within }) => within > 5e-6).toSorted((a, b) => b.within - a.within);
+  const moving = influences.filter(({ within }) => within > MOVE_MIN).toSorted((a, b) => b.within - a.within);
   const values = moving.flatMap(({ variable, states }) => states.filter(({ shareInPersona }) => shareInPersona > 0).map(({ state, rateInPersona: { mean, interval } }) => ({ label: `${variable}: ${state}`, mean: mean * 100, low: (interval?.low ?? mean) * 100, high: (interval?.high ?? mean) * 100 }))).slice(0, STATES_MAX);
   const x = { type: "quantitative", scale: { zero: false }, axis: { title: `rate of ${step}, %`, tickCount: 6 } } as const, y = { field: "label", type: "nominal", sort: values.map(({ label }) => label), axis: { title: null, ticks: false, domain: false } } as const;
   return {
     title: "What moves it",
-    see: moving.length === 0 ? "Inside the persona the network knows nothing that moves the rate." : `The rate inside this persona for each state of what moves it, with 90 % intervals; the line is the persona's own rate. ${moving[0].variable} moves it most.`,
+    see: moving.length === 0 ? "Inside the persona the network knows nothing that moves the rate by a twentieth of a point." : `The rate inside this persona for each state of what moves it, with 90 % intervals; the line is the persona's own rate. ${moving[0].variable} moves it most.`,
     svg: await chart("states", `Rate of ${step} inside the persona`, {
       width: 380, height: { step: 30 }, data: { values },
       layer: [

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { RandomStream, PopulaceError, bayesianNetwork, cycleOf, drawStates, evidenceOf, topologicalOrder } from "../mod.ts";
-import type { StatedVariable } from "../mod.ts";
+import { RandomStream, bayesianNetwork, cycleOf, drawStates, evidenceOf, topologicalOrder } from "../mod.ts";
+import type { PopulaceError, StatedVariable } from "../mod.ts";
 
 const YES_NO = ["yes", "no"];
 const variable = (name: string, parents: readonly string[], table: readonly number[], states = YES_NO): StatedVariable => ({ name, states, parents, table });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { JunctionTree, PopulaceError, RandomStream, bayesianNetwork, eliminate, evidenceOf, mostProbable } from "../mod.ts";
-import type { BayesianNetwork, NetworkEvidence } from "../mod.ts";
+import { JunctionTree, RandomStream, bayesianNetwork, eliminate, evidenceOf, mostProbable } from "../mod.ts";
+import type { BayesianNetwork, NetworkEvidence, PopulaceError } from "../mod.ts";
 import { everyState, randomNetwork } from "./network.fixture.ts";
 
 /** Two ways of adding the same few hundred doubles. */

@@ -72,7 +72,7 @@ export class JunctionTree {
     this.#network = network;
     this.treewidth = Math.max(...cliques.map((clique) => clique.length)) - 1;
     this.#cliques = joined(cliques, cards);
-    this.entries = this.#cliques.reduce((sum, clique) => sum + clique.size, 0);
+    this.entries = this.#cliques.reduce((entries, clique) => entries + clique.size, 0);
     const holding = cards.map((): number[] => []);
     this.#cliques.forEach(({ variables }, index) => { for (const v of variables) holding[v].push(index); });
     const project = (variables: readonly number[]): Projection => {
