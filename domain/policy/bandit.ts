@@ -21,9 +21,9 @@ export interface Bandit {
 }
 
 /** Share of exposures that epsilon-greedy spends on arms drawn at random. */
-export const EPSILON = 0.1;
+const EPSILON = 0.1;
 /** Standard deviations that LinUCB adds to an arm's mean: alpha = 1 + sqrt(ln(2 / delta) / 2) at delta = 0.2 (Li et al. 2010, section 3.1). */
-export const UPPER_WIDTH = 1 + Math.sqrt(Math.log(2 / 0.2) / 2);
+const UPPER_WIDTH = 1 + Math.sqrt(Math.log(2 / 0.2) / 2);
 
 /**
  * The named bandit before it has seen anything. top-two: Russo 2020, over independent Beta posteriors; thompson: the same posteriors from priors that
