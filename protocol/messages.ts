@@ -245,6 +245,8 @@ export interface LeaderRecord {
 
 /** Who is there. A node that reads itself under `dead` ends; one that drains and reads itself under `draining` will be given nothing more. */
 export interface ViewRecord {
+  /** Of the leader who wrote it: one of a lower term writes no view after it. */
+  readonly term: number;
   readonly view: number;
   readonly members: readonly string[];
   /** Those of the members that drain. */

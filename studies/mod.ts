@@ -27,5 +27,5 @@ export * from "./outcomes-csv.ts";
 export type { SurfaceAxis } from "./surface-axis.ts";
 export type { SurfaceRequest } from "./surface-input.ts";
 export * from "./response-surface.ts";
-export { WHAT_IF_AGENTS, whatIf, type WhatIfAnswer, type WhatIfQuestion } from "./what-if.ts";
+export { WHAT_IF_AGENTS, openWhatIf, type WhatIfAnswer, type WhatIfQuestion } from "./what-if.ts";
 export * from "./rank-recipients.ts";

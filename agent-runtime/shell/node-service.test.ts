@@ -318,9 +318,9 @@ describe("a node", () => {
 });
 
 /** Writes the view as a leader would. */
-async function writeView({ ports }: Drive, view: Omit<ViewRecord, "view">): Promise<void> {
+async function writeView({ ports }: Drive, view: Omit<ViewRecord, "term" | "view">): Promise<void> {
   const current = await ports.registry.get(viewKey(TENANT));
-  const bytes = VIEW_RECORD.encode({ view: 1 + (current?.revision ?? 0), ...view });
+  const bytes = VIEW_RECORD.encode({ term: 1, view: 1 + (current?.revision ?? 0), ...view });
   if (current === null) await ports.registry.create(viewKey(TENANT), bytes);
   else await ports.registry.update(viewKey(TENANT), bytes, current.revision);
 }

@@ -1,12 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
-import { SILENT, sha256, sha256Hex, type Logger, type Ports, type Stop, type Store } from "@populace/io";
+import { SILENT, sha256, sha256Hex, type Logger, type Ports, type RegistryEntry, type Stop, type Store } from "@populace/io";
 import {
   COMMIT, FLUSHED, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_RECORD, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, flushedSubject, heartbeatSubject, leaderBeatSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
   type ExecutionPlan, type LeaderRecord, type Plan, type Release, type RunRecord, type RunSpec, type RunState, type ViewRecord,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
-import { hear, hearEcho, isDraining, judge, nextView, noMembers, type Membership } from "../core/membership.ts";
+import { above, hear, hearEcho, isDraining, judge, nextView, noMembers, type Membership } from "../core/membership.ts";
 import { isSettled, stateAfter, transition } from "../core/run.ts";
 import { newerRecord } from "../core/takeover.ts";
 import { commitLog } from "./commit-log.ts";
@@ -241,18 +241,16 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       if (stop.aborted) resolve();
       else stop.addEventListener("abort", () => resolve(), { once: true });
     });
-    let before: ViewRecord | null;
+    let claimed: ViewRecord;
     try {
       await store.transaction((tables) => raiseTerm(tables, tenant, term));
-      before = await storedView();
+      claimed = await claimView(leadership);
     } catch (error) {
       await leadership.release();
       throw error;
     }
-    // Records of runs tell the view too, for a registry that forgot its own.
-    const view = readRecords(store, tenant).reduce((most, record) => Math.max(most, record.view), before?.view ?? 0);
     const mine: Reign = {
-      leadership, sinceMs: clock.monotonicMs(), membership: noMembers(view + 1, clock.monotonicMs(), before?.dead ?? []), viewed: Promise.withResolvers(), viewWritten: 0, isWriting: false,
+      leadership, sinceMs: clock.monotonicMs(), membership: noMembers(claimed.view, clock.monotonicMs(), claimed.dead), viewed: Promise.withResolvers(), viewWritten: claimed.view, isWriting: false,
       active: new Map(), slotBytes: new Map(), flushed: new Map(),
     };
     const stopWatching = watchNodes(mine);
@@ -617,29 +615,53 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     writeView(mine);
   }
 
-  /** Writes the newest view, one write at a time; what could not be written is tried again at the next look. Above what another leader has written meanwhile. */
+  /** Writes the newest view, one write at a time; what could not be written is tried again at the next look. */
   function writeView(mine: Reign): void {
     if (mine.isWriting || mine.viewWritten >= mine.membership.view) return;
     mine.isWriting = true;
     void (async () => {
-      const { view, members, dead } = mine.membership;
-      const entry = await registry.get(viewKey(tenant));
-      const stored = entry === null || schemaOf(entry.bytes) !== VIEW_RECORD.schema ? 0 : VIEW_RECORD.decode(entry.bytes).view;
-      if (stored >= view) {
-        mine.membership = { ...mine.membership, view: stored + 1 };
-        return;
+      const { term } = mine.leadership;
+      const { entry, written } = await storedView();
+      if (written !== null && written.term > term) {
+        hearTerm(written.term);
+        return mine.leadership.yieldTo(written.term);
       }
-      const bytes = VIEW_RECORD.encode({ view, members: [...members.keys()], draining: [...members].filter(([, member]) => isDraining(member)).map(([incarnation]) => incarnation), dead: [...dead] });
-      const result = entry === null ? await registry.create(viewKey(tenant), bytes) : await registry.update(viewKey(tenant), bytes, entry.revision);
-      if (result.ok) mine.viewWritten = view;
+      // A registry that forgot who leads lets two write for a while.
+      if (written !== null) change(mine, above(mine.membership, written));
+      const { view, members, dead } = mine.membership;
+      const draining = [...members].filter(([, member]) => isDraining(member)).map(([incarnation]) => incarnation);
+      if (await putView({ term, view, members: [...members.keys()], draining, dead: [...dead] }, entry)) mine.viewWritten = view;
     })()
       .catch((error: unknown) => logger.error({ error: String(error) }, "view not written"))
       .finally(() => { mine.isWriting = false; });
   }
 
-  async function storedView(): Promise<ViewRecord | null> {
+  /**
+   * Writes a view without members in this term, above every view before it: a leader of an earlier term that has yet to notice writes none after it,
+   * so whoever is dead by then is known to be. STALE_TERM where a later term has written one.
+   */
+  async function claimView({ term, signal }: Leadership): Promise<ViewRecord> {
+    for (;;) {
+      signal.throwIfAborted();
+      const { entry, written } = await storedView();
+      hearTerm(written?.term ?? 0);
+      if (written !== null && written.term > term) throw new PopulaceError("STALE_TERM", `coordinator ${holder} was to lead with term ${term}; a leader of term ${written.term} has written a view`, { term, written: written.term });
+      // Records of runs tell the view too, for a registry that forgot its own.
+      const view = 1 + readRecords(store, tenant).reduce((most, record) => Math.max(most, record.view), written?.view ?? 0);
+      const claimed = { term, view, members: [], draining: [], dead: written?.dead ?? [] };
+      if (await putView(claimed, entry)) return claimed;
+    }
+  }
+
+  async function putView(view: ViewRecord, over: RegistryEntry | null): Promise<boolean> {
+    const key = viewKey(tenant), bytes = VIEW_RECORD.encode(view);
+    return (over === null ? await registry.create(key, bytes) : await registry.update(key, bytes, over.revision)).ok;
+  }
+
+  /** A record of another version tells nothing. */
+  async function storedView(): Promise<{ readonly entry: RegistryEntry | null; readonly written: ViewRecord | null }> {
     const entry = await registry.get(viewKey(tenant));
-    return entry === null || schemaOf(entry.bytes) !== VIEW_RECORD.schema ? null : VIEW_RECORD.decode(entry.bytes);
+    return { entry, written: entry === null || schemaOf(entry.bytes) !== VIEW_RECORD.schema ? null : VIEW_RECORD.decode(entry.bytes) };
   }
 
   /** Of what this store and COMMIT have seen. */
