@@ -561,7 +561,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       record = await changeRecord(context, { ...record, state: transition(record.state, "planned"), attempt, code: "", reason: "" });
     }
     await waitForNodes();
-    disputants = record.dispute === null ? [] : await authors(record.dispute.outputs);
+    disputants = record.dispute === null ? [] : await nodesOf(record.dispute.outputs);
     const members = fitMembers().map(([, member]) => member.heartbeat);
     const measured = members.every((member) => member.exposuresPerSecond > 0);
     const execution = resolveExecution(plan, record.wanted, { workers: members.reduce((sum, member) => sum + member.workers, 0), exposuresPerSecond: measured ? members.reduce((sum, member) => sum + member.exposuresPerSecond, 0) : 0 });
@@ -573,7 +573,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     });
   }
 
-  async function authors(outputs: readonly string[]): Promise<readonly string[]> {
+  async function nodesOf(outputs: readonly string[]): Promise<readonly string[]> {
     const bodies = await Promise.all(outputs.map((output) => blobs.get(output)));
     return bodies.flatMap((bytes) => (bytes === null ? [] : [SHARD_OUT.decode(bytes).incarnation]));
   }
