@@ -177,6 +177,17 @@ describe("the JSON contract of the commands", () => {
     expect(Array.isArray(found.regret)).toBe(true);
   });
 
+  it("optimize by a bandit of features: replicates with their intervals, a page, the same twice", async () => {
+    const search = ["optimize", "--model", file("model.json"), "--method", "logistic-thompson", "--batch", "500", "--rounds", "3", "--replicates", "4", "--store", file("store")];
+    const found = await json(0, ...search, "--out", file("search"));
+    expect(found.curves.map((curve: { policy: string }) => curve.policy)).toEqual(["logistic-thompson", "best-fixed", "random"]);
+    for (const { points } of found.curves) for (const { mean, low, high } of points) expect(low <= mean && mean <= high).toBe(true);
+    expect(readFileSync(found.page, "utf8")).toContain("Bands hold 90 % of the replicates");
+    expect({ ...(await json(0, ...search)), page: found.page }).toEqual(found);
+    expect(await json(2, "optimize", "--model", file("model.json"), "--step", "visits")).toMatchObject({ error: { code: "BAD_STUDY", message: expect.stringContaining('did you mean "visit"') } });
+    expect(await json(2, "optimize", "--model", file("model.json"), "--method", "luck")).toMatchObject({ error: { code: "BAD_USAGE" } });
+  });
+
   it("learn: updated, exchangeRate, rejected; the same file twice counts once", async () => {
     const learned = await json(0, "learn", "--model", file("model.json"), "--outcomes", file("outcomes.csv"), "--out", file("model-2.json"));
     expect(learned.rows).toBe(792);

@@ -313,6 +313,6 @@ function regretOf(result: OptimizeResult, schema: Schema): readonly { readonly p
   const minor = schema.value?.minorUnits ?? 100;
   const unit = schema.value?.currency ?? "value";
   const policy = (name: string, of: (point: OptimizeResult["regret"][number]) => number) => ({ policy: name, unit, points: [{ pulls: 0, regret: 0 }, ...result.regret.map((point) => ({ pulls: point.exposures, regret: of(point) / minor }))] });
-  return [policy("top-two Thompson", (point) => point.topTwo), policy("best single one in hindsight", (point) => point.bestFixed), policy("random", (point) => point.random)];
+  return [policy("top-two Thompson", (point) => point.policy), policy("best single one in hindsight", (point) => point.bestFixed), policy("random", (point) => point.random)];
 }
 

@@ -194,16 +194,19 @@ export async function posteriorCurves(posteriors: readonly ReportPosterior[]): P
 export async function regretCurve(regret: readonly ReportRegret[]): Promise<Figure> {
   const values = regret.flatMap((policy) => policy.points.map((point) => ({ policy: policy.policy, ...point })));
   const ends = regret.map((policy) => ({ policy: policy.policy, regret: policy.points.at(-1)?.regret ?? 0 })).sort((a, b) => a.regret - b.regret);
+  const hasBand = values.some((point) => point.low !== undefined);
+  const x = { field: "pulls", type: "quantitative", axis: { title: "simulated exposures", format: "~s", tickCount: 6 } } as const;
+  const y = (field: "regret" | "low") => ({ field, type: "quantitative", axis: { title: `cumulative regret (${regret[0].unit})`, tickCount: 5, format: "~s" } }) as const;
+  const color = { field: "policy", type: "nominal", sort: regret.map(({ policy }) => policy), legend: { title: null, orient: "top", symbolOpacity: 1 } } as const;
   return {
     title: "Regret of the search for the best stimulus",
-    see: `A flat line has stopped losing; after its last exposure ${ends[0].policy} has lost ${money(ends[0].regret)} ${regret[0].unit} in all against knowing the best stimulus${ends.length > 1 ? `, ${ends.at(-1)!.policy} ${money(ends.at(-1)!.regret)}` : ""}.`,
+    see: `A flat line has stopped losing; after its last exposure ${ends[0].policy} has lost ${money(ends[0].regret)} ${regret[0].unit} in all against knowing the best stimulus${ends.length > 1 ? `, ${ends.at(-1)!.policy} ${money(ends.at(-1)!.regret)}` : ""}.${hasBand ? " Bands hold 90 % of the replicates." : ""}`,
     svg: await chart("regret", "Cumulative regret by policy", {
-      width: 470, height: 240, data: { values }, mark: { type: "line", strokeWidth: 2.2 },
-      encoding: {
-        x: { field: "pulls", type: "quantitative", axis: { title: "simulated exposures", format: "~s", tickCount: 6 } },
-        y: { field: "regret", type: "quantitative", axis: { title: `cumulative regret (${regret[0].unit})`, tickCount: 5, format: "~s" } },
-        color: { field: "policy", type: "nominal", legend: { title: null, orient: "top" } },
-      },
+      width: 470, height: 240, data: { values },
+      layer: [
+        ...(hasBand ? [{ mark: { type: "area", opacity: 0.18 }, encoding: { x, y: y("low"), y2: { field: "high" }, color } }] : []),
+        { mark: { type: "line", strokeWidth: 2.2 }, encoding: { x, y: y("regret"), color } },
+      ],
     } as never),
   };
 }

@@ -126,11 +126,18 @@ export async function runPage(data: Pick<ReportData, "title" | "subtitle" | "war
   return page(data, [tiles(data), `<div class="pair">${figures.map(figure).join("")}</div>`, provenance(data, "The same specification and seed give the same root hash on any machine.")]);
 }
 
-/** A page of one figure over many runs, with the runs as a table. */
-export function sweepPage(data: Pick<ReportData, "title" | "subtitle" | "warnings" | "provenance">, drawn: Figure, columns: readonly string[], rows: readonly (readonly string[])[]): string {
-  const table = `<details><summary>All ${rows.length} runs</summary><table><thead><tr>${columns.map((column) => `<th>${escaped(column)}</th>`).join("")}</tr></thead><tbody>${rows
+/** Rows under the figures of a page. */
+export interface PageTable {
+  readonly title: string;
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+/** A page of figures with one table below them, and what they were made of; `said` tells what holds of it. */
+export function tablePage(data: Pick<ReportData, "title" | "subtitle" | "warnings" | "provenance">, figures: readonly Figure[], { title, columns, rows }: PageTable, said: string): string {
+  const table = `<details><summary>${escaped(title)}</summary><table><thead><tr>${columns.map((column) => `<th>${escaped(column)}</th>`).join("")}</tr></thead><tbody>${rows
     .map((row) => `<tr>${row.map((cell) => `<td>${escaped(cell)}</td>`).join("")}</tr>`).join("")}</tbody></table></details>`;
-  return page(data, [figure(drawn), table, provenance({ provenance: data.provenance, roots: [] }, "Every run by itself gives the same root hash on any machine."), `<footer><p>${EVIDENCE}</p></footer>`]);
+  return page(data, [figures.map(figure).join(""), table, provenance({ provenance: data.provenance, roots: [] }, said), `<footer><p>${EVIDENCE}</p></footer>`]);
 }
 
 /** Rows and columns of the table under a surface, at most. */

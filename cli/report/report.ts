@@ -48,7 +48,8 @@ export interface ReportPosterior {
 export interface ReportRegret {
   readonly policy: string;
   readonly unit: string;
-  readonly points: readonly { readonly pulls: number; readonly regret: number }[];
+  /** low and high: where 90 % of the replicates lie, where there are any. */
+  readonly points: readonly { readonly pulls: number; readonly regret: number; readonly low?: number; readonly high?: number }[];
 }
 
 export interface ReportTornadoBar {

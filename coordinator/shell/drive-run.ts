@@ -8,7 +8,6 @@ import {
 import type { RunProgress } from "@populace/studies";
 import { decideOpen, isStandbyBehind } from "../core/back-pressure.ts";
 import { arrive, openBarrier, type Barrier } from "../core/barrier.ts";
-import { decideCommit } from "../core/commit.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
 import { isDraining, type Member, type Membership } from "../core/membership.ts";
@@ -21,8 +20,9 @@ import { commitLog } from "./commit-log.ts";
 import { blobOrCopy, keepCopy } from "./copies.ts";
 import type { Counters } from "./metrics.ts";
 import { changeRecord } from "./record-writer.ts";
-import { discardCommits, markGarbage, raiseTerm, readCommit, readCommits, readEnd, readLastCommit, readTerm, writeCommit } from "./run-store.ts";
+import { discardCommits, markGarbage, readCommit, readCommits, readEnd, readLastCommit, writeCommit } from "./run-store.ts";
 import { secondRuns } from "./second-runs.ts";
+import { storeCommits } from "./store-commits.ts";
 
 /** What a run needs of the coordinator that drives it. */
 export interface RunContext {
@@ -243,8 +243,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           // Large, and rebuilt by every attempt from its checkpoint on: so they are stored where an attempt may start, and at the end.
           const sumsAt = manifest.length > 0 || now === plan.ticks - 1 ? await blobs.put(new Uint8Array(sums.buffer, sums.byteOffset, sums.byteLength)) : "";
           committed.push({
-            run, attempt, term, tick: now, prevRoot: root, inputHash: inputHashes[offset], root: next, sumsHash, checkpoint: manifest, sections,
-            tickSums: overWorlds(shape, counts), sums: sumsAt, exposures, authors: manifest.length > 0 ? [...authors].toSorted() : [], backends: [...backends].toSorted(), seconds: seconds(),
+            run, attempt, term, tick: now, prevRoot: root, inputHash: inputHashes[offset], root: next, sumsHash, checkpoint: manifest, sections, manifest: [],
+            tickSums: overWorlds(shape, counts), sums: sumsAt, exposures, authors: isLast && wantsCheckpoint ? [...authors].toSorted() : [], backends: [...backends].toSorted(), seconds: seconds(),
           });
           root = next;
         }
@@ -266,29 +266,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       return finish();
     }
 
-    /** ONE transaction, then disk, then the COMMIT log. */
+    /** Own disk, flushed, then the COMMIT log. */
     async function commitSpan(span: readonly Commit[], outs: readonly ShardOut[]): Promise<void> {
       const beganMs = clock.monotonicMs();
       context.assertLeads();
-      const fresh = await store.transaction((tables) => {
-        let end = readEnd(tables, tenant, run);
-        const storedTerm = readTerm(tables, tenant), written: Commit[] = [];
-        for (const commit of span) {
-          const known = commit.tick <= end.tick ? readCommit(tables, tenant, run, commit.tick)!.root : null;
-          // Final, though what lies before it was lost: the same root must come out.
-          const wanted = expected.get(commit.tick) ?? commit.root;
-          const decision = wanted !== commit.root ? { kind: "divergence" as const, committedRoot: wanted } : decideCommit(end, storedTerm, known, commit);
-          if (decision.kind === "known") continue;
-          if (decision.kind === "stale-term") throw new PopulaceError("STALE_TERM", `run ${short}, tick ${commit.tick}: this coordinator has term ${term}, term ${decision.storedTerm} has written here; it steps down`, { run, term, storedTerm: decision.storedTerm });
-          if (decision.kind === "divergence") throw new PopulaceError("DIVERGENCE", `run ${short}, tick ${commit.tick}: computed root ${commit.root.slice(0, 16)}, committed root ${decision.committedRoot.slice(0, 16)}; the run is frozen, begin it anew with --fresh`, { run, tick: commit.tick, computed: commit.root, committed: decision.committedRoot });
-          if (decision.kind === "out-of-order") throw new PopulaceError("INTERNAL", `run ${run}: commit of tick ${commit.tick} where ${decision.expectedTick} was expected`, { run });
-          writeCommit(tables, tenant, commit, true);
-          written.push(commit);
-          end = { tick: commit.tick, root: commit.root };
-        }
-        if (written.length > 0) raiseTerm(tables, tenant, term);
-        return written;
-      });
+      const fresh = await storeCommits({ store, tenant, term }, run, span, expected);
       if (fresh.length === 0) return;
       await store.flushed();
       context.assertLeads();
