@@ -94,7 +94,7 @@ export interface Run {
   readonly label: string;
   readonly planHash: string;
   readonly tenant: string;
-  /** "study", whose agents meet stimuli, or "behavior", whose exposures are agent ticks. */
+  /** "study", whose agents meet stimuli; "behavior", whose exposures are agent ticks; "ledger", whose ticks count real outcomes. */
   readonly kind: string;
 }
 

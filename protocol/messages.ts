@@ -135,6 +135,8 @@ export interface Commit {
   readonly sums: string;
   /** Exposures of the ticks 0 to this one. */
   readonly exposures: number;
+  /** At checkpoints: "INCARNATION BACKEND" of everybody whose outputs the ticks 0 to this one rest on; part of no hash. */
+  readonly authors: readonly string[];
   /** Kernel backends that computed the ticks 0 to this one, and the time it took over all attempts; part of no hash. */
   readonly backends: readonly string[];
   readonly seconds: number;
@@ -168,7 +170,7 @@ export interface RunRecord {
   readonly shards: readonly Shard[];
   /** Incarnation that owns each shard in this view. */
   readonly owners: readonly string[];
-  /** Incarnations that may not compute this run: they failed at it, or a third computation contradicted them. */
+  /** Who may not compute this run: incarnations that failed at it, and "INCARNATION BACKEND" where a third computation contradicted what that backend of theirs said. */
   readonly unfit: readonly string[];
   /** The two outputs of a frozen run that disagree; null elsewhere. */
   readonly dispute: Dispute | null;

@@ -129,7 +129,7 @@ class Drive {
     const checkpoint = isCheckpoint ? Array.from({ length: leaves.length / 64 }, (_, block) => states.subarray(block * 32, block * 32 + 32).toString("hex")) : [];
     const commit: Commit = {
       run: this.run, attempt: this.attempt, term: this.term, tick, prevRoot, inputHash: INPUT_HASH, root, sumsHash, checkpoint,
-      sections: plan.influence === null ? new Float64Array(0) : sections, manifest: [], tickSums: new Float64Array(0), sums: "", exposures: 0, backends: [], seconds: 0,
+      sections: plan.influence === null ? new Float64Array(0) : sections, manifest: [], tickSums: new Float64Array(0), sums: "", exposures: 0, authors: [], backends: [], seconds: 0,
     };
     await this.ports.log.append(commitSubject(TENANT, this.run), COMMIT.encode(commit));
     this.roots.push(root);

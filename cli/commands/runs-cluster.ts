@@ -51,8 +51,8 @@ export const runsPauseCommand = change("Pause", "interrupt a run of a cluster af
 export const runsResumeCommand = change("Resume", "let a paused run of a cluster go on");
 export const runsResolveCommand = change("Resolve", "judge a run that is frozen because two nodes disagreed, and let it go on");
 
-/** What a run counts: a behavior meets every agent at every tick. */
-const unitOf = (run: Run): string => (run.kind === "behavior" ? "agent ticks" : "exposures");
+/** What a run counts: a behavior meets every agent at every tick, a ledger counts what happened. */
+const unitOf = (run: Run): string => ({ behavior: "agent ticks", ledger: "outcomes" })[run.kind] ?? "exposures";
 
 /** One run of a cluster, for `runs show --cluster`. */
 export async function clusterRun(context: Parameters<typeof withCluster>[0], options: RunOptions): Promise<{ readonly json: Readonly<Record<string, unknown>>; readonly lines: readonly string[] }> {

@@ -1,7 +1,7 @@
 import { PopulaceError } from "@populace/domain";
 import type { Blobs, Bus, Clock } from "@populace/io";
 import type { RpcCall, RpcMethod, RpcService } from "@populace/io/rpc";
-import { BEHAVIOR_SPEC, LEADER_BEAT, LIMITS, blocksOf, decodePlan, drainSubject, encodeLedgerPlan, encodePlan, ledgerColumns, type Commit, type ExecutionPlan, type LedgerPlan, type Plan, type RunRecord } from "@populace/protocol";
+import { BEHAVIOR_SPEC, LEADER_BEAT, LIMITS, blocksOf, decodePlan, drainSubject, encodeLedgerPlan, encodePlan, isLedger, ledgerColumns, type Commit, type ExecutionPlan, type LedgerPlan, type Plan, type RunRecord } from "@populace/protocol";
 import {
   CONTROL, CONTROL_HEADER, CONTROL_SERVICE, checkControlVersion, controlVersionText,
   type ControlMethods, type Execution, type MovesReply, type Node, type OutcomeHead, type Run,
@@ -245,7 +245,7 @@ const watched = (run: Run, progress: RunProgress | null): Run => (progress === n
 const runMessage = (row: RunRecord, tenant: string): Run => ({
   run: row.run, state: row.state, reason: row.reason, code: row.code, attempt: row.attempt, tick: row.tick, ticks: row.spec.ticks, root: row.root, agents: row.spec.agents,
   exposures: row.exposures, exposuresTotal: 0, seconds: row.seconds, backends: row.backends, execution: row.execution, priority: row.priority, label: row.label, planHash: row.spec.planHash, tenant,
-  kind: row.spec.kernelSpec === BEHAVIOR_SPEC ? "behavior" : "study",
+  kind: isLedger(row.spec) ? "ledger" : row.spec.kernelSpec === BEHAVIOR_SPEC ? "behavior" : "study",
 });
 
 const headOf = (outcome: RunOutcome): OutcomeHead => ({
