@@ -103,6 +103,7 @@ describe("the JSON contract of the commands", () => {
     const { runs } = await json(0, "runs", "list", "--store", file("store"));
     expect(runs.length).toBe(2);
     expect(await json(0, "runs", "show", "--run", runs[0].runId.slice(0, 12), "--store", file("store"))).toMatchObject({ runId: runs[0].runId, outDir: runs[0].outDir });
+    expect(runs[0]).toMatchObject({ kind: "study", study: expect.any(String) });
     expect(await json(2, "runs", "show", "--run", "zz", "--store", file("store"))).toMatchObject({ error: { code: "NOT_FOUND" } });
   });
 
@@ -155,7 +156,9 @@ describe("the JSON contract of the commands", () => {
     expect(swept.cells[3]).toMatchObject({ values: [2000, 3], runId: here.runId, rootHash: here.rootHash });
     expect((await json(0, "runs", "list", ...at)).runs.length).toBe(4);
     const behave = ["behave", "--behavior", join(EXAMPLES, "behaviors", "word-of-mouth.ts"), "--agents", "2000", "--ticks", "3", "--store", file("store-here")];
-    expect((await json(0, ...behave, ...at, "--out", file("behaved"))).rootHash).toBe((await json(0, ...behave)).rootHash);
+    const behaved = await json(0, ...behave, ...at, "--out", file("behaved"));
+    expect(behaved.rootHash).toBe((await json(0, ...behave)).rootHash);
+    for (const asked of [["watch", behaved.runId.slice(0, 16)], ["show", "--run", behaved.runId.slice(0, 16)]]) expect(await json(0, "runs", ...asked, ...at)).toMatchObject({ run: behaved.runId, kind: "behavior", state: "done" });
     expect(await json(2, "simulate", "--model", file("model.json"), "--agents", "1000", "--backend", "gpu-js", ...at)).toMatchObject({ error: { code: "BACKEND_MISSING" } });
   });
 
@@ -172,6 +175,17 @@ describe("the JSON contract of the commands", () => {
     expect(found.best[0]).toMatchObject({ persona: expect.any(String), stimulus: expect.any(String), probabilityBest: expect.any(Number), expectedLoss: expect.any(Number) });
     expect(found.baselines.map((row: { name: string }) => row.name)).toEqual(expect.arrayContaining(["oracle", "best-fixed", "random"]));
     expect(Array.isArray(found.regret)).toBe(true);
+  });
+
+  it("optimize by a bandit of features: replicates with their intervals, a page, the same twice", async () => {
+    const search = ["optimize", "--model", file("model.json"), "--method", "logistic-thompson", "--batch", "500", "--rounds", "3", "--replicates", "4", "--store", file("store")];
+    const found = await json(0, ...search, "--out", file("search"));
+    expect(found.curves.map((curve: { policy: string }) => curve.policy)).toEqual(["logistic-thompson", "best-fixed", "random"]);
+    for (const { points } of found.curves) for (const { mean, low, high } of points) expect(low <= mean && mean <= high).toBe(true);
+    expect(readFileSync(found.page, "utf8")).toContain("Bands hold 90 % of the replicates");
+    expect({ ...(await json(0, ...search)), page: found.page }).toEqual(found);
+    expect(await json(2, "optimize", "--model", file("model.json"), "--step", "visits")).toMatchObject({ error: { code: "BAD_STUDY", message: expect.stringContaining('did you mean "visit"') } });
+    expect(await json(2, "optimize", "--model", file("model.json"), "--method", "luck")).toMatchObject({ error: { code: "BAD_USAGE" } });
   });
 
   it("learn: updated, exchangeRate, rejected; the same file twice counts once", async () => {

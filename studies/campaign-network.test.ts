@@ -172,7 +172,7 @@ describe("a network file", () => {
   });
 
   test.each([
-    ["an unknown key", "variables: [{ name: a, states: [x], table: [1], colour: red }]", /^n\.json:1: variables\[0\]\.colour: unknown key/],
+    ["an unknown key", "variables: [{ name: a, states: [x], table: [1], hue: red }]", /^n\.json:1: variables\[0\]\.hue: unknown key/],
     ["a number that is none", "variables:\n  - name: a\n    states: [x, z]\n    table: [0.5, half]\n", /^n\.json:4: variables\[0\]\.table\[1\]: expected a number/],
     ["rows that do not add to 1", "variables:\n  - name: a\n    states: [x, z]\n    table: [0.5, 0.4]\n", /^n\.json:2: variables\[0\]: .*row 1 of "a" adds to 0\.9/],
     ["a cycle", "variables:\n  - { name: a, states: [x], parents: [b], table: [1] }\n  - { name: b, states: [x], parents: [a], table: [1] }\n", /cycle: (a -> b -> a|b -> a -> b)/],

@@ -20,7 +20,7 @@ const record = (more: Partial<RunRecord> = {}): RunRecord => ({
 });
 const commit = (tick: number, more: Partial<Commit> = {}): Commit => ({
   run: RUN, attempt: 1, term: 1, tick, prevRoot: tick === 0 ? RUN : `root-${tick - 1}`, inputHash: "", root: `root-${tick}`, sumsHash: "", checkpoint: [],
-  sections: new Float64Array(2 * 2 * 2), tickSums: new Float64Array(0), sums: "", exposures: 0, backends: [], seconds: 0, ...more,
+  manifest: [], sections: new Float64Array(2 * 2 * 2), tickSums: new Float64Array(0), sums: "", exposures: 0, authors: [], backends: [], seconds: 0, ...more,
 });
 
 /** A node and the commits of its log; performs effects by answering them as a faultless shell would. */
