@@ -45,6 +45,7 @@ export * from "./inference/sufficient-statistics.ts";
 export * from "./inference/conjugate.ts";
 export * from "./inference/evidence.ts";
 export * from "./inference/exchange-rate.ts";
+export * from "./inference/predictive-check.ts";
 export * from "./inference/shrinkage.ts";
 export * from "./inference/calibration.ts";
 export { thousands } from "./thousands.ts";

@@ -18,6 +18,7 @@ export * from "./predict.ts";
 export * from "./scores.ts";
 export * from "./backtest.ts";
 export * from "./learn.ts";
+export { landedPit } from "./exchange.ts";
 export * from "./cell-rates.ts";
 export * from "./prior.ts";
 export * from "./score-table.ts";
