@@ -129,6 +129,11 @@ export async function runPage(data: Pick<ReportData, "title" | "subtitle" | "war
   return page(data, [tiles(data), `<div class="pair">${figures.map(figure).join("")}</div>`, provenance(data, "The same specification and seed give the same root hash on any machine.")]);
 }
 
+/** A page of figures about a learned network: every number is a query to it. */
+export function networkPage(data: Pick<ReportData, "title" | "subtitle" | "warnings" | "tiles" | "provenance">, figures: readonly Figure[]): string {
+  return page(data, [tiles(data), `<div class="pair">${figures.map(figure).join("")}</div>`, provenance({ provenance: data.provenance, roots: [] }, "Every number is an exact query to the network in the file; nothing was simulated.")]);
+}
+
 /** Rows under the figures of a page. */
 export interface PageTable {
   readonly title: string;
