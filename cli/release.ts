@@ -12,7 +12,7 @@ import { LOCAL_TENANT } from "./names.ts";
 export async function commitRelease(ports: Pick<Ports, "blobs" | "registry">, table: ScoreTable, modelText: string): Promise<string> {
   const [content, model] = [await ports.blobs.put(Buffer.from(JSON.stringify(table))), await ports.blobs.put(Buffer.from(modelText))];
   const served = await servedRelease(ports);
-  if (served?.content !== content || served.model !== model) await announceRelease(ports.registry, LOCAL_TENANT, { content, model, ledger: "", note: `${table.model}, version ${table.version}` });
+  if (served?.content !== content || served.model !== model) await announceRelease(ports.registry, LOCAL_TENANT, { content, model, ledger: "", runs: [], note: `${table.model}, version ${table.version}` });
   return content;
 }
 

@@ -127,7 +127,7 @@ export interface Commit {
    * influence. The inbox of tick + 1 for every shard: a node that joins at t derives warmth from the commits 0..t-1.
    */
   readonly sections: Float64Array;
-  /** Of a ledger: the id of every event of this tick; one that was refused has the reason behind it. Empty elsewhere. */
+  /** Of a ledger: the events that are new in this tick, as text; of one that was refused its id, and the reason. Empty elsewhere. */
   readonly manifest: readonly string[];
   /** cells x personas x columns: the tick's integer sums over worlds. */
   readonly tickSums: Float64Array;
@@ -135,6 +135,8 @@ export interface Commit {
   readonly sums: string;
   /** Exposures of the ticks 0 to this one. */
   readonly exposures: number;
+  /** At checkpoints: "INCARNATION BACKEND" of everybody whose outputs the ticks 0 to this one rest on; part of no hash. */
+  readonly authors: readonly string[];
   /** Kernel backends that computed the ticks 0 to this one, and the time it took over all attempts; part of no hash. */
   readonly backends: readonly string[];
   readonly seconds: number;
@@ -168,10 +170,12 @@ export interface RunRecord {
   readonly shards: readonly Shard[];
   /** Incarnation that owns each shard in this view. */
   readonly owners: readonly string[];
-  /** Incarnations that may not compute this run: they failed at it, or a third computation contradicted them. */
+  /** Who may not compute this run: incarnations that failed at it, and "INCARNATION BACKEND" where a third computation contradicted what that backend of theirs said. */
   readonly unfit: readonly string[];
   /** The two outputs of a frozen run that disagree; null elsewhere. */
   readonly dispute: Dispute | null;
+  /** First tick whose committed root a later computation contradicts, as somebody found after the commit; -1 = none. Computing the run anew clears it. */
+  readonly suspectFrom: number;
   /** Error code and sentence of a paused, frozen, failed or canceled run; "" otherwise. */
   readonly code: string;
   readonly reason: string;
@@ -320,6 +324,8 @@ export interface Release {
   readonly model: string;
   /** Run id of the ledger that the model's real outcomes belong to; "" = they stay where they were taken. */
   readonly ledger: string;
+  /** "RUN ROOT" of each finished run that it rests on. */
+  readonly runs: readonly string[];
   /** For people: why it was announced, or of which release it is the roll-back. */
   readonly note: string;
 }

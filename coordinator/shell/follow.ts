@@ -21,7 +21,11 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
       raiseTerm(tables, tenant, commit.term);
       let end = readEnd(tables, tenant, run);
       const known = tick <= end.tick ? readCommit(tables, tenant, run, tick) : null;
-      if (known?.root === commit.root) return false;
+      if (known?.root === commit.root) {
+        // Committed anew: what followed it was false.
+        if (known.attempt < commit.attempt) writeCommit(tables, tenant, commit, false);
+        return false;
+      }
       if (known !== null) {
         // Not acknowledged here and another one there: COMMIT is final.
         if (!readOutbox(tables, tenant, run).has(tick)) return false;

@@ -54,8 +54,10 @@ function check(table: ScoreTable, outcome: Outcome, index: number): void {
   encodeAttributes(table.mixture, outcome.attributes, outcome.recipient);
 }
 
+const DAY_MS = 86_400_000;
+
 /** An outcome that was checked, as the event of a ledger: which cell it falls into, and nothing else about anybody. `id` is the hashed one. */
 export function outcomeEvent(table: ScoreTable, outcome: Outcome, id: string): string {
   const { persona } = findClosestPersona(table.mixture, { id: outcome.recipient, attributes: outcome.attributes });
-  return eventText({ id, persona, stimulus: stimulusIndex(table, outcome.stimulus), reached: outcome.reached === null ? 0 : table.steps.indexOf(outcome.reached) + 1 });
+  return eventText({ id, persona, stimulus: stimulusIndex(table, outcome.stimulus), reached: outcome.reached === null ? 0 : table.steps.indexOf(outcome.reached) + 1, day: Math.max(0, Math.floor(Date.parse(outcome.at) / DAY_MS)) });
 }

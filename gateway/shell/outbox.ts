@@ -2,7 +2,7 @@ import { PopulaceError } from "@populace/domain";
 import type { ScoreTable } from "@populace/domain";
 import { sha256Hex } from "@populace/io";
 import type { Store, StoreTables } from "@populace/io";
-import { EVENT_ID_DIGITS, eventIdOf } from "@populace/protocol";
+import { EVENT_ID_DIGITS, eventIdOf, refusalOf } from "@populace/protocol";
 import { GATEWAY_LIMITS } from "../core/limits.ts";
 import { outcomeEvent, type DeadLetter } from "../core/outcome.ts";
 import type { Outcome } from "../core/schemas.ts";
@@ -121,7 +121,8 @@ export function settleEvents(store: Store, manifest: readonly string[]): Promise
       if (row === null) continue;
       tables.remove(EVENTS, key(sequence));
       settled.push(sequence);
-      if (entry.includes(" ")) letters.push({ id: (JSON.parse(utf8Text.decode(row)) as EventRow).id, reason: entry.slice(entry.indexOf(" ") + 1) });
+      const reason = refusalOf(entry);
+      if (reason !== null) letters.push({ id: (JSON.parse(utf8Text.decode(row)) as EventRow).id, reason });
     }
     addLetters(tables, letters);
     return { settled, refused: letters.length };
