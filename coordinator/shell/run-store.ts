@@ -1,5 +1,5 @@
 import type { Store, StoreTables } from "@populace/io";
-import { COMMIT, RELEASE, RUN_RECORD, schemaOf, type Commit, type Release, type RunRecord } from "@populace/protocol";
+import { COMMIT, RELEASE, RUN_RECORD, type Commit, type Release, type RunRecord } from "@populace/protocol";
 import type { ChainEnd } from "../core/commit.ts";
 
 /**
@@ -33,7 +33,7 @@ export function writeRecord(tables: StoreTables, tenant: string, record: RunReco
 }
 
 /** A RunRecord of this version, or null. */
-export const decodeRecord = (bytes: Uint8Array | null): RunRecord | null => (bytes === null || schemaOf(bytes) !== RUN_RECORD.schema ? null : RUN_RECORD.decode(bytes));
+export const decodeRecord = (bytes: Uint8Array | null): RunRecord | null => (bytes === null ? null : RUN_RECORD.read(bytes));
 
 export const readTerm = (tables: Reader, tenant: string): number => {
   const bytes = tables.get("terms", tenant);
