@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { SIGNAL_FORMATS } from "@populace/signals";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { startSmallCluster } from "./cluster.fixture.ts";
-import { COMMANDS, RUN_COMMANDS, SIGNAL_COMMANDS } from "./commands/table.ts";
+import { COMMANDS, NETWORK_COMMANDS, RUN_COMMANDS, SIGNAL_COMMANDS } from "./commands/table.ts";
 import { FORMATS } from "./commands/signals.ts";
 import { RETAILER_FEED, consumerConfidenceCsv, retailerLog, retailerLogCsv, retailerPeople, retailerRecipientsCsv, retailerStudents } from "./examples/retailer.ts";
 import { runPopulace } from "./program.ts";
@@ -177,6 +177,17 @@ describe("the JSON contract of the commands", () => {
     expect(Array.isArray(found.regret)).toBe(true);
   });
 
+  it("optimize by a bandit of features: replicates with their intervals, a page, the same twice", async () => {
+    const search = ["optimize", "--model", file("model.json"), "--method", "logistic-thompson", "--batch", "500", "--rounds", "3", "--replicates", "4", "--store", file("store")];
+    const found = await json(0, ...search, "--out", file("search"));
+    expect(found.curves.map((curve: { policy: string }) => curve.policy)).toEqual(["logistic-thompson", "best-fixed", "random"]);
+    for (const { points } of found.curves) for (const { mean, low, high } of points) expect(low <= mean && mean <= high).toBe(true);
+    expect(readFileSync(found.page, "utf8")).toContain("Bands hold 90 % of the replicates");
+    expect({ ...(await json(0, ...search)), page: found.page }).toEqual(found);
+    expect(await json(2, "optimize", "--model", file("model.json"), "--step", "visits")).toMatchObject({ error: { code: "BAD_STUDY", message: expect.stringContaining('did you mean "visit"') } });
+    expect(await json(2, "optimize", "--model", file("model.json"), "--method", "luck")).toMatchObject({ error: { code: "BAD_USAGE" } });
+  });
+
   it("learn: updated, exchangeRate, rejected; the same file twice counts once", async () => {
     const learned = await json(0, "learn", "--model", file("model.json"), "--outcomes", file("outcomes.csv"), "--out", file("model-2.json"));
     expect(learned.rows).toBe(792);
@@ -269,7 +280,7 @@ describe("the JSON contract of the commands", () => {
 });
 
 describe("the command line", () => {
-  const all = [...COMMANDS.map((command) => [command.name, command] as const), ...SIGNAL_COMMANDS.map((command) => [`signals ${command.name}`, command] as const), ...RUN_COMMANDS.map((command) => [`runs ${command.name}`, command] as const)];
+  const all = [...COMMANDS.map((command) => [command.name, command] as const), ...SIGNAL_COMMANDS.map((command) => [`signals ${command.name}`, command] as const), ...RUN_COMMANDS.map((command) => [`runs ${command.name}`, command] as const), ...NETWORK_COMMANDS.map((command) => [`network ${command.name}`, command] as const)];
 
   it.each(all)("%s --help shows an example and the options every command has", async (name) => {
     const said = await populace(...name.split(" "), "--help");
@@ -290,6 +301,11 @@ describe("the command line", () => {
     [["surface", "--model", "x", "--grid", "41*41"], "such as 41x41"],
     [["surface", "--model", "x", "--grid", "0x5"], "1 to 401"],
     [["runs"], "a command is missing"],
+    [["network", "query", "--query", "a"], "either --network FILE or --bif FILE"],
+    [["network", "query", "--bif", "x", "--evidence", "smoke"], "variable=state"],
+    [["network", "query", "--bif", "x", "--soft", "smoke=yes"], "state:likelihood"],
+    [["network", "learn", "--data", "x", "--out", "y", "--require", "a>b"], "channel->visit"],
+    [["network", "learn", "--data", "x", "--out", "y"], "--schema FILE, or --model FILE"],
     [["signals", "run", "--source", "rss", "--origin", "2026-01-01"], "FORMAT=PLACE"],
   ])("%j is bad usage: exit 2, a hint, no stack trace", async (args, hint) => {
     const said = await populace(...args);
