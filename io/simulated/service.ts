@@ -76,8 +76,8 @@ export function simulatedService(chance: Chance): SimulatedService {
   function read(filter: string, after: number, limit: number): LogEntry[] {
     const matches = subjectMatcher(filter), prefix = literalPrefix(filter);
     const found: LogEntry[] = [];
-    for (let index = after === 0 ? 0 : firstAfter(entries, after); index < entries.length && found.length < limit; index += 1) {
-      const entry = entries[index];
+    for (let at = after === 0 ? 0 : firstAfter(entries, after); at < entries.length && found.length < limit; at += 1) {
+      const entry = entries[at];
       if (entry.subject.startsWith(prefix) && matches(entry.subject)) found.push(entry);
     }
     return found;
