@@ -376,7 +376,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           context.viewed().then(() => "again" as const),
           clock.sleep(LIMITS.tickOpenRepeatMs, woken.signal).then(() => "again" as const, () => "again" as const),
         ]);
-        woken.abort();
+        woken.abort(null);
         if (outcome === "complete") return;
         // Inside a span the heartbeats tell how far the nodes are; of several runs at once they cannot tell which.
         const inside = context.isOnlyRun() ? Math.min(Math.max(0, nodeExposures() - before), planned.slice(open.tick, open.tick + open.span).reduce((sum, count) => sum + count, 0)) : 0;
