@@ -36,11 +36,11 @@ export const ledgerFrom = (model: Model, run: string): number => (model.ledger?.
  * ledger of another model, and where the model forgets by another time than days.
  */
 export function learnLedger(model: Model, { run, tick, plan, counts }: LedgerDelta): Model {
-  const own = ledgerPlanOf(model), steps = own.steps.length, { time } = model.schema;
+  const own = ledgerPlanOf(model), steps = own.steps.length, hasDays = (model.schema.time?.format ?? "index") !== "index";
   if (JSON.stringify(own) !== JSON.stringify(plan) || counts.some(({ cell, responses }) => cell >= own.personas.length * own.stimuli.length || responses.length !== steps)) {
     throw new PopulaceError("BAD_DATA", `ledger ${run.slice(0, 12)} counts the outcomes of another model (${plan.model}); learn with the one whose release took them`, { run });
   }
-  if (model.halfLife !== null && (time === null || time.format === "index")) throw new PopulaceError("BAD_DATA", `this model forgets outcomes by the number of rows, and a ledger knows days; learn with --half-life none first`, { run });
+  if (model.halfLife !== null && !hasDays) throw new PopulaceError("BAD_DATA", `this model forgets outcomes by the number of rows, and a ledger knows days; learn with --half-life none first`, { run });
   if (counts.length === 0) return model;
   const cells = model.outcomes.map(({ exposures, responses }) => ({ exposures, responses }));
   for (const { cell, exposures, responses } of counts) {
@@ -49,6 +49,6 @@ export function learnLedger(model: Model, { run, tick, plan, counts }: LedgerDel
       cells[cell * steps + step].responses += count;
     });
   }
-  const periods = time === null || time.format === "index" ? model.periods : mergePeriods(model.periods, counts.map(({ day, ...rest }): PeriodCounts => ({ period: day, ...rest })));
+  const periods = !hasDays ? model.periods : mergePeriods(model.periods, counts.map(({ day, ...rest }): PeriodCounts => ({ period: day, ...rest })));
   return { ...model, version: model.version + 1, outcomes: cells satisfies readonly CellCounts[], periods, ledger: { run, tick } };
 }
