@@ -30,6 +30,8 @@ export * from "./persona/pooling.ts";
 export * from "./inference/log-normal-value.ts";
 export { symmetricEigen } from "./inference/linear-algebra.ts";
 export * from "./policy/top-two.ts";
+export * from "./policy/off-policy.ts";
+export * from "./policy/reward-model.ts";
 export * from "./stimulus/copy-features.ts";
 export * from "./stimulus/features.ts";
 export * from "./stimulus/response-terms.ts";

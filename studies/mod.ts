@@ -29,3 +29,4 @@ export type { SurfaceRequest } from "./surface-input.ts";
 export * from "./response-surface.ts";
 export { WHAT_IF_AGENTS, whatIf, type WhatIfAnswer, type WhatIfQuestion } from "./what-if.ts";
 export * from "./rank-recipients.ts";
+export * from "./off-policy.ts";

@@ -11,6 +11,7 @@ import { fitCommand } from "./fit.ts";
 import { keysCommand } from "./keys.ts";
 import { learnCommand } from "./learn.ts";
 import { nodeCommand } from "./node.ts";
+import { evaluatePolicyCommand } from "./evaluate-policy.ts";
 import { drainCommand, nodesCommand, planCommand } from "./nodes.ts";
 import { optimizeCommand } from "./optimize.ts";
 import { prioritizeCommand } from "./prioritize.ts";
@@ -29,7 +30,7 @@ type AnyCommand = CommandDefinition<any>;
 
 /** In the order of the loop, which is the order of `populace --help`. */
 export const COMMANDS: readonly AnyCommand[] = [
-  demoCommand, fitCommand, surfaceCommand, simulateCommand, behaveCommand, sweepCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
+  demoCommand, fitCommand, surfaceCommand, simulateCommand, behaveCommand, sweepCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, evaluatePolicyCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
   coordinatorCommand, nodeCommand, nodesCommand, planCommand, drainCommand, replayCommand, compileCommand, backupCommand, restoreCommand, keysCommand,
 ];
 export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, signalsSentimentCommand, signalsRunCommand];
