@@ -43,4 +43,8 @@ export * from "./inference/evidence.ts";
 export * from "./inference/exchange-rate.ts";
 export * from "./inference/shrinkage.ts";
 export * from "./inference/calibration.ts";
+export * from "./inference/confidence-sequence.ts";
+export * from "./inference/sample-ratio.ts";
+export * from "./inference/sample-size.ts";
+export * from "./inference/experiment.ts";
 export { thousands } from "./thousands.ts";

@@ -1,5 +1,5 @@
 // The synthetic decisions of the Open Bandit Pipeline's authors, by a generator of our own: contexts are normal, the logit of the reward is
-// linear in the context with coefficients of each arm, the log is made by a softmax of beta x reward rate, and the policy that is valued is a
+// linear in the context with coefficients of each arm, uniform in 0 .. 1 (their version 0.4), the log is made by a softmax of beta x reward rate, and the policy that is valued is a
 // multinomial regression of the actions weighted by reward / propensity, fitted on a second log.
 import { RandomStream, crossFittedRewards, evaluatePolicy, logistic } from "@populace/domain";
 import type { DecisionRows, PolicyEvaluation } from "@populace/domain";
@@ -32,22 +32,18 @@ export interface PolicyTask extends LoggedDecisions {
 /** One world of the protocol: a log, the policy to value, and its true value on the log's contexts. */
 export function policyTask({ rows, arms, features, beta }: WorldOptions, seed: number): PolicyTask {
   const random = RandomStream.of(seed, "off-policy world");
-  const width = features + 1, coefficients = random.child("coefficients");
-  const uniform = (count: number): Float64Array => Float64Array.from({ length: count }, () => 2 * coefficients.uniform() - 1);
-  const ofContext = uniform(width), ofArm = uniform(arms + 1), crossed = uniform(width * (arms + 1));
+  const coefficients = random.child("coefficients");
+  const ofContext = Float64Array.from({ length: arms * features }, () => coefficients.uniform()), ofArm = Float64Array.from({ length: arms }, () => coefficients.uniform());
   const log = (stream: RandomStream): LoggedDecisions => {
     const context = Float64Array.from({ length: rows * features }, () => stream.normal());
-    const logits = new Float64Array(rows * arms);
+    const rate = new Float64Array(rows * arms);
     for (let i = 0; i < rows; i++) {
       for (let a = 0; a < arms; a++) {
-        let eta = ofArm[0]! + ofArm[a + 1]!;
-        for (let f = 0; f < width; f++) eta += (f === 0 ? 1 : context[i * features + f - 1]!) * (ofContext[f]! + crossed[f * (arms + 1)]! + crossed[f * (arms + 1) + a + 1]!);
-        logits[i * arms + a] = eta;
+        let logit = ofArm[a]!;
+        for (let f = 0; f < features; f++) logit += context[i * features + f]! * ofContext[a * features + f]!;
+        rate[i * arms + a] = logistic(logit);
       }
     }
-    const mean = logits.reduce((sum, x) => sum + x, 0) / logits.length;
-    const sd = Math.sqrt(logits.reduce((sum, x) => sum + (x - mean) ** 2, 0) / logits.length);
-    const rate = logits.map((x) => logistic((x - mean) / sd));
     const action = new Int32Array(rows), reward = new Float64Array(rows), propensity = new Float64Array(rows);
     for (let i = 0; i < rows; i++) {
       const shares = softmax(rate.subarray(i * arms, (i + 1) * arms).map((q) => beta * q));
