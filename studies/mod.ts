@@ -30,3 +30,4 @@ export * from "./response-surface.ts";
 export { WHAT_IF_AGENTS, whatIf, type WhatIfAnswer, type WhatIfQuestion } from "./what-if.ts";
 export * from "./rank-recipients.ts";
 export * from "./off-policy.ts";
+export * from "./experiment.ts";

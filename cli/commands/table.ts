@@ -7,6 +7,7 @@ import { clusterCommand } from "./cluster.ts";
 import { compileCommand } from "./compile.ts";
 import { coordinatorCommand } from "./coordinator.ts";
 import { demoCommand } from "./demo.ts";
+import { experimentAnalyzeCommand, experimentPlanCommand } from "./experiment.ts";
 import { fitCommand } from "./fit.ts";
 import { keysCommand } from "./keys.ts";
 import { learnCommand } from "./learn.ts";
@@ -33,6 +34,7 @@ export const COMMANDS: readonly AnyCommand[] = [
   demoCommand, fitCommand, surfaceCommand, simulateCommand, behaveCommand, sweepCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, evaluatePolicyCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
   coordinatorCommand, nodeCommand, nodesCommand, planCommand, drainCommand, replayCommand, compileCommand, backupCommand, restoreCommand, keysCommand,
 ];
+export const EXPERIMENT_COMMANDS: readonly AnyCommand[] = [experimentPlanCommand, experimentAnalyzeCommand];
 export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, signalsSentimentCommand, signalsRunCommand];
 export const RUN_COMMANDS: readonly AnyCommand[] = [
   runsListCommand, runsShowCommand, runsWatchCommand, runsCancelCommand, runsPauseCommand, runsResumeCommand, runsResolveCommand,
