@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { SIGNAL_FORMATS } from "@populace/signals";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { startSmallCluster } from "./cluster.fixture.ts";
-import { COMMANDS, RUN_COMMANDS, SIGNAL_COMMANDS } from "./commands/table.ts";
+import { COMMANDS, NETWORK_COMMANDS, RUN_COMMANDS, SIGNAL_COMMANDS } from "./commands/table.ts";
 import { FORMATS } from "./commands/signals.ts";
 import { RETAILER_FEED, consumerConfidenceCsv, retailerLog, retailerLogCsv, retailerPeople, retailerRecipientsCsv, retailerStudents } from "./examples/retailer.ts";
 import { runPopulace } from "./program.ts";
@@ -103,6 +103,7 @@ describe("the JSON contract of the commands", () => {
     const { runs } = await json(0, "runs", "list", "--store", file("store"));
     expect(runs.length).toBe(2);
     expect(await json(0, "runs", "show", "--run", runs[0].runId.slice(0, 12), "--store", file("store"))).toMatchObject({ runId: runs[0].runId, outDir: runs[0].outDir });
+    expect(runs[0]).toMatchObject({ kind: "study", study: expect.any(String) });
     expect(await json(2, "runs", "show", "--run", "zz", "--store", file("store"))).toMatchObject({ error: { code: "NOT_FOUND" } });
   });
 
@@ -155,7 +156,9 @@ describe("the JSON contract of the commands", () => {
     expect(swept.cells[3]).toMatchObject({ values: [2000, 3], runId: here.runId, rootHash: here.rootHash });
     expect((await json(0, "runs", "list", ...at)).runs.length).toBe(4);
     const behave = ["behave", "--behavior", join(EXAMPLES, "behaviors", "word-of-mouth.ts"), "--agents", "2000", "--ticks", "3", "--store", file("store-here")];
-    expect((await json(0, ...behave, ...at, "--out", file("behaved"))).rootHash).toBe((await json(0, ...behave)).rootHash);
+    const behaved = await json(0, ...behave, ...at, "--out", file("behaved"));
+    expect(behaved.rootHash).toBe((await json(0, ...behave)).rootHash);
+    for (const asked of [["watch", behaved.runId.slice(0, 16)], ["show", "--run", behaved.runId.slice(0, 16)]]) expect(await json(0, "runs", ...asked, ...at)).toMatchObject({ run: behaved.runId, kind: "behavior", state: "done" });
     expect(await json(2, "simulate", "--model", file("model.json"), "--agents", "1000", "--backend", "gpu-js", ...at)).toMatchObject({ error: { code: "BACKEND_MISSING" } });
   });
 
@@ -172,6 +175,17 @@ describe("the JSON contract of the commands", () => {
     expect(found.best[0]).toMatchObject({ persona: expect.any(String), stimulus: expect.any(String), probabilityBest: expect.any(Number), expectedLoss: expect.any(Number) });
     expect(found.baselines.map((row: { name: string }) => row.name)).toEqual(expect.arrayContaining(["oracle", "best-fixed", "random"]));
     expect(Array.isArray(found.regret)).toBe(true);
+  });
+
+  it("optimize by a bandit of features: replicates with their intervals, a page, the same twice", async () => {
+    const search = ["optimize", "--model", file("model.json"), "--method", "logistic-thompson", "--batch", "500", "--rounds", "3", "--replicates", "4", "--store", file("store")];
+    const found = await json(0, ...search, "--out", file("search"));
+    expect(found.curves.map((curve: { policy: string }) => curve.policy)).toEqual(["logistic-thompson", "best-fixed", "random"]);
+    for (const { points } of found.curves) for (const { mean, low, high } of points) expect(low <= mean && mean <= high).toBe(true);
+    expect(readFileSync(found.page, "utf8")).toContain("Bands hold 90 % of the replicates");
+    expect({ ...(await json(0, ...search)), page: found.page }).toEqual(found);
+    expect(await json(2, "optimize", "--model", file("model.json"), "--step", "visits")).toMatchObject({ error: { code: "BAD_STUDY", message: expect.stringContaining('did you mean "visit"') } });
+    expect(await json(2, "optimize", "--model", file("model.json"), "--method", "luck")).toMatchObject({ error: { code: "BAD_USAGE" } });
   });
 
   it("learn: updated, exchangeRate, rejected; the same file twice counts once", async () => {
@@ -266,7 +280,7 @@ describe("the JSON contract of the commands", () => {
 });
 
 describe("the command line", () => {
-  const all = [...COMMANDS.map((command) => [command.name, command] as const), ...SIGNAL_COMMANDS.map((command) => [`signals ${command.name}`, command] as const), ...RUN_COMMANDS.map((command) => [`runs ${command.name}`, command] as const)];
+  const all = [...COMMANDS.map((command) => [command.name, command] as const), ...SIGNAL_COMMANDS.map((command) => [`signals ${command.name}`, command] as const), ...RUN_COMMANDS.map((command) => [`runs ${command.name}`, command] as const), ...NETWORK_COMMANDS.map((command) => [`network ${command.name}`, command] as const)];
 
   it.each(all)("%s --help shows an example and the options every command has", async (name) => {
     const said = await populace(...name.split(" "), "--help");
@@ -287,6 +301,11 @@ describe("the command line", () => {
     [["surface", "--model", "x", "--grid", "41*41"], "such as 41x41"],
     [["surface", "--model", "x", "--grid", "0x5"], "1 to 401"],
     [["runs"], "a command is missing"],
+    [["network", "query", "--query", "a"], "either --network FILE or --bif FILE"],
+    [["network", "query", "--bif", "x", "--evidence", "smoke"], "variable=state"],
+    [["network", "query", "--bif", "x", "--soft", "smoke=yes"], "state:likelihood"],
+    [["network", "learn", "--data", "x", "--out", "y", "--require", "a>b"], "channel->visit"],
+    [["network", "learn", "--data", "x", "--out", "y"], "--schema FILE, or --model FILE"],
     [["signals", "run", "--source", "rss", "--origin", "2026-01-01"], "FORMAT=PLACE"],
   ])("%j is bad usage: exit 2, a hint, no stack trace", async (args, hint) => {
     const said = await populace(...args);

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { RandomStream } from "@populace/domain";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { dataFile, NEEDS_DATA } from "../test/helpers/data.ts";
 import { runPopulace } from "./program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "populace-policy-"));
@@ -107,16 +106,5 @@ describe("evaluate-policy", () => {
     expect((await json(0, ...args, best, "--model", file("model.json"), "--log", rest)).estimators[0].value).toBeCloseTo((await json(0, ...args, "best-fixed:b", "--log", rest)).estimators[0].value, 12);
     expect(await json(2, ...args, best, "--log", rest)).toMatchObject({ error: { code: "BAD_USAGE" } });
     expect(await json(2, ...args, file("model.json"), "--log", first)).toMatchObject({ error: { code: "SEEN_ROWS" } });
-  });
-
-  const bandit = dataFile("open-bandit", "bts_men.csv.gz");
-  it.skipIf(bandit === null)(`Open Bandit, Thompson's log for the random policy: the reference's IPW, SNIPW and effective sample size (${NEEDS_DATA})`, async () => {
-    const found = await json(0, "evaluate-policy", "--schema", join(import.meta.dirname, "examples", "open-bandit.yaml"), "--log", bandit!, "--policy", "uniform");
-    // reference_results.json beside the data.
-    expect(found.ess).toBeCloseTo(655.7, 0);
-    expect(found.maxWeight).toBeCloseTo(178.25, 1);
-    expect(found.estimators[0].value).toBeCloseTo(0.003009, 5);
-    expect(found.estimators[1].value).toBeCloseTo(0.003189, 5);
-    expect(found.notes.join()).toMatch(/rests on \d+\.\d effective responses/);
   });
 });

@@ -85,7 +85,7 @@ describe("messages", () => {
     const shifted = new Uint8Array(bytes.length + 1);
     shifted.set(bytes, 1);
     expect(SHARD_OUT.decode(shifted.subarray(1))).toEqual(out);
-    const commit = { run: "r", attempt: 1, term: 3, tick: 7, prevRoot: "aa", inputHash: "bb", root: "cc", sumsHash: "dd", checkpoint: ["ee"], sections: new Float64Array([1, 2 ** 40]), tickSums: new Float64Array([3]), sums: "", exposures: 3, backends: ["reference"], seconds: 0.5 };
+    const commit = { run: "r", attempt: 1, term: 3, tick: 7, prevRoot: "aa", inputHash: "bb", root: "cc", sumsHash: "dd", checkpoint: ["ee"], sections: new Float64Array([1, 2 ** 40]), manifest: ["e"], tickSums: new Float64Array([3]), sums: "", exposures: 3, authors: ["n reference"], backends: ["reference"], seconds: 0.5 };
     expect(COMMIT.decode(COMMIT.encode(commit))).toEqual(commit);
   });
 

@@ -5,7 +5,7 @@ describe("control messages", () => {
   test("come back with integers above 2^32, negative ones, and absent options still absent", () => {
     const run = {
       run: "ab", state: "running", reason: "", code: "", attempt: 2, tick: -1, ticks: 30, root: "cd", agents: 2 ** 32 - 1, exposures: 2 ** 53 - 1, exposuresTotal: 2 ** 40, seconds: 1.5, backends: ["wasm", "webgpu"],
-      execution: { shards: 0, backend: "auto" }, priority: -3, label: "sweep a", planHash: "ef", tenant: "local",
+      execution: { shards: 0, backend: "auto" }, priority: -3, label: "sweep a", planHash: "ef", tenant: "local", kind: "behavior",
     };
     expect(CONTROL.Watch.decodeReply(CONTROL.Watch.encodeReply(run))).toEqual(run);
     expect(CONTROL.Get.decodeReply(CONTROL.Get.encodeReply({}))).toMatchObject({ run: "", tick: 0, label: "", backends: [], execution: null });

@@ -7,7 +7,7 @@ import { CROWD, crowdRates, nestedRates, solveMoves, takeCrowd } from "./crowd.t
 /** The uniforms of a crowd: dimensions x CROWD. */
 function uniformsOf(dimensions: number, turn: number): Uint16Array {
   let taken = new Uint16Array(0);
-  const people: People = { take: (_, uniforms) => { taken = uniforms.slice(); }, logits: () => new Int32Array(0), rates: () => new Float64Array(0) };
+  const people: People = { take: (_, uniforms) => { taken = uniforms.slice(); }, logits: () => new Int32Array(0), rates: () => new Float64Array(0), replan: () => false };
   takeCrowd(people, samplePlan(1, { agents: [10], ticks: 1, traits: dimensions }), 0, turn);
   return taken;
 }

@@ -79,11 +79,11 @@ export const affordableCrowds = ({ worlds, personas, stimuli }: Pick<Plan, "worl
 
 /**
  * The expected response rates of every world: worlds x cells x personas x steps, the mean over some crowds of the nested chance to come to each step at
- * tick 0, by people without history. The crowds are the same in every world, so the spread over worlds is that of the parameters.
+ * tick 0, by people without history. The crowds are the same in every world, so the spread over worlds is that of the parameters. `people` are of this plan.
  */
-export function crowdRates(plan: Plan, crowds: number): Float64Array {
+export function crowdRates(plan: Plan, crowds: number, people = openPeople(plan)): Float64Array {
   const { worlds, cells, personas } = plan, steps = plan.steps.length;
-  const rates = new Float64Array(worlds * cells.length * personas.length * steps), people = openPeople(plan);
+  const rates = new Float64Array(worlds * cells.length * personas.length * steps);
   const shown = [...new Set(cells.map((cell) => cell.stimulus))];
   personas.forEach((_, persona) => {
     for (let crowd = 0; crowd < crowds; crowd += 1) {

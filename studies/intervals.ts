@@ -1,5 +1,6 @@
 import { gammaQuantile } from "@populace/domain";
 import type { EvidenceLabel } from "@populace/domain";
+import type { People } from "@populace/kernels";
 import { columnCount } from "@populace/protocol";
 import type { Plan } from "@populace/protocol";
 import { crowdRates } from "./crowd.ts";
@@ -54,12 +55,12 @@ const AGENT_CORRELATION_MAX = 0.25;
  * The mean is simulated responses / exposures. The interval is the spread over worlds of the expected rate of a crowd of
  * people, the same in every world, moved on the logit scale so that its mean is the simulated one: the agents' sampling noise is
  * not in it, so more agents never narrow it, and identical worlds give width 0. Where the simulated worlds differ significantly
- * more than the panel's (influence amplifies differences), it is widened by that ratio.
+ * more than the panel's (influence amplifies differences), it is widened by that ratio. `people` are of this plan, where some are at hand.
  */
-export function summarizeRun(model: Model, _study: Study, plan: Plan, outcome: Pick<RunOutcome, "counts">): readonly RateRow[] {
+export function summarizeRun(model: Model, _study: Study, plan: Plan, outcome: Pick<RunOutcome, "counts">, people?: People): readonly RateRow[] {
   const { worlds, cells, personas, steps } = plan;
   const columns = columnCount(steps.length);
-  const panel = crowdRates(plan, 1);
+  const panel = crowdRates(plan, 1, people);
   const label: EvidenceLabel = model.evidence === "prior only" ? "prior only" : "simulated only";
   const rows: RateRow[] = [];
   cells.forEach((cell, cellIndex) => {

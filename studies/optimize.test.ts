@@ -29,7 +29,7 @@ describe("optimize", () => {
     // 100 minor units a response: the oracle earns 12 and 15 per exposure, one arm for both at most (15 + 5) / 2 or (12 + 6) / 2.
     expect(by["oracle"].valuePerExposure).toBeGreaterThan(11.5);
     expect(by["best-fixed"].valuePerExposure).toBeLessThan(12);
-    expect(result.regret.map((row) => row.topTwo)).toEqual(result.regret.map((row) => row.topTwo).toSorted((a, b) => a - b));
+    expect(result.regret.map((row) => row.policy)).toEqual(result.regret.map((row) => row.policy).toSorted((a, b) => a - b));
   });
 
   it("is the same for the same seed and another for another", async () => {

@@ -1,17 +1,21 @@
-import { RandomStream, indexOfLargest, largestRemainder, topTwoShares, verdictOf } from "@populace/domain";
-import type { Arm } from "@populace/domain";
+import { PopulaceError, RandomStream, bandit, featureValues, indexOfLargest, largestRemainder, playBandit, sharesOf, verdictOf } from "@populace/domain";
+import type { BanditName, BanditProblem } from "@populace/domain";
 import { columnCount } from "@populace/protocol";
 import type { ExecutionPlan, Plan, PlanPersona } from "@populace/protocol";
-import { economicValue } from "./economic-value.ts";
-import { affordableCrowds, crowdRates } from "./crowd.ts";
+import { armValues } from "./arm-values.ts";
+import type { ArmValues } from "./arm-values.ts";
+import { didYouMean } from "./document.ts";
 import type { Model } from "./model.ts";
-import { cellsOf, compilePlan, keyOfPersona } from "./plan.ts";
-import { momentsOf } from "./rates.ts";
+import { cellsOf, keyOfPersona } from "./plan.ts";
+import { momentsOf, quantileOfSorted } from "./rates.ts";
 import type { RunPlan } from "./run.ts";
-import { personasOf, stimuliOf } from "./study.ts";
 import type { Study } from "./study.ts";
 
 export interface OptimizeOptions {
+  /** Which bandit searches; default "top-two". */
+  readonly method?: BanditName;
+  /** Plays of the method, of random and of the best fixed stimulus behind the regret curves' intervals; default 0: no such curves. */
+  readonly replicates?: number;
   /** Step whose responses are worth the economic value; default the last one. */
   readonly step?: string;
   /** Simulated exposures one round shows to each persona; default: 50 responses an arm at the mean rate of the step, 2,000 to 100,000. */
@@ -39,131 +43,161 @@ export interface BestStimulus {
   readonly settled: boolean;
 }
 
+/** Cumulative regret (minor units) of one policy over its replicates, at the end of each round. */
+export interface RegretCurve {
+  readonly policy: BanditName;
+  /** low and high: 5 % and 95 % quantiles over the replicates. */
+  readonly points: readonly { readonly exposures: number; readonly mean: number; readonly low: number; readonly high: number }[];
+  /** At the end: mean and its standard error. */
+  readonly regret: number;
+  readonly regretSe: number;
+  /** Expected value per exposure of what it recommends at the end, minor units; oracle: with each persona's best. */
+  readonly recommended: number;
+  readonly recommendedSe: number;
+  readonly oracle: number;
+}
+
 export interface OptimizeResult {
+  readonly method: BanditName;
   readonly step: string;
   readonly best: readonly BestStimulus[];
-  /** Cumulative regret (minor units) against the oracle after each round, at the same exposures. */
-  readonly regret: readonly { readonly exposures: number; readonly topTwo: number; readonly random: number; readonly bestFixed: number }[];
-  /** "recommended" gives everyone the stimulus found at the end; "top-two" paid for finding it. All at the same exposures. */
-  readonly baselines: readonly { readonly name: "oracle" | "recommended" | "top-two" | "best-fixed" | "random"; readonly valuePerExposure: number; readonly regret: number }[];
+  /** Cumulative regret (minor units) against the oracle after each round of the search, at the same exposures. */
+  readonly regret: readonly { readonly exposures: number; readonly policy: number; readonly random: number; readonly bestFixed: number }[];
+  /** "recommended" gives everyone the stimulus found at the end; the method itself paid for finding it. All at the same exposures. */
+  readonly baselines: readonly { readonly name: "oracle" | "recommended" | BanditName; readonly valuePerExposure: number; readonly regret: number }[];
+  /** The method, random and best-fixed, played again and again without agents; empty without replicates. */
+  readonly curves: readonly RegretCurve[];
   /** Root hashes of the rounds' runs, in order. */
   readonly runs: readonly { readonly runId: string; readonly rootHash: string }[];
 }
 
 /** Exposures of a round and persona, and the responses an arm is to meet in them. */
 const BATCH = { least: 2_000, most: 100_000, responses: 50 } as const;
-/** Joint draws behind one round's allocation and its verdict. */
+/** Choices behind one round's allocation, and joint draws behind a fifth of its verdict. */
 const DRAWS = 400;
+/** The same in a replicate, of which there are many. */
+const REPLICATE_DRAWS = 20;
 
 /**
- * Finds the best stimulus of each persona by top-two Thompson sampling inside the simulation. Each round is a run of its own:
- * every persona's batch of new agents is divided over the arms, shown its stimulus once, and the arms' Beta posteriors take the
- * counts. A persona stops when its expected loss is small. It chooses on every second world; probability, loss and value are
- * reported on the other worlds, because a winner's own draws flatter it. Deterministic in (model, study, options).
+ * Finds the best stimulus of each persona by a bandit inside the simulation. Each round is a run of its own: every persona's batch of
+ * new agents is divided over the arms, shown its stimulus once, and the bandit's belief takes the counts. A persona stops when its
+ * expected loss is small. It chooses on every second world; probability, loss and value are reported on the other worlds, because a
+ * winner's own draws flatter it. Deterministic in (model, study, options).
  */
 export async function optimize(model: Model, study: Study, runPlan: RunPlan, options: OptimizeOptions = {}): Promise<OptimizeResult> {
-  const { roundsMax = 30, lossShare = 0.01 } = options;
-  const steps = model.response.steps.map((step) => step.name);
-  const step = options.step === undefined ? steps.length - 1 : steps.indexOf(options.step);
-  const stimuli = stimuliOf(model, study);
-  const personas = personasOf(model, study);
-  const single: Study = { ...study, ticks: 1, scenarios: [], influence: null, agents: Math.max(study.agents, personas.length), population: { ...study.population, form: study.population.form === "factor" ? "factor" : "coded" } };
-  const basis = compilePlan(model, single, { half: 0 });
-  const worth = personas.map((persona) => stimuli.map((stimulus) => economicValue(model, persona, stimulus, study.economicValueMinor) - (stimulus.offer.costMinor ?? 0)));
-  const basisRates = crowdRates(basis, affordableCrowds(basis));
-  const choosing = valuesOf(basis, basisRates, worth, stimuli.map((stimulus) => stimulus.contactCostMinor), step);
-  const batch = options.batch ?? usualBatch(basis, basisRates, step);
-  const oracle = choosing.map((arms) => arms.map((values) => momentsOf(values).mean));
+  const { method = "top-two", roundsMax = 30, lossShare = 0.01 } = options;
+  const step = stepOf(model, options.step);
+  const choosing = armValues(model, study, step, { half: 0 });
+  const { personas, stimuli, plan: basis, mean: oracle } = choosing;
+  const problem = problemOf(model, choosing), fixed = bestFixed(model, choosing);
+  const batch = options.batch ?? usualBatch(choosing);
+  const policy = bandit(method, problem, fixed), { belief } = policy;
 
-  let arms: Arm[][] = personas.map((_, p) => stimuli.map((stimulus, s) => ({ exposures: 0, responses: 0, value: worth[p][s], cost: stimulus.contactCostMinor })));
+  const shown = personas.map(() => 0);
   const settled = personas.map(() => false), wasCalm = personas.map(() => false);
   const random = RandomStream.of(study.seed, "optimize");
-  const regret: { exposures: number; topTwo: number; random: number; bestFixed: number }[] = [];
+  const regret: { exposures: number; policy: number; random: number; bestFixed: number }[] = [];
   const runs: { runId: string; rootHash: string }[] = [];
-  const fixed = indexOfLargest(stimuli.map((_, s) => personas.reduce((sum, persona, p) => sum + model.mixture.personas[persona].share * oracle[p][s], 0)));
-  const total = { exposures: 0, topTwo: 0, random: 0, bestFixed: 0, oracle: 0 };
+  const total = { exposures: 0, policy: 0, random: 0, bestFixed: 0, oracle: 0 };
 
   for (let round = 0; round < roundsMax && settled.includes(false); round += 1) {
     const stream = random.child(`round ${round}`);
-    const allocation = arms.map((list, p) => (settled[p] ? list.map(() => 0) : largestRemainder(round === 0 ? list.map(() => 1) : topTwoShares(list, DRAWS, stream.child(`allocate ${p}`)), batch)));
+    const allocation = personas.map((_, p) => (settled[p] ? stimuli.map(() => 0) : largestRemainder(round === 0 && policy.learns ? stimuli.map(() => 1) : sharesOf(policy, p, DRAWS, stream.child(`allocate ${p}`), stimuli.length), batch)));
     const plan = allocatedPlan(basis, allocation, study.seed, round);
     const outcome = await runPlan(plan.plan, options.execution ?? {}, options.signal === undefined ? {} : { signal: options.signal });
     runs.push({ runId: outcome.runId, rootHash: outcome.rootHash });
-    arms = arms.map((list, p) => list.map((arm, s) => add(arm, countsOf(plan.plan, outcome.counts, plan.entries.indexOf(`${p} ${s}`), s, step))));
     allocation.forEach((counts, p) => {
       const best = Math.max(...oracle[p]);
       const mean = momentsOf(oracle[p]).mean;
       counts.forEach((count, s) => {
+        const { exposures, responses } = countsOf(plan.plan, outcome.counts, plan.entries.indexOf(`${p} ${s}`), s, step);
+        if (exposures > 0) belief.update(p, s, exposures, responses);
+        shown[p] += exposures;
         total.exposures += count;
         total.oracle += count * best;
-        total.topTwo += count * (best - oracle[p][s]);
+        total.policy += count * (best - oracle[p][s]);
         total.random += count * (best - mean);
         total.bestFixed += count * (best - oracle[p][fixed]);
       });
+    });
+    personas.forEach((_, p) => {
       if (settled[p]) return;
-      const verdict = verdictOf(arms[p], DRAWS * 5, stream.child(`verdict ${p}`));
-      const arm = arms[p][verdict.best];
-      const isCalm = verdict.expectedLoss <= lossShare * Math.abs(((1 + arm.responses) / (2 + arm.exposures)) * arm.value - arm.cost);
+      const verdict = verdictOf(belief, p, DRAWS * 5, stream.child(`verdict ${p}`));
+      const isCalm = verdict.expectedLoss <= lossShare * Math.abs(belief.mean(p)[verdict.best]);
       // One round's luck, looked at again and again, would settle too much.
       settled[p] = stimuli.length === 1 || (isCalm && wasCalm[p]);
       wasCalm[p] = isCalm;
     });
-    regret.push({ exposures: total.exposures, topTwo: total.topTwo, random: total.random, bestFixed: total.bestFixed });
+    regret.push({ exposures: total.exposures, policy: total.policy, random: total.random, bestFixed: total.bestFixed });
     options.onProgress?.({ round: round + 1, rounds: roundsMax, settled: settled.filter(Boolean).length, personas: personas.length });
   }
 
-  const other = compilePlan(model, single, { half: 1 });
-  const reporting = valuesOf(other, crowdRates(other, affordableCrowds(other)), worth, stimuli.map((stimulus) => stimulus.contactCostMinor), step);
+  const reporting = armValues(model, study, step, { half: 1 }).values;
+  const chosen = personas.map((_, p) => policy.recommend(p));
   const best = personas.map((persona, p): BestStimulus => {
-    const chosen = verdictOf(arms[p], 1, random.child("final")).best;
-    const values = reporting[p];
-    const worlds = values[0].length;
+    const values = reporting[p], worlds = values[0].length;
     let wins = 0;
     let loss = 0;
     for (let world = 0; world < worlds; world += 1) {
       const top = indexOfLargest(values.map((arm) => arm[world]));
-      if (top === chosen) wins += 1;
-      loss += values[top][world] - values[chosen][world];
+      if (top === chosen[p]) wins += 1;
+      loss += values[top][world] - values[chosen[p]][world];
     }
     return {
-      persona: model.mixture.personas[persona].id, stimulus: stimuli[chosen].id, probabilityBest: wins / worlds, expectedLoss: loss / worlds,
-      valueMinor: momentsOf(values[chosen]).mean, exposures: arms[p].reduce((sum, arm) => sum + arm.exposures, 0), settled: settled[p],
+      persona: model.mixture.personas[persona].id, stimulus: stimuli[chosen[p]].id, probabilityBest: wins / worlds, expectedLoss: loss / worlds,
+      valueMinor: momentsOf(values[chosen[p]]).mean, exposures: shown[p], settled: settled[p],
     };
   });
-  const recommended = personas.reduce((sum, _, p) => {
-    const chosen = stimuli.findIndex((stimulus) => stimulus.id === best[p].stimulus);
-    return sum + best[p].exposures * (Math.max(...oracle[p]) - oracle[p][chosen]);
-  }, 0);
-  const perExposure = (lost: number): number => (total.exposures === 0 ? 0 : (total.oracle - lost) / total.exposures);
+  const recommended = personas.reduce((sum, _, p) => sum + shown[p] * (Math.max(...oracle[p]) - oracle[p][chosen[p]]), 0);
+  const row = (name: OptimizeResult["baselines"][number]["name"], lost: number): OptimizeResult["baselines"][number] =>
+    ({ name, valuePerExposure: total.exposures === 0 ? 0 : (total.oracle - lost) / total.exposures, regret: lost });
   return {
-    step: steps[step], best, regret, runs,
+    method, step: basis.steps[step], best, regret, runs,
     baselines: [
-      { name: "oracle", valuePerExposure: perExposure(0), regret: 0 },
-      { name: "recommended", valuePerExposure: perExposure(recommended), regret: recommended },
-      { name: "top-two", valuePerExposure: perExposure(total.topTwo), regret: total.topTwo },
-      { name: "best-fixed", valuePerExposure: perExposure(total.bestFixed), regret: total.bestFixed },
-      { name: "random", valuePerExposure: perExposure(total.random), regret: total.random },
+      row("oracle", 0), row("recommended", recommended), ...(policy.learns ? [row(method, total.policy)] : []), row("best-fixed", total.bestFixed), row("random", total.random),
     ],
+    curves: options.replicates === undefined || options.replicates === 0 ? [] : [...new Set<BanditName>([method, "best-fixed", "random"])].map((name) => curveOf(name, problem, choosing.rate, oracle, fixed, { rounds: roundsMax, batch, replicates: options.replicates! }, study.seed)),
+  };
+}
+
+/** Index of the named step; the last without a name. BAD_STUDY for a step that the model does not have. */
+export function stepOf(model: Model, name: string | undefined): number {
+  const steps = model.response.steps.map((step) => step.name);
+  const step = name === undefined ? steps.length - 1 : steps.indexOf(name);
+  if (step < 0) throw new PopulaceError("BAD_STUDY", `unknown step "${name}"${didYouMean(name!, steps)}`, { step: name! });
+  return step;
+}
+
+const problemOf = (model: Model, { worth, stimuli }: ArmValues): BanditProblem =>
+  ({ value: worth, cost: stimuli.map((stimulus) => stimulus.contactCostMinor), features: stimuli.map((stimulus) => featureValues(model.response.featureNames, stimulus)) });
+
+/** The stimulus that is worth most when everybody gets the same. */
+const bestFixed = (model: Model, { personas, stimuli, mean }: ArmValues): number =>
+  indexOfLargest(stimuli.map((_, s) => personas.reduce((sum, persona, p) => sum + model.mixture.personas[persona].share * mean[p][s], 0)));
+
+/** Plays a policy at the simulator's expected rates, `replicates` times: what the search would have lost with other luck. */
+function curveOf(
+  policy: BanditName, problem: BanditProblem, rates: ArmValues["rate"], oracle: ArmValues["mean"], fixed: number,
+  { rounds, batch, replicates }: { readonly rounds: number; readonly batch: number; readonly replicates: number }, seed: number,
+): RegretCurve {
+  const random = RandomStream.of(seed, "replicates").child(policy);
+  const plays = Array.from({ length: replicates }, (_, replicate) => playBandit(bandit(policy, problem, fixed), problem, rates, { rounds, batch, choices: REPLICATE_DRAWS }, random.child(String(replicate))));
+  const meanAndError = (values: readonly number[]): readonly [number, number] => {
+    const { mean, variance } = momentsOf(values);
+    return [mean, Math.sqrt(variance / values.length)];
+  };
+  const [regret, regretSe] = meanAndError(plays.map((play) => play.regret[rounds - 1])), [recommended, recommendedSe] = meanAndError(plays.map((play) => play.recommended));
+  return {
+    policy, regret, regretSe, recommended, recommendedSe, oracle: momentsOf(oracle.map((row) => Math.max(...row))).mean,
+    points: Array.from({ length: rounds }, (_, round) => {
+      const sorted = plays.map((play) => play.regret[round]).toSorted((a, b) => a - b);
+      return { exposures: (round + 1) * batch * rates.length, mean: momentsOf(sorted).mean, low: quantileOfSorted(sorted, 0.05), high: quantileOfSorted(sorted, 0.95) };
+    }),
   };
 }
 
 /** Exposures after which every arm of a persona has met some responses: fewer, and luck settles what is rare. */
-function usualBatch({ stimuli, steps }: Plan, rates: Float64Array, step: number): number {
-  let sum = 0;
-  for (let at = step; at < rates.length; at += steps.length) sum += rates[at];
-  return Math.round(Math.max(BATCH.least, Math.min(BATCH.most, (BATCH.responses * stimuli.length * rates.length) / (steps.length * sum))));
-}
-
-/** Expected value per exposure by [persona][stimulus][world]: what the simulator knows exactly. */
-function valuesOf(plan: Plan, rates: Float64Array, worth: readonly (readonly number[])[], cost: readonly number[], step: number): readonly (readonly Float64Array[])[] {
-  const { worlds, cells, personas, steps } = plan;
-  return personas.map((_, p) =>
-    plan.stimuli.map((_stimulus, s) => {
-      const cell = cells.findIndex((other) => other.stimulus === s);
-      return Float64Array.from({ length: worlds }, (_world, world) => rates[((world * cells.length + cell) * personas.length + p) * steps.length + step] * worth[p][s] - cost[s]);
-    }),
-  );
-}
+const usualBatch = ({ rate, stimuli }: ArmValues): number => Math.round(Math.max(BATCH.least, Math.min(BATCH.most, (BATCH.responses * stimuli.length) / momentsOf(rate.flat()).mean)));
 
 /**
  * The plan of one round: one scenario, one tick; each (persona, arm) with agents becomes a population of its own, whose key is
@@ -213,5 +247,3 @@ function countsOf(plan: Plan, counts: Float64Array, entry: number, stimulus: num
   }
   return { exposures, responses };
 }
-
-const add = (arm: Arm, more: { readonly exposures: number; readonly responses: number }): Arm => ({ ...arm, exposures: arm.exposures + more.exposures, responses: arm.responses + more.responses });

@@ -106,14 +106,14 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
   const worlds = Math.max(1, source.worlds.length);
   refuseTooLarge(model, study, stimuli.length, worlds);
 
-  const folds = foldAll(model, study, source);
+  const folds = foldAll(model, study, source, options);
   const layout = slotLayout(model, folds, study.population.precision);
-  const streams = RandomStream.of(study.seed, "population");
+  const streams = RandomStream.of(study.seed, `population${ofHalf(options)}`);
   const agents = largestRemainder(personas.map((index) => model.mixture.personas[index].share), study.agents);
   const traitsOf = (index: number): readonly PlanTrait[] => {
     const persona = model.mixture.personas[index], isCertain = source.worlds.length === 0 || options.certainTraits === true;
     const slots = layout.traits.map((trait, slot) => `${trait}${layout.isTable[slot] ? "t" : ""}`);
-    return rememberedTraits(model, `${isCertain ? "-" : study.seed} ${worlds} ${index} ${slots.join(" ")}`, () => layout.traits.map((trait, slot) =>
+    return rememberedTraits(model, `${isCertain ? "-" : study.seed}${ofHalf(options)} ${worlds} ${index} ${slots.join(" ")}`, () => layout.traits.map((trait, slot) =>
       planTrait(persona.traits[trait], codings[trait], slot, worlds, isCertain ? null : streams.child(persona.id).child(codings[trait].name), layout.isTable[slot] ? [0, 1] : BINARY_CODES)));
   };
   const planPersonas = personas.map(
@@ -228,15 +228,18 @@ function refuseTooLarge(model: Model, study: Study, stimuli: number, worlds: num
   if (numbers > PLAN_NUMBERS_MAX) refuse("worlds x stimuli x steps x (traits + personas) + ticks x ... =", numbers, PLAN_NUMBERS_MAX, "use fewer worlds or stimuli");
 }
 
+/** What is drawn anew for each world must not be drawn alike in both halves: a winner would be judged by the luck that made it one. */
+const ofHalf = (options: CompileOptions): string => (options.half === 1 ? ", other half" : "");
+
 /** Folded coefficients, by [world][stimulus][step]. */
 type Folds = readonly (readonly (readonly FoldedStep[])[])[];
 
 /** Without uncertainty, what nobody has seen is at its prior mean. */
 const NO_EFFECT = { normal: (): number => 0 };
 
-function foldAll(model: Model, study: Study, source: PlanSource): Folds {
+function foldAll(model: Model, study: Study, source: PlanSource, options: CompileOptions): Folds {
   const { response, mixture } = model;
-  const unseen = RandomStream.of(study.seed, "unseen stimulus");
+  const unseen = RandomStream.of(study.seed, `unseen stimulus${ofHalf(options)}`);
   const streams = source.stimuli.map((stimulus) => response.steps.map((step) => unseen.child(stimulus.id).child(step.name)));
   const worlds: readonly (number | null)[] = source.worlds.length === 0 ? [null] : source.worlds;
   return worlds.map((world) =>

@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import type { ColumnSource } from "hyparquet-writer";
 import { sha256, sha256Hex, writeFileAtomic } from "@populace/io";
-import { ARITHMETIC_PROFILES, KERNEL_SPEC, planHash, runSpecOf } from "@populace/protocol";
-import type { Plan, RunSpec } from "@populace/protocol";
+import { ARITHMETIC_PROFILES, BEHAVIOR_SPEC, KERNEL_SPEC, isBehaviorPlan, planHash, runSpecOf } from "@populace/protocol";
+import type { BehaviorPlan, Plan, RunSpec } from "@populace/protocol";
 import { tickRows } from "./intervals.ts";
 import type { RateRow } from "./intervals.ts";
 import type { Model } from "./model.ts";
@@ -13,8 +13,8 @@ import type { Study } from "./study.ts";
 /** Shape of the result files; grows when a column changes its meaning. */
 export const RESULTS_FORMAT = 1;
 
-/** What a run was, and what it left: enough to repeat it and to prove that the repetition is the same. */
-export interface Manifest {
+/** What any run was, and what it left: enough to repeat it and to prove that the repetition is the same. */
+interface RunManifest {
   readonly format: typeof RESULTS_FORMAT;
   readonly runId: string;
   readonly rootHash: string;
@@ -25,17 +25,38 @@ export interface Manifest {
   readonly codeHash: string;
   readonly planHash: string;
   readonly seed: number;
-  readonly study: Study;
-  readonly model: { readonly name: string; readonly version: number; readonly evidence: Model["evidence"]; readonly personas: number; readonly worlds: number };
   /** `backend`: those that computed it, joined by "+"; `backendReason`: why this machine took its own. */
   readonly execution: RunOutcome["execution"] & { readonly seconds: number; readonly exposures: number; readonly cached: boolean; readonly backendReason: string };
   readonly versions: { readonly populace: string; readonly node: string };
   readonly files: Readonly<Record<string, { readonly rows: number; readonly sha256: string }>>;
 }
 
-/** SHA-256 over the names of everything that fixes the bits of a run. */
-export function codeHash(): string {
-  return sha256Hex(new TextEncoder().encode(["populace code 1", KERNEL_SPEC, ...ARITHMETIC_PROFILES, `results ${RESULTS_FORMAT}`].join("\n")));
+/** The manifest of a study's run. */
+export interface Manifest extends RunManifest {
+  readonly study: Study;
+  readonly model: { readonly name: string; readonly version: number; readonly evidence: Model["evidence"]; readonly personas: number; readonly worlds: number };
+}
+
+/** The manifest of a behavior's run: its exposures are agent ticks. */
+export interface BehaviorManifest extends RunManifest {
+  readonly behavior: { readonly name: string; readonly parameters: Readonly<Record<string, number>>; readonly counters: readonly string[] };
+}
+
+interface RunToWrite<P extends Plan> {
+  readonly plan: P;
+  readonly outcome: RunOutcome;
+  readonly backendReason?: string;
+}
+
+function manifestOf({ plan, outcome, backendReason = "" }: RunToWrite<Plan>, seed: number, files: RunManifest["files"], version: string): RunManifest {
+  const hash = planHash(plan, sha256);
+  const specs = isBehaviorPlan(plan) ? [BEHAVIOR_SPEC] : [KERNEL_SPEC, ...ARITHMETIC_PROFILES];
+  return {
+    format: RESULTS_FORMAT, runId: outcome.runId, rootHash: outcome.rootHash, roots: outcome.roots, runSpec: runSpecOf(plan, hash),
+    codeHash: sha256Hex(new TextEncoder().encode(["populace code 1", ...specs, `results ${RESULTS_FORMAT}`].join("\n"))), planHash: hash, seed,
+    execution: { ...outcome.execution, backend: outcome.backend, backendReason, seconds: outcome.seconds, exposures: outcome.exposures, cached: outcome.cached },
+    versions: { populace: version, node: process.versions.node }, files,
+  };
 }
 
 /**
@@ -45,35 +66,40 @@ export function codeHash(): string {
  */
 export function writeRun(
   outDir: string,
-  run: { readonly model: Model; readonly study: Study; readonly plan: Plan; readonly outcome: RunOutcome; readonly rows: readonly RateRow[]; readonly backendReason?: string },
+  run: RunToWrite<Plan> & { readonly model: Model; readonly study: Study; readonly rows: readonly RateRow[] },
   version = "0.1.0",
 ): Manifest {
   const { model, study, plan, outcome, rows } = run;
-  const files: Record<string, { rows: number; sha256: string }> = {};
-  const write = (name: string, { rows: rowCount, bytes }: { readonly rows: number; readonly bytes: Uint8Array }): void => {
-    writeFileAtomic(join(outDir, name), bytes);
-    files[name] = { rows: rowCount, sha256: sha256Hex(bytes) };
-  };
-  write("rates.parquet", parquet(outcome, rows.length, rateColumns(rows)));
-  write("ticks.parquet", ticksParquet(plan, outcome));
-  const hash = planHash(plan, sha256);
+  const files = writeFiles(outDir, { "rates.parquet": parquet(outcome, rows.length, rateColumns(rows)), "ticks.parquet": ticksParquet(plan, outcome) });
   const manifest: Manifest = {
-    format: RESULTS_FORMAT,
-    runId: outcome.runId,
-    rootHash: outcome.rootHash,
-    roots: outcome.roots,
-    runSpec: runSpecOf(plan, hash),
-    codeHash: codeHash(),
-    planHash: hash,
-    seed: study.seed,
-    study,
+    ...manifestOf(run, study.seed, files, version), study,
     model: { name: model.name, version: model.version, evidence: model.evidence, personas: model.mixture.personas.length, worlds: model.response.worlds },
-    execution: { ...outcome.execution, backend: outcome.backend, backendReason: run.backendReason ?? "", seconds: outcome.seconds, exposures: outcome.exposures, cached: outcome.cached },
-    versions: { populace: version, node: process.versions.node },
-    files,
   };
   writeFileAtomic(join(outDir, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
   return manifest;
+}
+
+/** Writes the files of a behavior's run, each with its number of rows, and then its manifest, which it returns. Throws STORE_FAILED when the disk refuses. */
+export function writeBehaviorRun(outDir: string, run: RunToWrite<BehaviorPlan> & { readonly seed: number; readonly files: Readonly<Record<string, FileToWrite>> }, version = "0.1.0"): BehaviorManifest {
+  const { name, parameters } = run.plan.behavior;
+  const manifest: BehaviorManifest = {
+    ...manifestOf(run, run.seed, writeFiles(outDir, run.files), version),
+    behavior: { name, parameters: Object.fromEntries(parameters.map((each) => [each.name, each.value])), counters: run.plan.steps },
+  };
+  writeFileAtomic(join(outDir, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  return manifest;
+}
+
+interface FileToWrite {
+  readonly rows: number;
+  readonly bytes: Uint8Array;
+}
+
+function writeFiles(outDir: string, files: Readonly<Record<string, FileToWrite>>): RunManifest["files"] {
+  return Object.fromEntries(Object.entries(files).map(([name, { rows, bytes }]) => {
+    writeFileAtomic(join(outDir, name), bytes);
+    return [name, { rows, sha256: sha256Hex(bytes) }];
+  }));
 }
 
 /** The table of ticks as a Parquet file: the counts of every tick by scenario, persona, stimulus and step. */

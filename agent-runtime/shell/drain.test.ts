@@ -12,11 +12,11 @@ describe("a node that the leader asks to drain", () => {
     ports.bus.subscribe(heartbeatSubject(TENANT, "node-a"), (_subject, bytes) => {
       const { state } = HEARTBEAT.decode(bytes);
       if (states.at(-1) !== state) states.push(state);
-      if (state === "draining") void ports.registry.create(viewKey(TENANT), VIEW_RECORD.encode({ view: 2, members: ["node-a"], draining: ["node-a"], dead: [] }));
+      if (state === "draining") void ports.registry.create(viewKey(TENANT), VIEW_RECORD.encode({ term: 1, view: 2, members: ["node-a"], draining: ["node-a"], dead: [] }));
     });
     const node = startNode({ ports, incarnation: "node-a", workers: 1, backend: "reference" });
     await node.ready;
-    const beat = LEADER_BEAT.encode({ holder: "c", term: 1, view: 1 });
+    const beat = LEADER_BEAT.encode({ holder: "c", term: 1, view: 1, release: 0 });
     ports.bus.publish(drainSubject(TENANT, "node-b"), beat);
     await ports.clock.sleep(50);
     expect(states).toEqual(["up"]);

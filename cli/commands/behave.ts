@@ -8,6 +8,7 @@ import { addressesOf, withClusterOptions, type ClusterCommandOptions } from "../
 import type { CommandDefinition } from "../command.ts";
 import { compact, count, duration, paint, plain, table } from "../output.ts";
 import { runnerOf } from "../runner.ts";
+import { VERSION } from "../version.ts";
 import { withRunner } from "../with-runner.ts";
 
 interface BehaveOptions extends ClusterCommandOptions {
@@ -63,8 +64,9 @@ export const behaveCommand: CommandDefinition<BehaveOptions> = {
     const bar = context.progress("running", "agent ticks");
     const { compileBehavior } = await import("@populace/agent-runtime");
     const { seedWords } = await import("@populace/studies");
+    const seed = context.seed ?? 1;
     const { plan, description } = await compileBehavior(source, {
-      agents: options.agents, ticks: options.ticks, seed: seedWords(context.seed ?? 1), ...(options.set === undefined ? {} : { parameters: options.set }),
+      agents: options.agents, ticks: options.ticks, seed: seedWords(seed), ...(options.set === undefined ? {} : { parameters: options.set }),
     });
     const { MEMORY_SHARE } = await import("@populace/coordinator");
     if (addressesOf(options) === null) checkMemory(description, options.agents, process.availableMemory() * MEMORY_SHARE);
@@ -74,10 +76,12 @@ export const behaveCommand: CommandDefinition<BehaveOptions> = {
         signal: context.signal, fresh: options.fresh === true, onProgress: ({ exposures, exposuresTotal }) => bar.update(exposures, exposuresTotal),
       });
       const { writeFileAtomic } = await import("@populace/io");
+      const { writeBehaviorRun } = await import("@populace/studies/results");
       const { behaviorReport, counterSeries } = await import("../report/from-behavior.ts");
       const series = counterSeries(plan, outcome), outDir = options.out ?? join(options.store, "runs", outcome.runId);
-      writeFileAtomic(join(outDir, "counters.csv"), `tick,persona,counter,count\n${series.flatMap(({ persona, counter, byTick }) => byTick.map((value, tick) => `${tick},${persona},${counter},${value}\n`)).join("")}`);
+      const rows = series.flatMap(({ persona, counter, byTick }) => byTick.map((value, tick) => `${tick},${persona},${counter},${value}\n`));
       writeFileAtomic(join(outDir, "report.html"), await behaviorReport(plan, outcome, series));
+      writeBehaviorRun(outDir, { plan, outcome, seed, files: { "counters.csv": { rows: rows.length, bytes: new TextEncoder().encode(`tick,persona,counter,count\n${rows.join("")}`) } } }, VERSION);
       const agentTicksPerSecond = outcome.exposures / Math.max(outcome.seconds, 1e-9);
       return {
         json: {

@@ -97,6 +97,8 @@ function coordinatorMetrics(all: ReadonlyMap<string, CoordinatorMetrics>): reado
     each("view", "gauge", "Number of the view while it leads.", ({ view }) => view),
     each("nodes", "gauge", "Nodes of the view while it leads.", ({ members }) => members),
     { name: "populace_coordinator_runs", help: "Runs by state.", kind: "gauge", samples: [...all].flatMap(([tenant, { runs }]) => Object.entries(runs).map(([state, value]) => ({ labels: { tenant, state }, value }))) },
+    each("suspect_runs", "gauge", "Committed runs that another computation contradicts.", ({ suspectRuns }) => suspectRuns),
+    each("release_suspect", "gauge", "Whether the release that production serves rests on a suspect run.", ({ isReleaseSuspect }) => (isReleaseSuspect ? 1 : 0)),
     ...counters.map((name) => each(counterName(name), "counter", `${name} of this coordinator, since it started.`, (metrics) => metrics.counters[name])),
   ];
 }

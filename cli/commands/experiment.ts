@@ -233,7 +233,8 @@ async function writePage(out: string, result: ExperimentResult, { control, metri
   const figures = result.comparisons.length === 0 ? [] : [await sequenceFigure(result, { control, metric, unit: recipients[0].kind === "amounts" && metric === "value" ? "amount" : "share" })];
   if (extname(out) === ".svg") {
     if (figures.length === 0) throw new PopulaceError("DEGENERATE_DATA", `${result.verdict}; there is nothing to draw, write a page (.html) instead`, { verdict: result.verdict });
-    return void writeFileAtomic(out, standaloneSvg(figures[0].svg));
+    writeFileAtomic(out, standaloneSvg(figures[0].svg));
+    return;
   }
   writeFileAtomic(out, experimentPage({
     title: `Experiment: ${result.verdict}`, subtitle: `${metric}, ${arms.join(" against ")}`,

@@ -1,3 +1,6 @@
+import { join } from "node:path";
+import { BANDIT_NAMES } from "@populace/domain";
+import type { BanditName } from "@populace/domain";
 import { BACKEND_NAMES } from "@populace/kernels/names";
 import { oneOf, whole } from "../arguments.ts";
 import type { CommandDefinition } from "../command.ts";
@@ -8,6 +11,9 @@ import { withRunner } from "../with-runner.ts";
 interface OptimizeOptions {
   readonly model: string;
   readonly study?: string;
+  readonly method: BanditName;
+  readonly replicates: number;
+  readonly out?: string;
   readonly step?: string;
   readonly batch?: number;
   readonly rounds?: number;
@@ -19,10 +25,13 @@ interface OptimizeOptions {
 export const optimizeCommand: CommandDefinition<OptimizeOptions> = {
   name: "optimize",
   summary: "search the best stimulus for each persona inside the simulation",
-  examples: ["populace optimize --model model.json --study study.yaml"],
+  examples: ["populace optimize --model model.json --study study.yaml", "populace optimize --model model.json --method logistic-thompson --replicates 50 --out search"],
   configure: (command) => command
     .requiredOption("--model <file>", "a model made by fit or learn")
     .option("--study <file>", "YAML or JSON: which personas and stimuli")
+    .option("--method <name>", `which bandit searches: ${BANDIT_NAMES.join(", ")}`, oneOf(...BANDIT_NAMES), "top-two")
+    .option("--replicates <number>", "plays of the method, of random and of best-fixed behind the regret's intervals", whole(0, 1_000), 20)
+    .option("--out <folder>", "where to write optimize.html, with the regret curves")
     .option("--step <name>", "funnel step whose responses have the value (default: the last)")
     .option("--batch <number>", "simulated exposures of one round for each persona", whole(10, 10_000_000))
     .option("--rounds <number>", "rounds at most", whole(1, 10_000))
@@ -42,16 +51,23 @@ export const optimizeCommand: CommandDefinition<OptimizeOptions> = {
       const used = await (await runner.warmUp()).ready;
       context.say(paint("dim", `backend ${used.backend}: ${used.reason}`));
       return { inUse: used, result: await optimize(model, study, runner, {
+        method: options.method, replicates: options.replicates,
         ...(options.step === undefined ? {} : { step: options.step }), ...(options.batch === undefined ? {} : { batch: options.batch }),
         ...(options.rounds === undefined ? {} : { roundsMax: options.rounds }),
         signal: context.signal, onProgress: ({ round, rounds }) => bar.update(round, rounds),
       }) };
     });
+    const page = options.out === undefined ? null : join(options.out, "optimize.html");
+    if (page !== null) {
+      const { writeFileAtomic } = await import("@populace/io");
+      const { optimizePage } = await import("../report/from-optimize.ts");
+      writeFileAtomic(page, await optimizePage(model, result, study.seed));
+    }
     const names = personaNames(model);
     const minor = model.schema.value?.minorUnits ?? 100;
     const currency = model.schema.value?.currency ?? "";
     return {
-      json: { best: result.best, regret: result.regret, baselines: result.baselines, step: result.step, runs: result.runs, backend: inUse.backend, backendReason: inUse.reason, evidence: model.evidence },
+      json: { method: result.method, best: result.best, regret: result.regret, baselines: result.baselines, curves: result.curves, replicates: options.replicates, step: result.step, runs: result.runs, ...(page === null ? {} : { page }), backend: inUse.backend, backendReason: inUse.reason, evidence: model.evidence },
       lines: [
         ...table(
           [{ title: "persona" }, { title: "best stimulus" }, { title: "chance best", align: "right" }, { title: `value ${currency}`, align: "right" }, { title: `expected loss ${currency}`, align: "right" }, { title: "exposures", align: "right" }, { title: "settled" }],
@@ -63,6 +79,11 @@ export const optimizeCommand: CommandDefinition<OptimizeOptions> = {
           result.baselines.map((row) => [row.name, (row.valuePerExposure / minor).toFixed(4), amount(row.regret, minor)]),
         ),
         "",
+        ...(result.curves.length === 0 ? [] : [...table(
+          [{ title: `${options.replicates} replicates of` }, { title: `regret ${currency} [90 % of replicates]`, align: "right" }, { title: `recommended, value ${currency}`, align: "right" }],
+          [...result.curves.map((curve) => [curve.policy, `${amount(curve.regret, minor)} [${amount(curve.points.at(-1)!.low, minor)}, ${amount(curve.points.at(-1)!.high, minor)}]`, `${(curve.recommended / minor).toFixed(4)} +- ${(curve.recommendedSe / minor).toFixed(4)}`]), ["oracle", "0", (result.curves[0].oracle / minor).toFixed(4)]],
+        ), ""]),
+        ...(page === null ? [] : [`regret curves in ${paint("bold", page)}`]),
         `simulated evidence only, ${count(result.regret.at(-1)?.exposures ?? 0)} exposures in ${result.runs.length} rounds, ${duration((performance.now() - startedMs) / 1000)}; what the model does not know shows in “chance best”`,
       ],
     };

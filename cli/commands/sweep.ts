@@ -92,14 +92,14 @@ export const sweepCommand: CommandDefinition<SweepOptions> = {
     const everybody = cells.flatMap((cell) => cell.rows.filter((row) => row.persona === "*" && row.step === step).map((row) => ({ cell, row })));
     const { stimulusNames } = await import("../names.ts");
     const { sweepFigure } = await import("../report/sweep-figure.ts");
-    const { sweepPage } = await import("../report/page.ts");
+    const { tablePage } = await import("../report/page.ts");
     const { warningsOf } = await import("../report/from-run.ts");
     const names = stimulusNames(model);
     const points = everybody.map(({ cell, row }) => ({ at: cell.values, stimulus: names.get(row.stimulus) ?? row.stimulus, mean: row.mean, low: row.low, high: row.high }));
-    writeFileAtomic(files.page, sweepPage({
+    writeFileAtomic(files.page, tablePage({
       title: `Sweep: ${paths.join(", ")}`, subtitle: `${model.name}, version ${model.version}: ${grid.length} runs`, warnings: warningsOf(model),
       provenance: [["model", `${model.name}, version ${model.version}, ${model.evidence}`], ["varied", options.vary.map((each) => `${each.path} = ${each.values.join(", ")}`).join("; ")]],
-    }, await sweepFigure(step, paths, points), [...paths, "run", "root hash"], cells.map((cell) => [...cell.values.map(String), cell.runId, cell.rootHash])));
+    }, [await sweepFigure(step, paths, points)], { title: `All ${cells.length} runs`, columns: [...paths, "run", "root hash"], rows: cells.map((cell) => [...cell.values.map(String), cell.runId, cell.rootHash]) }, "Every run by itself gives the same root hash on any machine."));
     const shown = shortened(everybody, 48, "rates");
     return {
       json: { paths, step, seconds: (performance.now() - startedMs) / 1000, ...files, cells: cells.map((cell) => ({ values: cell.values, runId: cell.runId, rootHash: cell.rootHash, rates: cell.rows.filter((row) => row.persona === "*") })) },

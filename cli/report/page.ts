@@ -1,4 +1,5 @@
 import { calibrationPlot, perCent, personaMap, posteriorCurves, rateHeatmap, rateIntervals, regretCurve, shockSeries, tornadoPlot, traitProfile } from "./figures.ts";
+import { exchangeRatePlot, pitHistogram } from "./evidence-figures.ts";
 import type { Figure } from "./figures.ts";
 import type { ModelParts, ReportData, ReportSurface } from "./report.ts";
 import { spread, surfaceFigure } from "./surface-figure.ts";
@@ -97,8 +98,10 @@ export async function reportPage(data: ReportData, model?: ModelFigures): Promis
     if (draw === null) absent.push(`${title} (${how})`);
     else further.push(figure(typeof draw === "function" ? await draw() : draw));
   };
-  const { calibration, shock, surface } = data;
+  const { calibration, learned, shock, surface } = data;
   await add("calibration", "populace backtest", calibration === null || calibration.cells.length === 0 ? null : () => calibrationPlot(calibration));
+  await add("exchange rate", "needs a model", learned === null ? null : () => exchangeRatePlot(learned.exchangeRates));
+  await add("PIT histogram", "populace learn", learned === null || learned.pit === null ? null : () => pitHistogram(learned.pit!));
   await add("posterior before and after", "populace learn", data.posteriors.length === 0 ? null : () => posteriorCurves(data.posteriors));
   await add("shock", "a study with shocks", shock === null || shock.series.length === 0 ? null : () => shockSeries(shock));
   await add("tornado of traits", "needs a model", drawn.tornado);
@@ -133,11 +136,23 @@ export function experimentPage(data: Pick<ReportData, "title" | "subtitle" | "wa
   return page(data, [tiles(data), ...figures.map(figure), table, provenance({ provenance: data.provenance, roots: [] }, "The same counts give the same verdict.")]);
 }
 
-/** A page of one figure over many runs, with the runs as a table. */
-export function sweepPage(data: Pick<ReportData, "title" | "subtitle" | "warnings" | "provenance">, drawn: Figure, columns: readonly string[], rows: readonly (readonly string[])[]): string {
-  const table = `<details><summary>All ${rows.length} runs</summary><table><thead><tr>${columns.map((column) => `<th>${escaped(column)}</th>`).join("")}</tr></thead><tbody>${rows
+/** A page of figures about a learned network: every number is a query to it. */
+export function networkPage(data: Pick<ReportData, "title" | "subtitle" | "warnings" | "tiles" | "provenance">, figures: readonly Figure[]): string {
+  return page(data, [tiles(data), `<div class="pair">${figures.map(figure).join("")}</div>`, provenance({ provenance: data.provenance, roots: [] }, "Every number is an exact query to the network in the file; nothing was simulated.")]);
+}
+
+/** Rows under the figures of a page. */
+export interface PageTable {
+  readonly title: string;
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+/** A page of figures with one table below them, and what they were made of; `said` tells what holds of it. */
+export function tablePage(data: Pick<ReportData, "title" | "subtitle" | "warnings" | "provenance">, figures: readonly Figure[], { title, columns, rows }: PageTable, said: string): string {
+  const table = `<details><summary>${escaped(title)}</summary><table><thead><tr>${columns.map((column) => `<th>${escaped(column)}</th>`).join("")}</tr></thead><tbody>${rows
     .map((row) => `<tr>${row.map((cell) => `<td>${escaped(cell)}</td>`).join("")}</tr>`).join("")}</tbody></table></details>`;
-  return page(data, [figure(drawn), table, provenance({ provenance: data.provenance, roots: [] }, "Every run by itself gives the same root hash on any machine."), `<footer><p>${EVIDENCE}</p></footer>`]);
+  return page(data, [figures.map(figure).join(""), table, provenance({ provenance: data.provenance, roots: [] }, said), `<footer><p>${EVIDENCE}</p></footer>`]);
 }
 
 /** Rows and columns of the table under a surface, at most. */

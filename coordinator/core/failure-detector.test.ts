@@ -2,7 +2,7 @@ import { RandomStream } from "@populace/domain";
 import { LIMITS, type Heartbeat } from "@populace/protocol";
 import { describe, expect, test } from "vitest";
 import { arrived, firstArrival, suspectSilenceMs, verdict, type Arrivals } from "./failure-detector.ts";
-import { hear, hearEcho, judge, noMembers, type Membership } from "./membership.ts";
+import { above, hear, hearEcho, judge, noMembers, type Membership } from "./membership.ts";
 
 const PERIOD = LIMITS.heartbeatMs, LOOK = LIMITS.lookMs;
 const beat = (incarnation: string, state: Heartbeat["state"] = "up"): Heartbeat =>
@@ -114,7 +114,17 @@ describe("membership", () => {
     expect([membership.view, membership.members.size]).toEqual([8, 1]);
     membership = hear(membership, beat("a", "leaving"), 4100);
     expect([membership.view, membership.members.size]).toEqual([9, 0]);
-    expect(hear(membership, beat("c", "leaving"), 4100)).toBe(membership);
+    // A stranger's goodbye may overtake what it said before.
+    membership = hear(membership, beat("c", "leaving"), 4100);
+    expect(hear(membership, beat("c"), 4150)).toBe(membership);
+  });
+
+  test("a membership above the view of another leader buries whom that one buried, under a higher view", () => {
+    const { membership } = pass(noMembers(4, 0), 0, 2000, ["a", "b"]);
+    const next = above(membership, { view: 9, dead: ["b", "c"] });
+    expect([next.view, [...next.members.keys()], [...next.dead]]).toEqual([10, ["a"], ["b", "c"]]);
+    expect(hear(next, beat("b"), 2100)).toBe(next);
+    expect(above(next, { view: 8, dead: ["c"] })).toBe(next);
   });
 
   test("a suspect that answers its probe lives", () => {

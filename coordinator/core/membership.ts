@@ -34,12 +34,20 @@ const RECONNECT_MS = 5000;
 /** Nobody yet, under a view that is above all before it; `dead` are those of the view before. */
 export const noMembers = (view: number, nowMs: number, dead: readonly string[] = []): Membership => ({ view, members: new Map(), dead: new Set(dead), observer: { lastLookMs: nowMs, lastEchoMs: nowMs } });
 
+/** Above a view that another leader wrote, too late to be known when this one began: who was dead there is dead. */
+export function above(membership: Membership, written: { readonly view: number; readonly dead: readonly string[] }): Membership {
+  const unknown = written.dead.filter((incarnation) => !membership.dead.has(incarnation));
+  const next = unknown.length === 0 ? membership : bury(membership, unknown);
+  return written.view < next.view ? next : { ...next, view: written.view + 1 };
+}
+
 /** After one heartbeat. An incarnation marked dead stays dead. */
 export function hear(membership: Membership, heartbeat: Heartbeat, nowMs: number): Membership {
   const { incarnation } = heartbeat;
   if (membership.dead.has(incarnation)) return membership;
   const before = membership.members.get(incarnation);
-  if (heartbeat.state === "leaving") return before === undefined ? membership : bury(membership, [incarnation]);
+  // Of a stranger too: what it said before may come after its goodbye.
+  if (heartbeat.state === "leaving") return bury(membership, [incarnation]);
   const arrivals = before === undefined ? firstArrival(nowMs, LIMITS.heartbeatMs) : arrived(before.arrivals, nowMs);
   const isNews = before?.heartbeat.state !== heartbeat.state;
   return { ...membership, view: membership.view + (isNews ? 1 : 0), members: new Map(membership.members).set(incarnation, { heartbeat, arrivals }) };

@@ -105,6 +105,15 @@ describe("RandomStream", () => {
     expect(() => stream.integer(0)).toThrow(/expected an integer/);
   });
 
+  it("draws binomial numbers with the right moments, and all or nothing at the ends", () => {
+    const stream = RandomStream.of(SEED, "binomial");
+    for (const [n, p] of [[7, 0.3], [40, 0.02], [1_000, 0.5], [100_000, 0.003]] as const) {
+      const variance = n * p * (1 - p);
+      checkMoments(Float64Array.from({ length: DRAWS / 4 }, () => stream.binomial(n, p)), n * p, variance, variance * (1 + 3 * variance - 6 * p * (1 - p)), `binomial ${n} ${p}`);
+    }
+    expect([stream.binomial(0, 0.5), stream.binomial(500, 0), stream.binomial(500, 1)]).toEqual([0, 0, 500]);
+  });
+
   it("shuffles into every order equally often", () => {
     const stream = RandomStream.of(SEED, "shuffle"), seen = new Map<string, number>();
     for (let i = 0; i < 24_000; i++) {

@@ -2,16 +2,19 @@
 import { parentPort } from "node:worker_threads";
 import { PopulaceError } from "@populace/domain";
 import { chooseBackend } from "@populace/kernels/backends";
-import { parseModel, whatIf } from "@populace/studies";
-import type { Model } from "@populace/studies";
+import { openWhatIf, parseModel } from "@populace/studies";
+import type { WhatIfAnswer, WhatIfQuestion } from "@populace/studies";
 import type { FromWhatIf, ToWhatIf } from "./what-if-message.ts";
 
-/** Questions of our own that warm up code and tables, and their agents: the first ones take ten times as long as later ones. */
-const WARM = { questions: 4, agents: 131_072 } as const;
+/**
+ * Questions of our own that warm up code and tables, and their agents: the first ones take ten times as long as later ones. The last two are about the usual number,
+ * whose codes are kept from then on.
+ */
+const WARM = { questions: 5, agents: 131_072 } as const;
 
 const port = parentPort!;
 const send = (message: FromWhatIf): void => port.postMessage(message);
-let model: Model | null = null;
+let answer: ((question: WhatIfQuestion) => Promise<WhatIfAnswer>) | null = null;
 
 let queue: Promise<void> = Promise.resolve();
 port.on("message", (message: ToWhatIf) => {
@@ -24,17 +27,18 @@ port.on("message", (message: ToWhatIf) => {
 async function handle(message: ToWhatIf): Promise<void> {
   const { backend } = await chooseBackend("auto", "expose");
   if (message.kind === "model") {
-    model = parseModel(message.text);
+    const model = parseModel(message.text);
+    answer = openWhatIf(model, backend.kernels.expose);
     // A fitted model's stimulus has more keys than a new one may have.
     const [{ id, contact, channel, offer, tags }] = model.response.stimuli;
-    await whatIf(model, backend.kernels.expose, { stimulus: id, agents: WARM.agents });
+    await answer({ stimulus: id, agents: WARM.agents });
     for (let n = 1; n < WARM.questions; n += 1) {
       const stimulus = { id: `${id} warm-up ${n}`, contact, channel, offer, tags };
-      await whatIf(model, backend.kernels.expose, { stimulus, agents: WARM.agents });
+      await answer(n < WARM.questions - 2 ? { stimulus, agents: WARM.agents } : { stimulus });
     }
     send({ kind: "ready", backend: backend.name });
     return;
   }
-  if (model === null) throw new PopulaceError("UNAVAILABLE", "the model of the release could not be read, so nothing can be simulated from it", {});
-  send({ kind: "answer", ticket: message.ticket, answer: await whatIf(model, backend.kernels.expose, message.question), backend: backend.name });
+  if (answer === null) throw new PopulaceError("UNAVAILABLE", "the model of the release could not be read, so nothing can be simulated from it", {});
+  send({ kind: "answer", ticket: message.ticket, answer: await answer(message.question), backend: backend.name });
 }

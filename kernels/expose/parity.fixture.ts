@@ -77,7 +77,7 @@ export async function differences(kernel: ExposeKernel, parityCase: ParityCase):
 }
 
 /** Random cuts of each persona at multiples of 256, shuffled; one block a persona for seed 0. */
-function blocksOf(plan: SamplePlan, seed: number): ExposeBlock[] {
+export function blocksOf(plan: SamplePlan, seed: number): ExposeBlock[] {
   const random = RandomStream.of(seed, "blocks");
   const blocks = plan.personas.flatMap((persona, index) => {
     const cuts = [0];

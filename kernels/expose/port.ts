@@ -50,6 +50,10 @@ export interface ExposeSession {
   step(held: readonly HeldBlock[], tick: number, span: number, climate: Climate, onTick: OnTick): Promise<void>;
   /** The whole lives of blocks, tick 0 to the last, with nothing held before or after. Only for plans without influence. */
   live(blocks: readonly ExposeBlock[], onTick: OnTick): Promise<void>;
+  /** Draws the codes of these blocks once, for every `live` of theirs to come. Absent where drawing is no burden. */
+  keepCodes?(blocks: readonly ExposeBlock[]): void;
+  /** Goes on with another plan for the same agents, whose kept codes stay. False, and nothing has changed, when its agents, times or shape are others. */
+  replan?(plan: ExposePlan): boolean;
   /** The canonical state of a held block, a copy: scenario by scenario, pressure bytes, then stage bytes. */
   stateOf(held: HeldBlock): Promise<Uint8Array>;
   release(held: HeldBlock): void;

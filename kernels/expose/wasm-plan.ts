@@ -1,7 +1,7 @@
 /** A plan in WebAssembly memory, as the kernels over agents find it (wasm-layout.ts), and an allocator for what comes and goes. */
 import { PopulaceError } from "@populace/domain/error";
 import { instantiate, type WasmInstance, type WasmSource } from "../backends/webassembly.ts";
-import { type ExposePersona, type ExposePlan, LEVEL_SLOT } from "./plan.ts";
+import { type ExposePersona, type ExposePlan, type ExposeTrait, LEVEL_SLOT } from "./plan.ts";
 import { traitKey } from "./population.ts";
 import { countsLength } from "./reference.ts";
 import { binomialTable, normalCdfTable, normalQuantileTable, SIGMOID_TABLE, sigmoidQ32, THIN_BITS } from "./tables.ts";
@@ -87,12 +87,27 @@ export class Arena<Exports extends AgentExports> {
   readonly context: number;
   #top: number;
   #free = new Map<number, number[]>();
+  readonly #places: SlotPlaces;
+  readonly #heap: number;
 
   constructor(source: WasmSource, plan: ExposePlan, places: SlotPlaces) {
     this.#wasm = instantiate<Exports>(source, 1 << 20);
+    this.#places = places;
     this.#top = this.#wasm.heapBase;
     this.context = this.must(layout.CONTEXT_WORDS * 4);
+    this.#heap = this.#top;
     writePlan(this, plan, places);
+    this.#wasm.exports.init(this.context);
+  }
+
+  /** Writes a plan with arrays of the same lengths (`hasSameAgents`) over the one that is there; all that was allocated since stays. */
+  replan(plan: ExposePlan): void {
+    const top = this.#top, free = this.#free;
+    this.#top = this.#heap;
+    this.#free = new Map();
+    writePlan(this, plan, this.#places);
+    this.#top = top;
+    this.#free = free;
     this.#wasm.exports.init(this.context);
   }
 
@@ -157,6 +172,28 @@ export class Arena<Exports extends AgentExports> {
     return at;
   }
 }
+
+/** Whether two plans are about the same agents, shown something at the same times, so that one can take the other's place in an `Arena`. */
+export function hasSameAgents(a: ExposePlan, b: ExposePlan): boolean {
+  const isShaped = (["arithmeticProfile", "worlds", "ticks", "ordinalsMax", "slots", "tableLength", "factors"] as const).every((key) => a[key] === b[key])
+    && (["steps", "stimuli", "personas", "scenarios", "cells"] as const).every((key) => a[key].length === b[key].length) && (a.influence === null) && b.influence === null;
+  return isShaped && isSame(a.slotKind, b.slotKind) && isSame(a.tableOffset, b.tableOffset)
+    && a.scenarios.every(({ schedule }, at) => isSame(schedule, b.scenarios[at].schedule))
+    && a.personas.every((persona, at) => hasSameMembers(persona, b.personas[at]));
+}
+
+function hasSameMembers(a: ExposePersona, b: ExposePersona): boolean {
+  return a.agents === b.agents && a.worldShift === b.worldShift && a.returnThreshold === b.returnThreshold && isSame(a.key, b.key) && isSame(a.copula, b.copula)
+    && (a.traits === b.traits || (a.traits.length === b.traits.length && a.traits.every((trait, at) => isSameTrait(trait, b.traits[at]))));
+}
+
+function isSameTrait(a: ExposeTrait, b: ExposeTrait): boolean {
+  if (a.slot !== b.slot) return false;
+  if (a.kind === "level") return b.kind === "level" && isSame(a.cumulative, b.cumulative) && isSame(a.codes, b.codes);
+  return b.kind === "grid" && isSame(a.quantiles, b.quantiles) && isSame(a.offset, b.offset) && isSame(a.scale, b.scale);
+}
+
+const isSame = (a: ArrayLike<number>, b: ArrayLike<number>): boolean => a === b || (a.length === b.length && Array.prototype.every.call(a, (value, at) => value === b[at]));
 
 function writePlan(arena: Arena<AgentExports>, plan: ExposePlan, places: SlotPlaces): void {
   const { worlds, personas, stimuli, steps, scenarios } = plan;

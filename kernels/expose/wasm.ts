@@ -7,7 +7,7 @@ import type { Climate, ExposeKernel, ExposeSession, HeldBlock, OnTick, TickOutpu
 import { countsLength, initialClimate } from "./reference.ts";
 import { NO_STATE_HASH, STAGE } from "./state.ts";
 import * as layout from "./wasm-layout.ts";
-import { type AgentExports, Arena, slotPlaces } from "./wasm-plan.ts";
+import { type AgentExports, Arena, hasSameAgents, slotPlaces } from "./wasm-plan.ts";
 
 interface Exports extends AgentExports {
   run(from: number, to: number): void;
@@ -39,8 +39,11 @@ export function exposeWasmFrom(source: WasmSource): ExposeKernel {
   return { open: (plan, form, pause) => open(source, plan, form, pause) };
 }
 
-async function open(source: WasmSource, ...[plan, form, pause = () => {}]: Parameters<ExposeKernel["open"]>): Promise<ExposeSession> {
-  checkPlan(plan);
+async function open(source: WasmSource, ...[opened, form, pause = () => {}]: Parameters<ExposeKernel["open"]>): Promise<ExposeSession> {
+  checkPlan(opened);
+  let plan = opened;
+  /** By persona and first agent. */
+  const codesKept = new Map<string, number>(), nameOf = ({ persona, firstAgent, agents }: ExposeBlock): string => `${persona} ${firstAgent} ${agents}`;
   const places = slotPlaces(plan), still = initialClimate(plan);
   const arenas: Arena<Exports>[] = [new Arena<Exports>(source, plan, places)];
   const scenarioCount = plan.scenarios.length, isStored = form === "stored" && plan.factors === 0;
@@ -74,7 +77,7 @@ async function open(source: WasmSource, ...[plan, form, pause = () => {}]: Param
     return fresh;
   }
 
-  function live(arena: Arena<Exports>, index: number, block: ExposeBlock, tick: number, span: number, climate: Climate, held: HeldPlanes | null, onTick: OnTick): void {
+  function live(arena: Arena<Exports>, index: number, block: ExposeBlock, tick: number, span: number, climate: Climate, held: HeldPlanes | null, onTick: OnTick, codes = held?.codes ?? 0): void {
     const output = outputOf(arena, span), { persona } = block;
     arena.words(output.counts, span * tickWords).fill(0);
     arena.words(output.digest, span * 8).fill(0);
@@ -83,7 +86,7 @@ async function open(source: WasmSource, ...[plan, form, pause = () => {}]: Param
     arena.set(layout.F_AGENTS, block.agents);
     arena.set(layout.F_TICK, tick);
     arena.set(layout.F_SPAN, span);
-    arena.set(layout.F_CODES, held?.codes ?? 0);
+    arena.set(layout.F_CODES, codes);
     arena.set(layout.F_STATE, held?.state ?? 0);
     arena.set(layout.F_STATE_STRIDE, held?.stride ?? 0);
     arena.set(layout.F_KEPT, held?.kept ?? 0);
@@ -143,12 +146,7 @@ async function open(source: WasmSource, ...[plan, form, pause = () => {}]: Param
         if (state !== undefined) target.set(state.subarray(plane * agents, (plane + 1) * agents));
       }
       if (held.kept !== 0) arena.bytes(held.kept, keptReadyBytes(stride)).fill(0);
-      if (held.codes !== 0) {
-        arena.set(layout.F_PERSONA, block.persona);
-        arena.set(layout.F_FIRST, block.firstAgent);
-        arena.set(layout.F_AGENTS, agents);
-        arena.exports.drawBlock(held.codes);
-      }
+      if (held.codes !== 0) drawBlock(arena, block, held.codes);
       return held;
     },
     async step(held, tick, span, climate, onTick) {
@@ -158,8 +156,25 @@ async function open(source: WasmSource, ...[plan, form, pause = () => {}]: Param
       if (plan.influence !== null) throw new PopulaceError("INTERNAL", "kernel expose: whole lives were asked of a plan with influence", {});
       blocks.forEach((block, index) => {
         checkBlock(plan, block);
-        live(arenas[0], index, block, 0, plan.ticks, still, null, onTick);
+        live(arenas[0], index, block, 0, plan.ticks, still, null, onTick, codesKept.get(nameOf(block)));
       });
+    },
+    keepCodes(blocks) {
+      if (plan.factors > 0) return;
+      for (const block of blocks) {
+        checkBlock(plan, block);
+        const codes = codesKept.has(nameOf(block)) ? null : arenas[0].allocate(Math.ceil(block.agents / CHUNK_AGENTS) * (CHUNK_AGENTS / 16) * places.groupBytes);
+        if (codes === null) continue;
+        drawBlock(arenas[0], block, codes);
+        codesKept.set(nameOf(block), codes);
+      }
+    },
+    replan(next) {
+      checkPlan(next);
+      if (!hasSameAgents(plan, next)) return false;
+      plan = next;
+      for (const arena of arenas) arena.replan(plan);
+      return true;
     },
     async stateOf(each) {
       const { arena, block, state, stride } = each as HeldPlanes;
@@ -174,9 +189,17 @@ async function open(source: WasmSource, ...[plan, form, pause = () => {}]: Param
     },
     close() {
       arenas.length = 0;
+      codesKept.clear();
       buffers.clear();
     },
   };
+}
+
+function drawBlock(arena: Arena<Exports>, { persona, firstAgent, agents }: ExposeBlock, to: number): void {
+  arena.set(layout.F_PERSONA, persona);
+  arena.set(layout.F_FIRST, firstAgent);
+  arena.set(layout.F_AGENTS, agents);
+  arena.exports.drawBlock(to);
 }
 
 /**

@@ -40,6 +40,7 @@ export function referencePeople(plan: ExposePlan): People {
       }
       return out;
     },
+    replan: () => false,
     rates(world, stimuli) {
       const { persona, count } = taken, logits = people.logits(world), rates = new Float64Array(stimuli.length * stepCount);
       stimuli.forEach((stimulus, s) => {

@@ -38,6 +38,11 @@ export interface People {
   logits(world: number): Int32Array;
   /** Their expected rates in a world: stimuli x steps, each the mean of the nested chance to come so far at tick 0, without history. Exact sums. */
   rates(world: number, stimuli: readonly number[]): Float64Array;
+  /**
+   * Goes on with another plan for the same agents. False, and nothing has changed, when its agents, times or shape are others; always so without SIMD. From then on
+   * the codes of each persona's people are kept, world by world, for the next plan that takes the same.
+   */
+  replan(plan: ExposePlan): boolean;
 }
 
 /** Dimensions of a persona's people: its traits, or the factors. */

@@ -3,7 +3,7 @@ import type { WasmSource } from "../backends/webassembly.ts";
 import { checkPlan } from "../expose/check-plan.ts";
 import type { ExposePlan } from "../expose/plan.ts";
 import * as layout from "../expose/wasm-layout.ts";
-import { type AgentExports, Arena, slotPlaces } from "../expose/wasm-plan.ts";
+import { type AgentExports, Arena, hasSameAgents, slotPlaces } from "../expose/wasm-plan.ts";
 import { checkHistogram, checkPanel } from "./check.ts";
 import { HISTOGRAM_BINS, type HistogramOf, type MeanFieldKernel, type People, peopleDimensions } from "./port.ts";
 
@@ -50,16 +50,53 @@ export function meanFieldWasmFrom(source: WasmSource): MeanFieldKernel {
   };
 }
 
+/** The people of a persona who were taken last, and where their codes lie, world by world; 0 = not made yet. */
+interface KeptPeople {
+  readonly uniforms: Uint16Array;
+  readonly codes: Int32Array;
+}
+
 /** People in WebAssembly: see `openPeople`. */
-export function wasmPeople(plan: ExposePlan): People {
-  const arena = new Arena<Exports>(MODULE, plan, slotPlaces(plan));
-  const steps = plan.steps.length, length = plan.stimuli.length * steps * CHUNK_AGENTS, out = arena.must(length * 4), sums = arena.must(steps * 8);
-  let taken = 0;
+export function wasmPeople(opened: ExposePlan): People {
+  const places = slotPlaces(opened), arena = new Arena<Exports>(MODULE, opened, places);
+  const steps = opened.steps.length, length = opened.stimuli.length * steps * CHUNK_AGENTS, out = arena.must(length * 4), sums = arena.must(steps * 8);
+  const kept = new Map<number, KeptPeople>(), codesAt = arena.scratch + layout.S_CODES, codesBytes = (CHUNK_AGENTS / 16) * places.groupBytes;
+  let plan = opened, isKeeping = false, taken = 0, people: KeptPeople | null = null;
+
+  /** Gives the people taken the codes of a world: those that are kept, or new ones. */
+  function enter(world: number): void {
+    const at = people?.codes[world] ?? 0;
+    if (at !== 0) return void arena.bytes(0, at + codesBytes).copyWithin(codesAt, at, at + codesBytes);
+    arena.exports.enter(world);
+    if (people === null) return;
+    const fresh = arena.allocate(codesBytes);
+    people.codes[world] = fresh ?? 0;
+    if (fresh !== null) arena.bytes(0, fresh + codesBytes).copyWithin(fresh, codesAt, codesAt + codesBytes);
+  }
+
+  function keep(persona: number, uniforms: Uint16Array): KeptPeople {
+    const known = kept.get(persona);
+    if (known !== undefined && known.uniforms.length === uniforms.length && known.uniforms.every((uniform, at) => uniform === uniforms[at])) return known;
+    for (const at of known?.codes ?? []) if (at !== 0) arena.free(at, codesBytes);
+    const fresh = { uniforms: uniforms.slice(), codes: new Int32Array(plan.worlds) };
+    kept.set(persona, fresh);
+    return fresh;
+  }
+
   return {
+    replan(next) {
+      checkPlan(next);
+      if (!hasSameAgents(plan, next)) return false;
+      plan = next;
+      isKeeping = plan.factors === 0;
+      arena.replan(plan);
+      return true;
+    },
     take(persona, uniforms, count) {
       taken = count;
       arena.set(layout.F_PERSONA, persona);
       const dimensions = peopleDimensions(plan, persona), scratch = arena.scratch;
+      people = isKeeping ? keep(persona, uniforms.subarray(0, dimensions * count)) : null;
       if (plan.factors > 0) {
         const words = arena.words(scratch + layout.S_CODES, CHUNK_AGENTS * (dimensions / 4));
         for (let k = 0; k < dimensions; k += 4) {
@@ -74,13 +111,13 @@ export function wasmPeople(plan: ExposePlan): People {
       arena.exports.takeGiven(count);
     },
     logits(world) {
-      arena.exports.enter(world);
+      enter(world);
       arena.exports.giveLogits(world, out);
       return new Int32Array(arena.bytes(out, 0).buffer, out, length);
     },
     rates(world, stimuli) {
       const rates = new Float64Array(stimuli.length * steps);
-      arena.exports.enter(world);
+      enter(world);
       stimuli.forEach((stimulus, s) => {
         const words = arena.words(sums, 2 * steps).fill(0);
         arena.exports.addRates(world, stimulus, sums);

@@ -1,7 +1,11 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { startCoordinator, type Coordinator } from "@populace/coordinator";
+import { simulatedDisk, simulatedHub, simulatedNetwork, simulatedService, simulatedWorld, type SimulatedLife } from "@populace/io/simulated";
+import { HEARTBEAT, LEADER_RECORD, VIEW_RECORD, heartbeatSubject, leaderKey, viewKey, type Heartbeat, type ViewRecord } from "@populace/protocol";
 import { describe, expect, test } from "vitest";
+import { chanceOf } from "./chance.ts";
 import { runSchedule } from "./cluster.ts";
 import { INVARIANTS, violations } from "./invariants.ts";
 import { PLANTED } from "./planted.ts";
@@ -65,6 +69,41 @@ describe("the simulated cluster", () => {
       expect(strikes.length).toBeGreaterThanOrEqual(FAULTS_MIN);
       expect(new Set(strikes.map(({ fault }) => fault.kind)).size).toBeGreaterThanOrEqual(KINDS_MIN);
     }
+  });
+});
+
+describe("a leader that has yet to notice its successor", () => {
+  test("writes no view after it, and whom it had declared dead stays dead (seed 31493)", async () => {
+    const world = simulatedWorld(chanceOf(1, "views")), network = simulatedNetwork(world), service = simulatedService(world.chance), hub = simulatedHub(world, network, service);
+    const views: ViewRecord[] = [];
+    const lives = ["first", "second", "node"].map((name) => world.life(name)), [firstLife, secondLife, nodeLife] = lives;
+    const { bus } = hub.portsOf(nodeLife);
+    const say = (state: Heartbeat["state"]): void => bus.publish(heartbeatSubject("t", "n"), HEARTBEAT.encode({ incarnation: "n", state, workers: 1, backends: ["reference"], backendReason: "", exposuresPerSecond: 1, memoryBytes: 1, exposures: 0, term: 0, loopLagMs: 0, allowsBehaviors: false }));
+    service.onEvent(({ kind, entry }) => {
+      if (kind !== "record") return;
+      if (entry.key === viewKey("t")) views.push(VIEW_RECORD.decode(entry.bytes));
+      if (entry.key !== leaderKey("t") || LEADER_RECORD.decode(entry.bytes).term !== 2) return;
+      // Only the first one hears the goodbye; the second one hears late what was said before it.
+      network.cut("node", "second");
+      stopBeating();
+      say("leaving");
+      network.heal("node", "second");
+      world.after(30, () => say("up"));
+    });
+    const start = (life: SimulatedLife): Promise<Coordinator> => startCoordinator({ ports: { ...hub.portsOf(life), store: simulatedDisk(world).open(life) }, tenant: "t", holder: life.name, incarnation: life.name });
+    const first = start(firstLife);
+    let second: Coordinator | null = null;
+    const stopBeating = nodeLife.clock.every(250, () => say("up"));
+    void start(secondLife).then((coordinator) => { second = coordinator; });
+    await world.run(() => world.nowMs() > 4000, 10_000);
+    expect(views.at(-1)!.members).toEqual(["n"]);
+    secondLife.leap(3_600_000);
+    await world.run(() => second?.role === "leader" && world.nowMs() > 6000, 10_000);
+    for (const life of lives) life.kill();
+    expect((await first).role).toBe("standby");
+    expect(views.map(({ term }) => term)).toEqual(views.map(({ term }) => term).toSorted((left, right) => left - right));
+    const buried = views.findIndex(({ dead }) => dead.includes("n"));
+    if (buried >= 0) expect(views.slice(buried).filter(({ members }) => members.includes("n"))).toEqual([]);
   });
 });
 
