@@ -31,7 +31,7 @@ describe("confidence sequences", () => {
   });
 
   it("30 looks at no difference seldom see one, and 5 against 6 per cent is seen as often as the integration says", () => {
-    const tests = 1500, planned = 15_000;
+    const tests = 500, planned = 15_000;
     const seen = (rates: readonly [number, number], name: string): number => {
       let shown = 0;
       for (let test = 0; test < tests; test++) {
@@ -39,13 +39,13 @@ describe("confidence sequences", () => {
       }
       return shown / tests;
     };
-    // Integration: 0.0120 and 0.832; four standard errors of 1,500 tests are 0.011 and 0.039.
-    expect(Math.abs(seen([0.05, 0.05], "A/A") - 0.012)).toBeLessThan(0.012);
-    expect(Math.abs(seen([0.05, 0.06], "A/B") - sequentialPower({ kind: "rates", control: 0.05, treatment: 0.06 }, planned, 30))).toBeLessThan(0.039);
+    // Integration: 0.0120 and 0.832; four standard errors of 500 tests are 0.019 and 0.067.
+    expect(Math.abs(seen([0.05, 0.05], "A/A") - 0.012)).toBeLessThan(0.02);
+    expect(Math.abs(seen([0.05, 0.06], "A/B") - sequentialPower({ kind: "rates", control: 0.05, treatment: 0.06 }, planned, 30))).toBeLessThan(0.067);
   });
 
   it("the exact sequence of a rate holds the truth at every one of 400 exposures, and answers nothing and one", () => {
-    const tests = 800, truth = 0.02;
+    const tests = 150, truth = 0.02;
     let left = 0;
     for (let test = 0; test < tests; test++) {
       const random = RandomStream.of(test, "exact sequence");
@@ -98,12 +98,12 @@ describe("the verdict of an experiment", () => {
     expect(healed.isMismatch).toBe(true);
     // Watched for ever under the right shares: at most 1 in 1,000.
     let alarms = 0;
-    for (let test = 0; test < 300; test++) {
+    for (let test = 0; test < 100; test++) {
       const random = RandomStream.of(test, "sample ratio");
       const seen = [0, 0];
       alarms += sampleRatio(Array.from({ length: 40 }, () => { for (let i = 0; i < 50; i++) seen[random.integer(2)]++; return [...seen]; }), [1, 1]).isMismatch ? 1 : 0;
     }
-    expect(alarms).toBeLessThan(4);
+    expect(alarms).toBeLessThan(3);
   });
 
   it("divides alpha over several treatments, labels what was not randomized, stops at a guardrail, and notices looks that contradict each other", () => {
@@ -125,11 +125,11 @@ describe("the verdict of an experiment", () => {
     expect(analyzeExperiment([[{ kind: "amounts", count: 20, mean: 1, variance: 4 }, { kind: "amounts", count: 20, mean: 90, variance: 4 }]], AB)).toMatchObject({ verdict: "no difference shown", low: -Infinity });
     const random = RandomStream.of(1, "expected loss");
     let loss = 0;
-    const draws = 400_000;
+    const draws = 200_000;
     for (let i = 0; i < draws; i++) loss += Math.max(0, random.beta(121, 4881) - random.beta(151, 4871)) / draws;
     const found = analyzeExperiment([[counts(120, 5000), counts(150, 5020)]], AB).comparisons[0].expectedLoss.choosingArm;
-    // Some 3 % of the draws lose anything: 2 % of Monte Carlo noise.
-    expect(Math.abs(found / loss - 1)).toBeLessThan(0.06);
+    // Some 3 % of the draws lose anything: 3 % of Monte Carlo noise.
+    expect(Math.abs(found / loss - 1)).toBeLessThan(0.09);
   });
 });
 
