@@ -15,8 +15,9 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
   async function onCommit(commit: Commit): Promise<void> {
     hooks.onTerm(commit.term);
     const { run, tick } = commit;
+    let record: RunRecord | null = null;
     const changed = await store.transaction((tables): boolean => {
-      const record = readRecord(tables, tenant, run);
+      record = readRecord(tables, tenant, run);
       if (record !== null && commit.attempt < record.firstAttempt) return false;
       raiseTerm(tables, tenant, commit.term);
       let end = readEnd(tables, tenant, run);
@@ -37,8 +38,7 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
       return true;
     });
     if (!changed) return;
-    const { spec } = readRecord(store, tenant, run) ?? { spec: null };
-    if (tick + 1 === spec?.ticks) await keepCopy(ports, commit.sums);
+    if (tick + 1 === (record as RunRecord | null)?.spec.ticks) await keepCopy(ports, commit.sums);
     await store.flushed();
     hooks.onFlushed(run, tick);
   }

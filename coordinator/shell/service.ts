@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type RegistryEntry, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, FLUSHED, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_RECORD, RUN_STATE, STEPS_MAX, VIEW_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, encodeLedgerPlan, encodePlan, flushedSubject, heartbeatSubject, isLedger, leaderBeatSubject, ledgerSpecOf, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
+  COMMIT, FLUSHED, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_RECORD, RUN_STATE, STEPS_MAX, VIEW_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, encodeLedgerPlan, encodePlan, flushedSubject, heartbeatSubject, isLedger, leaderBeatSubject, ledgerSpecOf, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, viewKey,
   type Commit, type ExecutionPlan, type LeaderRecord, type LedgerPlan, type Plan, type Release, type RunRecord, type RunSpec, type RunState, type ViewRecord,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
@@ -121,6 +121,7 @@ interface Reign {
   isWriting: boolean;
   readonly active: Map<string, Active>;
   readonly slotBytes: Map<string, number>;
+  readonly wholeOn: Map<string, string>;
   /** By run and standby: what it has on its disk, and when it said so. */
   readonly flushed: Map<string, Map<string, { readonly tick: number; readonly heardMs: number }>>;
 }
@@ -295,7 +296,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
     const mine: Reign = {
       leadership, sinceMs: clock.monotonicMs(), membership: noMembers(claimed.view, clock.monotonicMs(), claimed.dead), viewed: Promise.withResolvers(), viewWritten: claimed.view, isWriting: false,
-      active: new Map(), slotBytes: new Map(), flushed: new Map(),
+      active: new Map(), slotBytes: new Map(), wholeOn: new Map(), flushed: new Map(),
     };
     const stopWatching = watchNodes(mine);
     try {
@@ -542,7 +543,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
     try {
       const context: RunContext = {
-        ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes,
+        ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes, wholeOn: mine.wholeOn,
         doubleRunShare: options.doubleRunShare,
         membership: () => mine.membership,
         viewed: () => mine.viewed.promise,
@@ -751,7 +752,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   /** A record of another version tells nothing. */
   async function storedView(): Promise<{ readonly entry: RegistryEntry | null; readonly written: ViewRecord | null }> {
     const entry = await registry.get(viewKey(tenant));
-    return { entry, written: entry === null || schemaOf(entry.bytes) !== VIEW_RECORD.schema ? null : VIEW_RECORD.decode(entry.bytes) };
+    return { entry, written: entry === null ? null : VIEW_RECORD.read(entry.bytes) };
   }
 
   /** Of what this store and COMMIT have seen. */
