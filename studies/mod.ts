@@ -7,6 +7,7 @@ export * from "./plan.ts";
 export * from "./plan-influence.ts";
 export * from "./intervals.ts";
 export * from "./optimize.ts";
+export * from "./contact-policy.ts";
 export * from "./economic-value.ts";
 export * from "./document.ts";
 export * from "./dataset.ts";
