@@ -36,6 +36,8 @@ export { BANDIT_NAMES, bandit, sharesOf, verdictOf } from "./policy/bandit.ts";
 export type { Bandit, BanditName, Verdict } from "./policy/bandit.ts";
 export { CONTACTS_MOST, PRESSURES, TABLE_MOST, myopicRule, solveBudget, solveContacts, tableRule, tableSize, walkContacts } from "./policy/sequential.ts";
 export type { ContactProcess, ContactRule, ContactTable, ContactTick, ContactWalk } from "./policy/sequential.ts";
+export { evolve, paretoFront } from "./policy/evolution.ts";
+export type { Evolution, Fitness } from "./policy/evolution.ts";
 export { playBandit } from "./policy/play.ts";
 export type { Play } from "./policy/play.ts";
 export * from "./stimulus/copy-features.ts";

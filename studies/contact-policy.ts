@@ -1,10 +1,8 @@
 import { CONTACTS_MOST, PRESSURES, PopulaceError, RandomStream, TABLE_MOST, indexOfLargest, myopicRule, solveBudget, solveContacts, tableRule, tableSize, walkContacts } from "@populace/domain";
 import type { ContactProcess, ContactRule, ContactTable, ContactTick, Stimulus } from "@populace/domain";
-import { openPeople, sigmoidQ32 } from "@populace/kernels";
-import type { People } from "@populace/kernels";
 import { columnCount } from "@populace/protocol";
 import type { ExecutionPlan, Plan } from "@populace/protocol";
-import { CROWD, takeCrowd } from "./crowd.ts";
+import { CrowdLife } from "./crowd-life.ts";
 import { economicValue } from "./economic-value.ts";
 import type { Model } from "./model.ts";
 import { stepOf } from "./optimize.ts";
@@ -196,8 +194,7 @@ function fieldOf(model: Model, study: Study, step: number, half: 0 | 1): Field {
   const idle = stimuli.findIndex((stimulus) => !stimulus.contact);
   const count = Math.min(WORLDS_MOST, plan.worlds), worlds = Array.from({ length: count }, (_, world) => Math.floor(((world + 0.5) * plan.worlds) / count));
   const worth = personas.map((persona) => stimuli.map((stimulus) => economicValue(model, persona, stimulus, study.economicValueMinor)));
-  const agents = plan.personas.map((persona) => persona.agents), people = openPeople(plan);
-  const members = new CrowdRates(plan, people, step);
+  const agents = plan.personas.map((persona) => persona.agents), members = new CrowdLife(plan, step);
   const { leaveCostMinor } = study.contactPolicy;
 
   const tickOf = (persona: number, tick: number, among: readonly number[]): ContactTick => {
@@ -241,7 +238,7 @@ function fieldOf(model: Model, study: Study, step: number, half: 0 | 1): Field {
       const total = { contacts: 0, left: 0, spendMinor: 0 }, values = new Float64Array(among.length), everybody = agents.reduce((sum, each) => sum + each, 0);
       personas.forEach((_, persona) => among.forEach((world, at) => {
         members.take(persona, world);
-        const lived = members.live(persona, Array.from({ length: plan.ticks }, (_unused, tick) => schedule[tick * personas.length + persona]).map((contact) => (contact < 0 ? idle : contacts[contact])));
+        const lived = members.live(Array.from({ length: plan.ticks }, (_unused, tick) => schedule[tick * personas.length + persona]).map((contact) => (contact < 0 ? idle : contacts[contact])));
         const weight = agents[persona] / everybody;
         const spend = lived.byStimulus.reduce((sum, { exposures, responses }, s) => sum + exposures * stimuli[s].contactCostMinor + responses * (stimuli[s].offer.costMinor ?? 0), 0);
         values[at] += weight * (lived.byStimulus.reduce((sum, { responses }, s) => sum + responses * worth[persona][s], 0) - spend - lived.leavings * leaveCostMinor);
@@ -263,90 +260,6 @@ function interpolate(column: Float64Array, contacts: number): void {
     }
   }
 }
-
-/** A crowd of one persona in one world: its rates at any pressure, and its life under a schedule. */
-class CrowdRates {
-  readonly #plan: Plan;
-  readonly #people: People;
-  readonly #step: number;
-  #persona = 0;
-  #world = 0;
-  #logits: Int32Array = new Int32Array(0);
-  readonly #taken = { persona: -1 };
-
-  constructor(plan: Plan, people: People, step: number) {
-    this.#plan = plan;
-    this.#people = people;
-    this.#step = step;
-  }
-
-  take(persona: number, world: number): void {
-    if (this.#taken.persona !== persona) takeCrowd(this.#people, this.#plan, persona, 0);
-    this.#taken.persona = persona;
-    this.#persona = persona;
-    this.#world = world;
-    this.#logits = this.#people.logits(world);
-  }
-
-  /** Biases of a stimulus' steps at a tick and pressure (Q14), and that of leaving. */
-  #bias(stimulus: number, tick: number, pressure: number): { readonly steps: number[]; readonly leave: number } {
-    const plan = this.#plan, stepCount = plan.steps.length, cells = plan.stimuli.length, row = (this.#world * plan.personas.length + this.#persona) * cells + stimulus;
-    const isContact = plan.stimuli[stimulus].contact, offset = ((tick * plan.personas.length + this.#persona) * cells + stimulus) * stepCount;
-    return {
-      steps: plan.steps.map((_, k) => plan.bias[row * stepCount + k] + plan.offset[offset + k] - (isContact ? pressure * plan.pressureWeight[k] : 0)),
-      leave: isContact ? chanceAt(plan.leaveBias[row] + pressure * plan.pressureLeaveWeight) : 0,
-    };
-  }
-
-  /** Mean chances over the crowd: to reach the first step, the step that counts, and to leave. */
-  rates(stimulus: number, tick: number, pressure: number): { readonly first: number; readonly last: number; readonly leave: number } {
-    const { steps, leave } = this.#bias(stimulus, tick, pressure);
-    let first = 0, last = 0, leaving = 0;
-    for (let i = 0; i < CROWD; i += 1) {
-      let q = 1;
-      steps.forEach((bias, k) => {
-        q *= chanceAt(this.#logits[(stimulus * steps.length + k) * CROWD + i] + bias);
-        if (k === 0) first += q;
-        if (k === this.#step) last += q;
-      });
-      leaving += (1 - q) * leave;
-    }
-    return { first: first / CROWD, last: last / CROWD, leave: leaving / CROWD };
-  }
-
-  /** Expected exposures and responses per member by stimulus, and leavings. `stimuli`: one a tick, -1 = none. */
-  live(persona: number, stimuli: readonly number[]): { readonly byStimulus: readonly { readonly exposures: number; readonly responses: number }[]; readonly leavings: number } {
-    const plan = this.#plan, returning = plan.personas[persona].returnThreshold / 2 ** 32, there = new Float64Array(CROWD).fill(1);
-    const byStimulus = plan.stimuli.map(() => ({ exposures: 0, responses: 0 }));
-    let pressure = 0, leavings = 0;
-    stimuli.forEach((stimulus, tick) => {
-      pressure -= (pressure + 15) >>> 4;
-      if (returning > 0) for (let i = 0; i < CROWD; i += 1) there[i] += (1 - there[i]) * returning;
-      if (stimulus < 0) return;
-      const { steps, leave } = this.#bias(stimulus, tick, pressure), cell = byStimulus[stimulus];
-      let present = 0, opened = 0;
-      for (let i = 0; i < CROWD; i += 1) {
-        let q = 1, reached = 0;
-        for (let k = 0; k < steps.length; k += 1) {
-          q *= chanceAt(this.#logits[(stimulus * steps.length + k) * CROWD + i] + steps[k]);
-          if (k === 0) opened += there[i] * q;
-          if (k === this.#step) reached = q;
-        }
-        present += there[i];
-        cell.exposures += there[i] / CROWD;
-        cell.responses += (there[i] * reached) / CROWD;
-        const leaves = there[i] * (1 - q) * leave;
-        leavings += leaves / CROWD;
-        there[i] -= leaves;
-      }
-      if (plan.stimuli[stimulus].contact) pressure = Math.min(PRESSURES - 1, Math.round(pressure + plan.pressureGain + (present > 0 ? (opened / present) * plan.pressureGainResponse : 0)));
-    });
-    return { byStimulus, leavings };
-  }
-}
-
-/** Probability of a logit (Q14), by the kernel's own table. */
-const chanceAt = (logit: number): number => sigmoidQ32(logit) / 2 ** 32;
 
 /** What agents made of one scenario. */
 function lived(plan: Plan, counts: Float64Array, name: ContactPolicyName, { stimuli, worth, agents }: Field, study: Study, step: number): ContactPolicyResult["agents"][number] {

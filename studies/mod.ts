@@ -8,6 +8,8 @@ export * from "./plan-influence.ts";
 export * from "./intervals.ts";
 export * from "./optimize.ts";
 export * from "./contact-policy.ts";
+export * from "./stimulus-design.ts";
+export type { Design, DesignSpace } from "./design-space.ts";
 export * from "./economic-value.ts";
 export * from "./document.ts";
 export * from "./dataset.ts";

@@ -1,6 +1,8 @@
 import { id } from "@populace/domain";
 import type { Stimulus } from "@populace/domain";
 import { Entry, didYouMean, readDocument } from "./document.ts";
+import { readDesign } from "./design-space.ts";
+import type { DesignSpace } from "./design-space.ts";
 import type { Model, ModelShock } from "./model.ts";
 
 /** Limits of a study: above them a refusal names the limit. */
@@ -47,6 +49,8 @@ export interface Study {
   readonly population: StudyPopulation;
   /** What binds a policy that is to find its own contacts. */
   readonly contactPolicy: StudyContactPolicy;
+  /** Stimuli that could be made, for a search; null = none are. */
+  readonly design: DesignSpace | null;
 }
 
 export interface StudyContactPolicy {
@@ -84,7 +88,7 @@ export interface StudyInfluence {
 export function readStudy(source: string | object, model: Model): Study {
   const root = (typeof source === "string" ? readDocument(source, "BAD_STUDY") : new Entry({ path: "the study", code: "BAD_STUDY", lineOf: () => 1 }, [], source)).only([
     "name", "seed", "agents", "ticks", "personas", "stimuli", "newStimuli", "scenarios", "everyTicks", "pressure", "returnRate", "influence", "shocks",
-    "economicValueMinor", "worlds", "population", "contactPolicy",
+    "economicValueMinor", "worlds", "population", "contactPolicy", "design",
   ]);
   const personas = resolver("persona", model.mixture.personas);
   const newStimuli = root.at("newStimuli").list().map(readStimulus);
@@ -124,6 +128,7 @@ export function readStudy(source: string | object, model: Model): Study {
     worlds: root.at("worlds").number({ integer: true, min: 1, max: model.response.worlds, absent: model.response.worlds }),
     population: readPopulation(root.at("population")),
     contactPolicy: readContactPolicy(root.at("contactPolicy")),
+    design: root.at("design").absent ? null : readDesign(root.at("design"), ticks, [...model.response.stimuli, ...newStimuli]),
   };
 }
 
