@@ -14,7 +14,7 @@ const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
 /** Two personas and two stimuli without traits: everything about them has a closed form. */
 function modelOf(rates: readonly (readonly number[])[], leaveLogit: number, sd = 0): Model {
   return handModel({
-    codings: [], steps: ["buy"], sd, worlds: 16, leaveLogit,
+    codings: [], steps: ["buy"], sd, worlds: 8, leaveLogit,
     personas: rates.map((_, index) => ({ id: `p${index}`, share: 1 / rates.length, distributions: [] })), stimuli: [contact("plain"), contact("gift", { contactCostMinor: 1 })],
     terms: rates.flatMap((row, persona) => row.map((_, stimulus) => ({ kind: "persona-stimulus" as const, persona, stimulus }))), coefficients: [rates.flat().map(logit)],
   });
@@ -47,7 +47,7 @@ function closedForm(rates: readonly number[], schedule: readonly number[]): numb
 const SCHEDULES = Array.from({ length: 3 ** TICKS }, (_, course) => Array.from({ length: TICKS }, (_unused, tick) => (Math.floor(course / 3 ** tick) % 3) - 1));
 
 const run = (model: Model, more: object = {}, seed = 1): Promise<ContactPolicyResult> =>
-  contactPolicy(model, readStudy({ seed, ticks: TICKS, agents: 400, pressure: PRESSURE, ...more, contactPolicy: { leaveCostMinor: LEAVE_COST, ...(more as { contactPolicy?: object }).contactPolicy } }, model), localRun, { replicates: 4 });
+  contactPolicy(model, readStudy({ seed, ticks: TICKS, agents: 400, pressure: PRESSURE, ...more, contactPolicy: { leaveCostMinor: LEAVE_COST, ...(more as { contactPolicy?: object }).contactPolicy } }, model), localRun, { replicates: 2 });
 const valueOf = (result: ContactPolicyResult, name: ContactPolicyName): number => result.policies.find((row) => row.name === name)!.value;
 const indexed = (result: ContactPolicyResult): number[][] => result.schedule.map((row) => row.map((stimulus) => ["plain", "gift"].indexOf(stimulus ?? "")));
 const SEEDS = Array.from({ length: 20 }, (_, seed) => seed + 1);

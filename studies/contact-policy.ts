@@ -26,7 +26,7 @@ export type ContactPolicyName = (typeof CONTACT_POLICIES)[number];
 
 export interface ContactPolicyRow {
   readonly name: ContactPolicyName;
-  /** Expected value per agent over the whole study, minor units, on the reporting half of the worlds, and 90 % of these worlds. */
+  /** Expected value per agent over the whole study beyond never contacting anybody, minor units, on the reporting half of the worlds, and 90 % of these worlds. */
   readonly value: number;
   readonly low: number;
   readonly high: number;
@@ -53,7 +53,7 @@ export interface ContactPolicyResult {
   /** The schedules as scenarios of a study: what was chosen is sealed into the plan and replayed by any run. */
   readonly scenarios: readonly StudyScenario[];
   readonly tables: readonly ContactTable[];
-  /** The same schedules lived by agents in one run, as rival scenarios: value per agent, minor units. */
+  /** The same schedules lived by agents in one run, as rival scenarios: value per agent beyond that of "never", minor units. */
   readonly agents: readonly { readonly name: ContactPolicyName; readonly value: number; readonly contacts: number; readonly left: number }[];
   /** Null where no policy makes any contact. */
   readonly run: { readonly runId: string; readonly rootHash: string } | null;
@@ -123,14 +123,18 @@ export async function contactPolicy(model: Model, study: Study, runPlan: RunPlan
     return contact >= 0 ? stimuli[contacts[contact]].id : choosing.idle >= 0 ? stimuli[choosing.idle].id : null;
   };
   const rivals = [["sequential", sequential], ["myopic", myopic], ["best-fixed", fixed], ["random", randoms[0]]] as const;
-  const scenarios = rivals.map(([name, schedule]) => scenarioOf(name, ids, study.ticks, (tick, p) => idAt(schedule, tick, p))).filter((scenario) => scenario.contacts.length > 0);
+  const never = new Int16Array(sequential.length).fill(-1);
+  const scenarios = [...rivals, ["never", never] as const].map(([name, schedule]) => scenarioOf(name, ids, study.ticks, (tick, p) => idAt(schedule, tick, p))).filter((scenario) => scenario.contacts.length > 0);
   // A study without scenarios would show every stimulus in one of its own.
   const plan = scenarios.length === 0 ? null : compilePlan(model, { ...study, scenarios });
   const outcome = plan === null ? null : await runPlan(plan, options.execution ?? {}, options.signal === undefined ? {} : { signal: options.signal });
   return {
     step: model.response.steps[step].name, policies: rows, gapClosed: gap > 1e-9 * Math.abs(valueOf("oracle")) ? (valueOf("sequential") - valueOf("myopic")) / gap : null, probabilityBest: wins / judged.sequential.values.length,
     price, personas: ids, tables, scenarios, schedule: ids.map((_, p) => Array.from({ length: study.ticks }, (_unused, tick) => idAt(sequential, tick, p))),
-    agents: plan === null || outcome === null ? [] : rivals.map(([name]) => lived(plan, outcome.counts, name, choosing, study, step)),
+    agents: plan === null || outcome === null ? [] : rivals.map(([name]) => {
+      const [own, silence] = [name, "never"].map((scenario) => lived(plan, outcome.counts, scenario, choosing, study, step));
+      return { name, ...own, value: own.value - silence.value };
+    }),
     run: outcome === null ? null : { runId: outcome.runId, rootHash: outcome.rootHash },
   };
 }
@@ -241,7 +245,8 @@ function fieldOf(model: Model, study: Study, step: number, half: 0 | 1): Field {
         const lived = members.live(Array.from({ length: plan.ticks }, (_unused, tick) => schedule[tick * personas.length + persona]).map((contact) => (contact < 0 ? idle : contacts[contact])));
         const weight = agents[persona] / everybody;
         const spend = lived.byStimulus.reduce((sum, { exposures, responses }, s) => sum + exposures * stimuli[s].contactCostMinor + responses * (stimuli[s].offer.costMinor ?? 0), 0);
-        values[at] += weight * (lived.byStimulus.reduce((sum, { responses }, s) => sum + responses * worth[persona][s], 0) - spend - lived.leavings * leaveCostMinor);
+        const silence = idle < 0 ? 0 : members.live(Array.from({ length: plan.ticks }, () => idle)).byStimulus[idle].responses * worth[persona][idle];
+        values[at] += weight * (lived.byStimulus.reduce((sum, { responses }, s) => sum + responses * worth[persona][s], 0) - spend - lived.leavings * leaveCostMinor - silence);
         total.contacts += (weight * contacts.reduce((sum, s) => sum + lived.byStimulus[s].exposures, 0)) / among.length;
         total.left += (weight * lived.leavings) / among.length;
         total.spendMinor += (agents[persona] * spend) / among.length;
@@ -262,7 +267,7 @@ function interpolate(column: Float64Array, contacts: number): void {
 }
 
 /** What agents made of one scenario. */
-function lived(plan: Plan, counts: Float64Array, name: ContactPolicyName, { stimuli, worth, agents }: Field, study: Study, step: number): ContactPolicyResult["agents"][number] {
+function lived(plan: Plan, counts: Float64Array, name: string, { stimuli, worth, agents }: Field, study: Study, step: number): Omit<ContactPolicyResult["agents"][number], "name"> {
   const columns = columnCount(plan.steps.length), everybody = agents.reduce((sum, each) => sum + each, 0);
   let value = 0, contacts = 0, left = 0;
   plan.cells.forEach(({ scenario, stimulus }, cell) => {
@@ -277,5 +282,5 @@ function lived(plan: Plan, counts: Float64Array, name: ContactPolicyName, { stim
       }
     });
   });
-  return { name, value: value / everybody, contacts: contacts / everybody, left: left / everybody };
+  return { value: value / everybody, contacts: contacts / everybody, left: left / everybody };
 }

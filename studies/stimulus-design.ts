@@ -30,7 +30,7 @@ export interface DesignRow {
   readonly kind: "front" | "persona" | "known";
   readonly id: string;
   readonly everyTicks: number;
-  /** Expected value per agent over the study, minor units, and leavings per agent. */
+  /** Expected value per agent over the study beyond never contacting anybody, minor units, and leavings per agent. */
   readonly value: Estimate;
   readonly leaving: Estimate;
   /** Expected cost per agent, contacts and offers taken, minor units. */
@@ -70,7 +70,7 @@ const RANDOM = 20;
 
 /**
  * Searches a study's design space for the Pareto front of value against leaving (domain/policy/evolution.ts), each design shown at its cadence
- * over the whole study under contact pressure, on the mean field (crowd-life.ts). A design is an unseen stimulus: its features speak, and what
+ * over the whole study under contact pressure, on the mean field (crowd-life.ts); in the ticks between stands the study's stimulus that is no contact, where it has one. A design is an unseen stimulus: its features speak, and what
  * they do not explain is drawn from its prior: alike for all designs while choosing on one half of the worlds, each for itself
  * while reporting on the other. Leaving is a goal and takes nothing off the value. Without influence and agents; deterministic in (model, study).
  * BAD_STUDY without a design, or where no design keeps the limits.
@@ -177,26 +177,31 @@ interface Judged {
 
 function judge(model: Model, study: Study, step: number, designs: readonly Design[], half: 0 | 1): readonly Judged[] {
   if (designs.length > CHUNK) return Array.from({ length: Math.ceil(designs.length / CHUNK) }, (_, at) => designs.slice(at * CHUNK, (at + 1) * CHUNK)).flatMap((chunk) => judge(model, study, step, chunk, half));
-  const unseen = [...new Map(designs.map(({ stimulus }) => [stimulus.id, stimulus])).values()].filter((stimulus) => !model.response.stimuli.some((other) => other.id === stimulus.id));
+  // What happens in the ticks between contacts: responses that nobody caused are part of every cadence.
+  const idle = stimuliOf(model, study).find((stimulus) => !stimulus.contact);
+  const shown = new Map([...designs.map(({ stimulus }) => stimulus), ...(idle === undefined ? [] : [idle])].map((stimulus) => [stimulus.id as string, stimulus]));
   const plan = compilePlan(model, {
-    ...study, worlds: Math.min(study.worlds, 2 * WORLDS_MOST), newStimuli: unseen, stimuli: [...new Set(designs.map(({ stimulus }) => stimulus.id))], scenarios: [], influence: null,
+    ...study, worlds: Math.min(study.worlds, 2 * WORLDS_MOST), newStimuli: [...shown.values()].filter(({ id }) => !model.response.stimuli.some((other) => other.id === id)), stimuli: [...shown.keys()], scenarios: [], influence: null,
     population: { ...study.population, form: study.population.form === "factor" ? "factor" : "coded" },
   }, { half, unseenAlike: half === 0 });
   const personas = personasOf(model, study), life = new CrowdLife(plan, step), everybody = plan.personas.reduce((sum, persona) => sum + persona.agents, 0);
+  const idleAt = idle === undefined ? -1 : plan.stimuli.findIndex((stimulus) => stimulus.id === idle.id);
   const drafts = designs.map((design) => ({
     design, values: new Float64Array(plan.worlds), leavings: new Float64Array(plan.worlds), byPersona: personas.map(() => new Float64Array(plan.worlds)), costMinor: 0, marginMinor: 0,
     at: plan.stimuli.findIndex((stimulus) => stimulus.id === design.stimulus.id),
-    shown: (index: number) => Array.from({ length: study.ticks }, (_, tick) => (tick % design.everyTicks === 0 ? index : -1)),
+    shown: (index: number) => Array.from({ length: study.ticks }, (_, tick) => (tick % design.everyTicks === 0 ? index : idleAt)),
   }));
   personas.forEach((persona, p) => {
     const weight = plan.personas[p].agents / everybody;
     for (const draft of drafts) draft.marginMinor += weight * (economicValue(model, persona, draft.design.stimulus, study.economicValueMinor) - (draft.design.stimulus.offer.costMinor ?? 0));
     for (let world = 0; world < plan.worlds; world += 1) {
       life.take(p, world);
+      const silence = idle === undefined ? 0 : economicValue(model, persona, idle, study.economicValueMinor);
+      const never = idle === undefined ? 0 : silence * life.live(Array.from({ length: study.ticks }, () => idleAt)).byStimulus[idleAt].responses;
       for (const draft of drafts) {
         const { stimulus } = draft.design, { byStimulus, leavings } = life.live(draft.shown(draft.at)), { exposures, responses } = byStimulus[draft.at];
         const cost = exposures * stimulus.contactCostMinor + responses * (stimulus.offer.costMinor ?? 0);
-        const value = responses * economicValue(model, persona, stimulus, study.economicValueMinor) - cost;
+        const value = responses * economicValue(model, persona, stimulus, study.economicValueMinor) - cost + (idle === undefined ? 0 : silence * byStimulus[idleAt].responses) - never;
         draft.byPersona[p][world] = value;
         draft.values[world] += weight * value;
         draft.leavings[world] += weight * leavings;

@@ -8,13 +8,14 @@ import { tablePage } from "./page.ts";
 
 /** Value of each policy with its interval, and what agents made of it. */
 async function policiesFigure(result: ContactPolicyResult, unit: string, minor: number): Promise<Figure> {
-  const values = result.policies.map(({ name, value, low, high }) => ({ name, value: value / minor, low: low / minor, high: high / minor }));
-  const lived = result.agents.map(({ name, value }) => ({ name, value: value / minor }));
-  const y = { field: "name", type: "nominal", sort: null, axis: { title: null } } as const, title = `value per agent (${unit})`;
+  const drawn = result.policies.filter(({ name }) => name !== "random"), random = result.policies.find(({ name }) => name === "random")!;
+  const values = drawn.map(({ name, value, low, high }) => ({ name, value: value / minor, low: low / minor, high: high / minor }));
+  const lived = result.agents.filter(({ name }) => name !== "random").map(({ name, value }) => ({ name, value: value / minor }));
+  const y = { field: "name", type: "nominal", sort: null, axis: { title: null } } as const, title = `value per agent beyond never contacting (${unit})`;
   const of = (name: string): number => values.find((row) => row.name === name)!.value;
   return {
     title: "Policies of contact",
-    see: `Looking ahead brings ${of("sequential").toFixed(2)} ${unit} an agent, not looking ${of("myopic").toFixed(2)}, the best single cadence ${of("best-fixed").toFixed(2)}, knowing the world ${of("oracle").toFixed(2)}. Bars: 90 % of the worlds that chose nothing; crosses: what agents made of it.`,
+    see: `Looking ahead brings ${of("sequential").toFixed(2)} ${unit} an agent, not looking ${of("myopic").toFixed(2)}, the best single cadence ${of("best-fixed").toFixed(2)}, knowing the world ${of("oracle").toFixed(2)}, and contacting at random ${(random.value / minor).toFixed(2)} (not drawn). Bars: 90 % of the worlds that chose nothing; crosses: what agents made of it.`,
     svg: await chart("policies", "Value of contact policies", {
       width: 430, height: { step: 34 },
       layer: [
@@ -38,7 +39,7 @@ async function scheduleFigure(model: Model, study: Study, result: ContactPolicyR
       width: 430, height: { step: 34 }, data: { values }, mark: { type: "square", filled: true, size: 110, opacity: 1 },
       encoding: {
         x: { field: "tick", type: "quantitative", scale: { domain: [0, Math.max(1, study.ticks - 1)] }, axis: { title: "tick", tickMinStep: 1, format: "d" } },
-        y: { field: "persona", type: "nominal", sort: null, scale: { domain: result.personas.map((persona) => personas.get(persona) ?? persona) }, axis: { title: null, labelLimit: 180 } },
+        y: { field: "persona", type: "nominal", sort: null, scale: { domain: result.personas.map((persona) => personas.get(persona) ?? persona) }, axis: { title: null, labelLimit: 300 } },
         color: { field: "stimulus", type: "nominal", legend: { title: null, orient: "top", columns: 3, symbolOpacity: 1 } },
       },
     } as never),

@@ -14,7 +14,7 @@ async function frontFigure(result: StimulusDesignResult, unit: string, minor: nu
     value: row.value.mean / minor, low: row.value.low / minor, high: row.value.high / minor, leaving: row.leaving.mean,
   }));
   const x = { field: "leaving", type: "quantitative", axis: { title: "leavings per agent", format: ".2~%", tickCount: 6 } } as const;
-  const y = (field: "value" | "low") => ({ field, type: "quantitative", axis: { title: `value per agent (${unit})`, tickCount: 6 } }) as const;
+  const y = (field: "value" | "low") => ({ field, type: "quantitative", axis: { title: `value per agent beyond never contacting (${unit})`, tickCount: 6 } }) as const;
   const kinds = ["front", "best for a persona", "known stimulus"];
   const color = { field: "what", type: "nominal", scale: { domain: kinds, range: [HUES[0], HUES[2], HUES[1]] }, legend: { title: null, orient: "top", symbolOpacity: 1 } } as const;
   const [top] = result.rows, gentle = result.rows.filter((row) => row.kind === "front").at(-1)!;
@@ -27,7 +27,7 @@ async function frontFigure(result: StimulusDesignResult, unit: string, minor: nu
         { data: { values: looked }, mark: { type: "point", filled: true, size: 22, opacity: 0.35, color: FAINT }, encoding: { x, y: y("value") } },
         { data: { values: rows }, mark: { type: "rule", strokeWidth: 2, opacity: 0.55 }, encoding: { x, y: y("low"), y2: { field: "high" }, color } },
         { data: { values: rows.filter(({ what }) => what === "front") }, mark: { type: "line", strokeWidth: 1.6 }, encoding: { x, y: y("value"), color } },
-        { data: { values: rows }, mark: { type: "point", filled: true, size: 80, opacity: 1 }, encoding: { x, y: y("value"), color, shape: { field: "what", type: "nominal", sort: kinds, legend: null } } },
+        { data: { values: rows }, mark: { type: "point", filled: true, size: 80, opacity: 1 }, encoding: { x, y: y("value"), color, shape: { field: "what", type: "nominal", scale: { domain: kinds }, legend: { title: null, orient: "top", symbolOpacity: 1 } } } },
       ],
     } as never),
   };

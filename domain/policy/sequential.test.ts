@@ -59,7 +59,7 @@ describe("solveContacts", () => {
     expect(solveContacts(process)).toEqual(solveContacts(process));
     expect(solveContacts(process).decisions.length).toBe(tableSize(process));
     expect(tableSize(processOf(3))).toBe(6 * PRESSURES);
-    expect(tableSize({ ...process, contactsMax: 100 })).toBe(6 * 8 * PRESSURES);
+    expect(tableSize({ ...process, contactsMax: 100 })).toBe(6 * 3 * PRESSURES);
   });
 });
 

@@ -60,7 +60,8 @@ export interface ContactTable {
 /** Pressure after a tick without contact. */
 const decayed = (pressure: number): number => pressure - ((pressure + 15) >>> 4);
 
-const sincesOf = ({ gapTicks }: ContactProcess): number => (gapTicks > 0 ? SINCE_MOST + 1 : 1);
+/** Sinces that are told apart: a tick has always passed, and beyond the gap all are alike. */
+const sincesOf = ({ gapTicks }: ContactProcess): number => (gapTicks > 1 ? gapTicks + 1 : 1);
 /** As many contacts as the ticks allow are as good as any number. */
 const capOf = ({ contactsMax, ticks }: ContactProcess): number => (contactsMax >= ticks.length ? 0 : contactsMax);
 const isCapped = (process: ContactProcess): boolean => process.contactsMax < process.ticks.length;
@@ -79,16 +80,17 @@ export function solveContacts(process: ContactProcess, price = 0): ContactTable 
   const decisions = new Int16Array(ticks.length * states).fill(-1);
   let stayed = new Float64Array(states), gone = new Float64Array(states);
   for (let tick = ticks.length - 1; tick >= 0; tick--) {
-    const { value, leave, spend, gain, idle } = ticks[tick], nowStayed = new Float64Array(states), nowGone = new Float64Array(states);
+    const { value, leave, spend, gain, idle } = ticks[tick], after = gain.map((more, at) => Math.min(PRESSURES - 1, Math.round((at % PRESSURES) + pressureGain + more)));
+    const nowStayed = new Float64Array(states), nowGone = new Float64Array(states);
     for (let left = 0; left <= cap; left++) {
       for (let since = 0; since < sinces; since++) {
-        const passed = Math.min(sinces - 1, since + 1), isOpen = (!bounded || left > 0) && (gapTicks === 0 || passed >= gapTicks);
+        const passed = Math.min(sinces - 1, since + 1), isOpen = (!bounded || left > 0) && (gapTicks <= 1 || passed >= gapTicks);
         const row = (left * sinces + since) * PRESSURES, waitRow = (left * sinces + passed) * PRESSURES, contactRow = (bounded ? left - 1 : left) * sinces * PRESSURES;
         for (let before = 0; before < PRESSURES; before++) {
           const pressure = decayed(before), wait = waitRow + pressure;
           let best = idle + stayed[wait], choice = -1;
           for (let contact = 0; isOpen && contact < contacts; contact++) {
-            const at = contact * PRESSURES + pressure, next = contactRow + Math.min(PRESSURES - 1, Math.round(pressure + pressureGain + gain[at]));
+            const at = contact * PRESSURES + pressure, next = contactRow + after[at];
             const worth = value[at] - price * spend[at] + (1 - leave[at]) * stayed[next] + leave[at] * gone[next];
             if (worth > best) {
               best = worth;
@@ -151,7 +153,7 @@ export function walkContacts(processes: readonly ContactProcess[], rules: readon
       own.there += (1 - own.there) * returnRate;
       own.pressure = decayed(own.pressure);
       own.since = Math.min(SINCE_MOST, own.since + 1);
-      const isOpen = own.contactsLeft > 0 && (gapTicks === 0 || own.since >= gapTicks);
+      const isOpen = own.contactsLeft > 0 && own.since >= gapTicks;
       const choice = isOpen ? rules[persona]({ tick, pressure: own.pressure, since: own.since, contactsLeft: own.contactsLeft }) : -1;
       const at = choice * PRESSURES + own.pressure, cost = choice < 0 ? 0 : agents[persona] * own.there * now.spend[at];
       if (choice < 0 || spend + cost > budget) {
