@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { SIGNAL_FORMATS } from "@populace/signals";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { startSmallCluster } from "./cluster.fixture.ts";
-import { COMMANDS, RUN_COMMANDS, SIGNAL_COMMANDS } from "./commands/table.ts";
+import { COMMANDS, NETWORK_COMMANDS, RUN_COMMANDS, SIGNAL_COMMANDS } from "./commands/table.ts";
 import { FORMATS } from "./commands/signals.ts";
 import { RETAILER_FEED, consumerConfidenceCsv, retailerLog, retailerLogCsv, retailerPeople, retailerRecipientsCsv, retailerStudents } from "./examples/retailer.ts";
 import { runPopulace } from "./program.ts";
@@ -301,7 +301,7 @@ describe("the JSON contract of the commands", () => {
 });
 
 describe("the command line", () => {
-  const all = [...COMMANDS.map((command) => [command.name, command] as const), ...SIGNAL_COMMANDS.map((command) => [`signals ${command.name}`, command] as const), ...RUN_COMMANDS.map((command) => [`runs ${command.name}`, command] as const)];
+  const all = [...COMMANDS.map((command) => [command.name, command] as const), ...SIGNAL_COMMANDS.map((command) => [`signals ${command.name}`, command] as const), ...RUN_COMMANDS.map((command) => [`runs ${command.name}`, command] as const), ...NETWORK_COMMANDS.map((command) => [`network ${command.name}`, command] as const)];
 
   it.each(all)("%s --help shows an example and the options every command has", async (name) => {
     const said = await populace(...name.split(" "), "--help");
@@ -322,6 +322,11 @@ describe("the command line", () => {
     [["surface", "--model", "x", "--grid", "41*41"], "such as 41x41"],
     [["surface", "--model", "x", "--grid", "0x5"], "1 to 401"],
     [["runs"], "a command is missing"],
+    [["network", "query", "--query", "a"], "either --network FILE or --bif FILE"],
+    [["network", "query", "--bif", "x", "--evidence", "smoke"], "variable=state"],
+    [["network", "query", "--bif", "x", "--soft", "smoke=yes"], "state:likelihood"],
+    [["network", "learn", "--data", "x", "--out", "y", "--require", "a>b"], "channel->visit"],
+    [["network", "learn", "--data", "x", "--out", "y"], "--schema FILE, or --model FILE"],
     [["signals", "run", "--source", "rss", "--origin", "2026-01-01"], "FORMAT=PLACE"],
   ])("%j is bad usage: exit 2, a hint, no stack trace", async (args, hint) => {
     const said = await populace(...args);

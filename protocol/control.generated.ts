@@ -94,8 +94,10 @@ export interface Run {
   readonly label: string;
   readonly planHash: string;
   readonly tenant: string;
-  /** "study", whose agents meet stimuli, or "behavior", whose exposures are agent ticks. */
+  /** "study", whose agents meet stimuli; "behavior", whose exposures are agent ticks; "ledger", whose ticks count real outcomes. */
   readonly kind: string;
+  /** First tick whose committed root another computation contradicts; absent where nothing is known against the run. */
+  readonly suspectFrom?: number;
 }
 
 export interface OutcomePart {
@@ -162,6 +164,66 @@ export interface DrainRequest {
   readonly node: string;
 }
 
+export interface ReleaseRequest {
+  readonly tenant: string;
+  /** The score table as JSON, the text of the model file it was made of, and the plan of the ledger for its outcomes as JSON. */
+  readonly table: Uint8Array;
+  readonly model: Uint8Array;
+  readonly ledger: Uint8Array;
+  /** For people. */
+  readonly note: string;
+  /** Instead of all three: the number of an earlier release. */
+  readonly backTo: number;
+  /** Finished runs that it rests on. Refused when one of them is suspect, unless that is allowed. */
+  readonly runs: readonly string[];
+  readonly allowSuspect: boolean;
+}
+
+export interface SuspectRequest {
+  readonly tenant: string;
+  readonly run: string;
+  readonly tick: number;
+}
+
+export interface Announcement {
+  readonly number: number;
+  /** Blob addresses of the score table and of the model's text. */
+  readonly content: string;
+  readonly model: string;
+  /** Run id of the ledger; empty when it has none. */
+  readonly ledger: string;
+  readonly note: string;
+  /** Run id and root of each run that it rests on, and why it is suspect; empty when nothing is known against it. */
+  readonly runs: readonly string[];
+  readonly suspect: string;
+}
+
+export interface Announcements {
+  readonly releases: readonly Announcement[];
+}
+
+export interface LedgerRequest {
+  readonly tenant: string;
+  readonly run: string;
+  /** First tick that is wanted: what was committed before is left out. */
+  readonly from: number;
+}
+
+export interface LedgerCounts {
+  readonly run: string;
+  /** Last committed tick, -1 before the first, and its root. */
+  readonly tick: number;
+  readonly root: string;
+  /** Events of the ticks that were asked for: counted, and refused. */
+  readonly counted: number;
+  readonly refused: number;
+  /** The newest ones that were refused: id, then the reason. */
+  readonly deadLetters: readonly string[];
+  /** The plan of the ledger as JSON, and personas x stimuli x (exposures, responses of each step) as little-endian 64-bit floats that hold integers. */
+  readonly plan: Uint8Array;
+  readonly counts: Uint8Array;
+}
+
 /** Request, answer and whether there are many of them, by method. */
 export interface ControlMethods {
   /** Version, role, term, view and nodes. */
@@ -189,7 +251,15 @@ export interface ControlMethods {
   readonly Moves: { readonly request: MovesRequest; readonly reply: MovesReply; readonly streams: false };
   /** Lets a node hand over its shards and leave. */
   readonly Drain: { readonly request: DrainRequest; readonly reply: Node; readonly streams: false };
+  /** Announces what production serves from now on: a new model version, or as a roll-back what an earlier release served. */
+  readonly Release: { readonly request: ReleaseRequest; readonly reply: Announcement; readonly streams: false };
+  /** All releases; the last one is served. */
+  readonly Releases: { readonly request: ListRequest; readonly reply: Announcements; readonly streams: false };
+  /** Marks a run that does not change by itself as suspect from a tick on: another computation of it came to another root. */
+  readonly Suspect: { readonly request: SuspectRequest; readonly reply: Run; readonly streams: false };
+  /** The counts of a ledger, which are the real outcomes that gateways took. */
+  readonly Ledger: { readonly request: LedgerRequest; readonly reply: LedgerCounts; readonly streams: false };
 }
 
 /** The descriptor of control.proto. */
-export const CONTROL_DESCRIPTOR = {"nested":{"populace":{"nested":{"v1":{"nested":{"Control":{"methods":{"Describe":{"requestType":"DescribeRequest","responseType":"Cluster"},"Submit":{"requestType":"SubmitRequest","responseType":"Run"},"Watch":{"requestType":"RunRequest","responseType":"Run","responseStream":true},"Get":{"requestType":"RunRequest","responseType":"Run"},"List":{"requestType":"ListRequest","responseType":"Runs"},"Cancel":{"requestType":"RunRequest","responseType":"Run"},"Pause":{"requestType":"RunRequest","responseType":"Run"},"Resume":{"requestType":"RunRequest","responseType":"Run"},"Resolve":{"requestType":"RunRequest","responseType":"Run"},"Outcome":{"requestType":"RunRequest","responseType":"OutcomePart","responseStream":true},"Table":{"requestType":"TableRequest","responseType":"FilePart","responseStream":true},"Plan":{"requestType":"RunRequest","responseType":"FilePart","responseStream":true},"Moves":{"requestType":"MovesRequest","responseType":"MovesReply"},"Drain":{"requestType":"DrainRequest","responseType":"Node"}}},"DescribeRequest":{"fields":{"tenant":{"type":"string","id":1}}},"Cluster":{"fields":{"tenant":{"type":"string","id":1},"role":{"type":"string","id":2},"holder":{"type":"string","id":3},"term":{"type":"uint64","id":4},"leader":{"type":"string","id":5},"view":{"type":"uint64","id":6},"nodes":{"rule":"repeated","type":"Node","id":7},"control":{"type":"string","id":8},"version":{"type":"string","id":9}}},"Node":{"fields":{"incarnation":{"type":"string","id":1},"state":{"type":"string","id":2},"workers":{"type":"uint32","id":3},"backends":{"rule":"repeated","type":"string","id":4},"backendReason":{"type":"string","id":5},"exposuresPerSecond":{"type":"double","id":6},"memoryBytes":{"type":"double","id":7},"exposures":{"type":"uint64","id":8},"heardMs":{"type":"double","id":9}}},"Execution":{"oneofs":{"_shards":{"oneof":["shards"]},"_workers":{"oneof":["workers"]},"_backend":{"oneof":["backend"]},"_population":{"oneof":["population"]},"_spanTicks":{"oneof":["spanTicks"]},"_checkpointTicks":{"oneof":["checkpointTicks"]}},"fields":{"shards":{"type":"uint32","id":1,"options":{"proto3_optional":true}},"workers":{"type":"uint32","id":2,"options":{"proto3_optional":true}},"backend":{"type":"string","id":3,"options":{"proto3_optional":true}},"population":{"type":"string","id":4,"options":{"proto3_optional":true}},"spanTicks":{"type":"uint32","id":5,"options":{"proto3_optional":true}},"checkpointTicks":{"type":"uint32","id":6,"options":{"proto3_optional":true}}}},"SubmitRequest":{"fields":{"tenant":{"type":"string","id":1},"plan":{"type":"bytes","id":2},"execution":{"type":"Execution","id":3},"priority":{"type":"int32","id":4},"label":{"type":"string","id":5},"fresh":{"type":"bool","id":6}}},"RunRequest":{"fields":{"tenant":{"type":"string","id":1},"run":{"type":"string","id":2}}},"ListRequest":{"fields":{"tenant":{"type":"string","id":1},"label":{"type":"string","id":2}}},"Runs":{"fields":{"runs":{"rule":"repeated","type":"Run","id":1}}},"Run":{"fields":{"run":{"type":"string","id":1},"state":{"type":"string","id":2},"reason":{"type":"string","id":3},"code":{"type":"string","id":4},"attempt":{"type":"uint32","id":5},"tick":{"type":"int32","id":6},"ticks":{"type":"uint32","id":7},"root":{"type":"string","id":8},"agents":{"type":"uint64","id":9},"exposures":{"type":"uint64","id":10},"exposuresTotal":{"type":"uint64","id":11},"seconds":{"type":"double","id":12},"backends":{"rule":"repeated","type":"string","id":13},"execution":{"type":"Execution","id":14},"priority":{"type":"int32","id":15},"label":{"type":"string","id":16},"planHash":{"type":"string","id":17},"tenant":{"type":"string","id":18},"kind":{"type":"string","id":19}}},"OutcomePart":{"fields":{"head":{"type":"OutcomeHead","id":1},"values":{"type":"bytes","id":2}}},"OutcomeHead":{"fields":{"run":{"type":"string","id":1},"root":{"type":"string","id":2},"roots":{"rule":"repeated","type":"string","id":3},"exposures":{"type":"uint64","id":4},"seconds":{"type":"double","id":5},"backend":{"type":"string","id":6},"execution":{"type":"Execution","id":7},"counts":{"type":"uint64","id":8},"tickCounts":{"type":"uint64","id":9}}},"TableRequest":{"fields":{"tenant":{"type":"string","id":1},"run":{"type":"string","id":2},"table":{"type":"string","id":3}}},"FilePart":{"fields":{"bytes":{"type":"bytes","id":1}}},"MovesRequest":{"fields":{"tenant":{"type":"string","id":1},"leave":{"rule":"repeated","type":"string","id":2},"join":{"type":"uint32","id":3},"run":{"type":"string","id":4}}},"MovesReply":{"fields":{"moves":{"rule":"repeated","type":"Move","id":1},"shards":{"type":"uint32","id":2},"imbalanceBefore":{"type":"double","id":3},"imbalanceAfter":{"type":"double","id":4}}},"Move":{"fields":{"run":{"type":"string","id":1},"shard":{"type":"uint32","id":2},"source":{"type":"string","id":3},"target":{"type":"string","id":4}}},"DrainRequest":{"fields":{"tenant":{"type":"string","id":1},"node":{"type":"string","id":2}}}}}}}}} as const;
+export const CONTROL_DESCRIPTOR = {"nested":{"populace":{"nested":{"v1":{"nested":{"Control":{"methods":{"Describe":{"requestType":"DescribeRequest","responseType":"Cluster"},"Submit":{"requestType":"SubmitRequest","responseType":"Run"},"Watch":{"requestType":"RunRequest","responseType":"Run","responseStream":true},"Get":{"requestType":"RunRequest","responseType":"Run"},"List":{"requestType":"ListRequest","responseType":"Runs"},"Cancel":{"requestType":"RunRequest","responseType":"Run"},"Pause":{"requestType":"RunRequest","responseType":"Run"},"Resume":{"requestType":"RunRequest","responseType":"Run"},"Resolve":{"requestType":"RunRequest","responseType":"Run"},"Outcome":{"requestType":"RunRequest","responseType":"OutcomePart","responseStream":true},"Table":{"requestType":"TableRequest","responseType":"FilePart","responseStream":true},"Plan":{"requestType":"RunRequest","responseType":"FilePart","responseStream":true},"Moves":{"requestType":"MovesRequest","responseType":"MovesReply"},"Drain":{"requestType":"DrainRequest","responseType":"Node"},"Release":{"requestType":"ReleaseRequest","responseType":"Announcement"},"Releases":{"requestType":"ListRequest","responseType":"Announcements"},"Suspect":{"requestType":"SuspectRequest","responseType":"Run"},"Ledger":{"requestType":"LedgerRequest","responseType":"LedgerCounts"}}},"DescribeRequest":{"fields":{"tenant":{"type":"string","id":1}}},"Cluster":{"fields":{"tenant":{"type":"string","id":1},"role":{"type":"string","id":2},"holder":{"type":"string","id":3},"term":{"type":"uint64","id":4},"leader":{"type":"string","id":5},"view":{"type":"uint64","id":6},"nodes":{"rule":"repeated","type":"Node","id":7},"control":{"type":"string","id":8},"version":{"type":"string","id":9}}},"Node":{"fields":{"incarnation":{"type":"string","id":1},"state":{"type":"string","id":2},"workers":{"type":"uint32","id":3},"backends":{"rule":"repeated","type":"string","id":4},"backendReason":{"type":"string","id":5},"exposuresPerSecond":{"type":"double","id":6},"memoryBytes":{"type":"double","id":7},"exposures":{"type":"uint64","id":8},"heardMs":{"type":"double","id":9}}},"Execution":{"oneofs":{"_shards":{"oneof":["shards"]},"_workers":{"oneof":["workers"]},"_backend":{"oneof":["backend"]},"_population":{"oneof":["population"]},"_spanTicks":{"oneof":["spanTicks"]},"_checkpointTicks":{"oneof":["checkpointTicks"]}},"fields":{"shards":{"type":"uint32","id":1,"options":{"proto3_optional":true}},"workers":{"type":"uint32","id":2,"options":{"proto3_optional":true}},"backend":{"type":"string","id":3,"options":{"proto3_optional":true}},"population":{"type":"string","id":4,"options":{"proto3_optional":true}},"spanTicks":{"type":"uint32","id":5,"options":{"proto3_optional":true}},"checkpointTicks":{"type":"uint32","id":6,"options":{"proto3_optional":true}}}},"SubmitRequest":{"fields":{"tenant":{"type":"string","id":1},"plan":{"type":"bytes","id":2},"execution":{"type":"Execution","id":3},"priority":{"type":"int32","id":4},"label":{"type":"string","id":5},"fresh":{"type":"bool","id":6}}},"RunRequest":{"fields":{"tenant":{"type":"string","id":1},"run":{"type":"string","id":2}}},"ListRequest":{"fields":{"tenant":{"type":"string","id":1},"label":{"type":"string","id":2}}},"Runs":{"fields":{"runs":{"rule":"repeated","type":"Run","id":1}}},"Run":{"oneofs":{"_suspectFrom":{"oneof":["suspectFrom"]}},"fields":{"run":{"type":"string","id":1},"state":{"type":"string","id":2},"reason":{"type":"string","id":3},"code":{"type":"string","id":4},"attempt":{"type":"uint32","id":5},"tick":{"type":"int32","id":6},"ticks":{"type":"uint32","id":7},"root":{"type":"string","id":8},"agents":{"type":"uint64","id":9},"exposures":{"type":"uint64","id":10},"exposuresTotal":{"type":"uint64","id":11},"seconds":{"type":"double","id":12},"backends":{"rule":"repeated","type":"string","id":13},"execution":{"type":"Execution","id":14},"priority":{"type":"int32","id":15},"label":{"type":"string","id":16},"planHash":{"type":"string","id":17},"tenant":{"type":"string","id":18},"kind":{"type":"string","id":19},"suspectFrom":{"type":"uint32","id":20,"options":{"proto3_optional":true}}}},"OutcomePart":{"fields":{"head":{"type":"OutcomeHead","id":1},"values":{"type":"bytes","id":2}}},"OutcomeHead":{"fields":{"run":{"type":"string","id":1},"root":{"type":"string","id":2},"roots":{"rule":"repeated","type":"string","id":3},"exposures":{"type":"uint64","id":4},"seconds":{"type":"double","id":5},"backend":{"type":"string","id":6},"execution":{"type":"Execution","id":7},"counts":{"type":"uint64","id":8},"tickCounts":{"type":"uint64","id":9}}},"TableRequest":{"fields":{"tenant":{"type":"string","id":1},"run":{"type":"string","id":2},"table":{"type":"string","id":3}}},"FilePart":{"fields":{"bytes":{"type":"bytes","id":1}}},"MovesRequest":{"fields":{"tenant":{"type":"string","id":1},"leave":{"rule":"repeated","type":"string","id":2},"join":{"type":"uint32","id":3},"run":{"type":"string","id":4}}},"MovesReply":{"fields":{"moves":{"rule":"repeated","type":"Move","id":1},"shards":{"type":"uint32","id":2},"imbalanceBefore":{"type":"double","id":3},"imbalanceAfter":{"type":"double","id":4}}},"Move":{"fields":{"run":{"type":"string","id":1},"shard":{"type":"uint32","id":2},"source":{"type":"string","id":3},"target":{"type":"string","id":4}}},"DrainRequest":{"fields":{"tenant":{"type":"string","id":1},"node":{"type":"string","id":2}}},"ReleaseRequest":{"fields":{"tenant":{"type":"string","id":1},"table":{"type":"bytes","id":2},"model":{"type":"bytes","id":3},"ledger":{"type":"bytes","id":4},"note":{"type":"string","id":5},"backTo":{"type":"uint64","id":6},"runs":{"rule":"repeated","type":"string","id":7},"allowSuspect":{"type":"bool","id":8}}},"SuspectRequest":{"fields":{"tenant":{"type":"string","id":1},"run":{"type":"string","id":2},"tick":{"type":"uint32","id":3}}},"Announcement":{"fields":{"number":{"type":"uint64","id":1},"content":{"type":"string","id":2},"model":{"type":"string","id":3},"ledger":{"type":"string","id":4},"note":{"type":"string","id":5},"runs":{"rule":"repeated","type":"string","id":6},"suspect":{"type":"string","id":7}}},"Announcements":{"fields":{"releases":{"rule":"repeated","type":"Announcement","id":1}}},"LedgerRequest":{"fields":{"tenant":{"type":"string","id":1},"run":{"type":"string","id":2},"from":{"type":"uint32","id":3}}},"LedgerCounts":{"fields":{"run":{"type":"string","id":1},"tick":{"type":"int32","id":2},"root":{"type":"string","id":3},"counted":{"type":"uint64","id":4},"refused":{"type":"uint64","id":5},"deadLetters":{"rule":"repeated","type":"string","id":6},"plan":{"type":"bytes","id":7},"counts":{"type":"bytes","id":8}}}}}}}}} as const;

@@ -42,6 +42,18 @@ export const LIMITS = {
   auditRepeats: 4,
   /** Share of slotStreamBytesMax from which no tick is opened until a checkpoint has made room. */
   slotStreamShare: 0.7,
+  /** A ledger's tick closes with so many events, or so long after its first one. */
+  ledgerTickEventsMax: 1000,
+  ledgerTickMs: 1000,
+  /** Characters of an event's text: what is longer is cut, and refused. */
+  eventBytesMax: 256,
+  /** Personas x stimuli of a ledger: TOO_LARGE above. A commit holds the counts of all. */
+  ledgerCellsMax: 65_536,
+  /** Events of one message of a gateway, and those that one gateway has on the way at once. */
+  outcomesMax: 500,
+  outcomesUnderWayMax: 10_000,
+  /** Events that no COMMIT has named are sent again after this time, later ever less often. */
+  outcomesRepeatMs: 5000,
   /** How often somebody who waits for a run looks at its record. */
   runPollMs: 250,
 } as const;

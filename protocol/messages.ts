@@ -18,6 +18,9 @@
  *    different is a NodeFailure with code DIVERGENCE. Anything it cannot do is a NodeFailure, never silence.
  * 6. On RunStop it drops the attempt within one block. A new attempt forgets the state of the old one.
  *
+ * A ledger is a run without agents (`ledger.ts`): gateways append Outcomes to the events of its run, the leader seals them tick by tick as Input
+ * and commits their integer counts with a manifest. Nodes have no part in it.
+ *
  * The registry, COMMIT and the blobs together are the whole truth about a run: an empty coordinator, and anybody who wants the
  * outcome, needs nothing else. A body over LIMITS.slotBytesMax is replaced by its address (`bodyOf`).
  */
@@ -57,6 +60,7 @@ export type RunState = keyof typeof RUN_STATE;
 export interface Input {
   readonly run: string;
   readonly tick: number;
+  /** Of a ledger: the events themselves as text, id first (`ledger.ts`), so that the tick follows from what is sealed alone. */
   readonly eventIds: readonly string[];
 }
 
@@ -123,12 +127,16 @@ export interface Commit {
    * influence. The inbox of tick + 1 for every shard: a node that joins at t derives warmth from the commits 0..t-1.
    */
   readonly sections: Float64Array;
+  /** Of a ledger: the id of every event of this tick; one that was refused has the reason behind it. Empty elsewhere. */
+  readonly manifest: readonly string[];
   /** cells x personas x columns: the tick's integer sums over worlds. */
   readonly tickSums: Float64Array;
   /** Blob address of cells x personas x worlds x columns (f64), summed over the ticks 0 to this one: at checkpoints and at the last tick; "" elsewhere. */
   readonly sums: string;
   /** Exposures of the ticks 0 to this one. */
   readonly exposures: number;
+  /** At checkpoints: "INCARNATION BACKEND" of everybody whose outputs the ticks 0 to this one rest on; part of no hash. */
+  readonly authors: readonly string[];
   /** Kernel backends that computed the ticks 0 to this one, and the time it took over all attempts; part of no hash. */
   readonly backends: readonly string[];
   readonly seconds: number;
@@ -162,10 +170,12 @@ export interface RunRecord {
   readonly shards: readonly Shard[];
   /** Incarnation that owns each shard in this view. */
   readonly owners: readonly string[];
-  /** Incarnations that may not compute this run: they failed at it, or a third computation contradicted them. */
+  /** Who may not compute this run: incarnations that failed at it, and "INCARNATION BACKEND" where a third computation contradicted what that backend of theirs said. */
   readonly unfit: readonly string[];
   /** The two outputs of a frozen run that disagree; null elsewhere. */
   readonly dispute: Dispute | null;
+  /** First tick whose committed root a later computation contradicts, as somebody found after the commit; -1 = none. Computing the run anew clears it. */
+  readonly suspectFrom: number;
   /** Error code and sentence of a paused, frozen, failed or canceled run; "" otherwise. */
   readonly code: string;
   readonly reason: string;
@@ -257,6 +267,8 @@ export interface LeaderBeat {
   readonly holder: string;
   readonly term: number;
   readonly view: number;
+  /** Number of the newest release, 0 before the first: who serves it and hears this is not stale. */
+  readonly release: number;
 }
 
 /**
@@ -306,8 +318,22 @@ export interface Flushed {
 /** What production serves, under the highest number: registry record `releaseKey`, written once. A roll-back is a new release of older content. */
 export interface Release {
   readonly number: number;
-  /** Blob address of what is served: a score table and the model it was made of. */
+  /** Blob address of the score table that is served, as JSON. */
   readonly content: string;
+  /** Blob address of the text of the model it was made of. */
+  readonly model: string;
+  /** Run id of the ledger that the model's real outcomes belong to; "" = they stay where they were taken. */
+  readonly ledger: string;
+  /** "RUN ROOT" of each finished run that it rests on. */
+  readonly runs: readonly string[];
   /** For people: why it was announced, or of which release it is the roll-back. */
   readonly note: string;
+}
+
+/** Real outcomes that a gateway has on its own disk, on their way into a ledger; sent again until a COMMIT's manifest names them. */
+export interface Outcomes {
+  /** The ledger. */
+  readonly run: string;
+  /** Events as text (`ledger.ts`). */
+  readonly events: readonly string[];
 }

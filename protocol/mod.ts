@@ -7,6 +7,7 @@ export * from "./canonical.ts";
 export * from "./plan-codec.ts";
 export { BEHAVIOR_SPEC, behaviorPlan, isBehaviorPlan, isCoupled, type BehaviorPlan, type PlanBehavior } from "./behavior-plan.ts";
 export * from "./mail.ts";
+export * from "./ledger.ts";
 export * from "./root.ts";
 export * from "./codec.ts";
 export * from "./body.ts";

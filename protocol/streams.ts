@@ -11,6 +11,7 @@ export const STREAM_TABLE = [
   { name: "SLOT", subjects: ["pop.*.*.*.out.*.*"], keeps: "slots", bytesMax: LIMITS.slotStreamBytesMax * (LIMITS.runsActiveMax + LIMITS.runsWithSlotsMax), atLimit: "wait" },
   { name: "INPUT", subjects: ["pop.*.*.all.input.*"], keeps: "slots", bytesMax: 256 * MB, atLimit: "wait" },
   { name: "COMMIT", subjects: ["pop.*.*.all.commit"], keeps: "records", bytesMax: 1024 * MB, atLimit: "wait" },
+  { name: "EVENT", subjects: ["pop.*.*.all.event"], keeps: "records", bytesMax: 256 * MB, atLimit: "wait" },
   { name: "OPEN", subjects: ["pop.*.*.*.open"], keeps: "records", bytesMax: 64 * MB, atLimit: "drop oldest" },
 ] as const;
 
@@ -38,6 +39,7 @@ const ROLES: Readonly<Record<string, readonly Role[]>> = {
   coordinators: ["coordinator"],
   nodes: ["node"],
   "that node": ["node"],
+  gateways: ["gateway"],
   everyone: ROLE_NAMES,
 };
 

@@ -9,10 +9,11 @@ export const SUBJECT_TABLE = [
   { name: "stop", pattern: "pop.<tenant>.<run>.<attempt>.stop", port: "bus", message: "RunStop", owner: "coordinator", writers: "leader", readers: "nodes", retention: "none" },
   { name: "input", pattern: "pop.<tenant>.<run>.all.input.<tick>", port: "log, write-once slot", message: "Input", owner: "coordinator", writers: "leader", readers: "nodes, coordinators", retention: "life of the run" },
   { name: "commit", pattern: "pop.<tenant>.<run>.all.commit", port: "log, compare-and-set on the subject's last sequence", message: "Commit", owner: "coordinator", writers: "leader", readers: "everyone", retention: "life of the run" },
+  { name: "event", pattern: "pop.<tenant>.<run>.all.event", port: "log", message: "Outcomes", owner: "coordinator", writers: "gateways", readers: "coordinators", retention: "until a COMMIT names its events" },
   { name: "heartbeat", pattern: "pop.<tenant>.node.<incarnation>.heartbeat", port: "bus", message: "Heartbeat", owner: "node", writers: "that node", readers: "coordinators", retention: "none" },
   { name: "probe", pattern: "pop.<tenant>.node.<incarnation>.probe", port: "bus", message: "LeaderBeat", owner: "coordinator", writers: "leader", readers: "that node", retention: "none" },
   { name: "drain", pattern: "pop.<tenant>.node.<incarnation>.drain", port: "bus", message: "LeaderBeat", owner: "coordinator", writers: "leader", readers: "that node", retention: "none" },
-  { name: "leader beat", pattern: "pop.<tenant>.leader.beat", port: "bus", message: "LeaderBeat", owner: "coordinator", writers: "leader", readers: "nodes, the leader itself", retention: "none" },
+  { name: "leader beat", pattern: "pop.<tenant>.leader.beat", port: "bus", message: "LeaderBeat", owner: "coordinator", writers: "leader", readers: "nodes, gateways, the leader itself", retention: "none" },
   { name: "recompute", pattern: "pop.<tenant>.<run>.<attempt>.recompute", port: "bus", message: "Recompute", owner: "coordinator", writers: "leader", readers: "nodes", retention: "none" },
   { name: "recomputed", pattern: "pop.<tenant>.<run>.<attempt>.recomputed", port: "bus", message: "Recomputed", owner: "coordinator", writers: "nodes", readers: "leader", retention: "none" },
   { name: "flushed", pattern: "pop.<tenant>.<run>.all.flushed", port: "bus", message: "Flushed", owner: "coordinator", writers: "coordinators", readers: "leader", retention: "none" },
@@ -32,6 +33,7 @@ export const failSubject = (tenant: string, run: Run, attempt: Attempt): string 
 export const stopSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.stop`;
 export const inputSubject = (tenant: string, run: Run, tick: number): string => `pop.${tenant}.${run}.all.input.${tick}`;
 export const commitSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.commit`;
+export const eventSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.event`;
 export const heartbeatSubject = (tenant: string, incarnation: string): string => `pop.${tenant}.node.${incarnation}.heartbeat`;
 export const probeSubject = (tenant: string, incarnation: string): string => `pop.${tenant}.node.${incarnation}.probe`;
 export const drainSubject = (tenant: string, incarnation: string): string => `pop.${tenant}.node.${incarnation}.drain`;

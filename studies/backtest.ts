@@ -1,14 +1,14 @@
 import { closeSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
-import { PopulaceError, RandomStream, assignRows, betaBinomialInterval, updateLogistic } from "@populace/domain";
-import type { LogisticPosterior, Stimulus, StepModel } from "@populace/domain";
+import { PopulaceError, RandomStream, assignRows, betaBinomialInterval } from "@populace/domain";
+import type { Stimulus, StepModel } from "@populace/domain";
 import type { Dataset } from "./dataset.ts";
 import { selectRows } from "./dataset.ts";
 import type { Model } from "./model.ts";
 import { encodeDataset } from "./codings.ts";
-import { statedPriors } from "./fit.ts";
-import { likelihoodWeights, populationWeights, samplingShift, stepDesign, stepModelOf } from "./response-fit.ts";
+import { likelihoodWeights, populationWeights, samplingShift } from "./response-fit.ts";
 import { RatePredictor } from "./predict.ts";
 import { auc, calibrationError, logLossOf, qini } from "./scores.ts";
+import { updatedModel } from "./update-response.ts";
 
 export interface BacktestOptions {
   /** Group by these instead of personas: a column, or a comparison such as `recency<=6`. */
@@ -291,21 +291,10 @@ class Backtest {
     });
   }
 
-  /** The model after rows from..to: every step's last posterior is the next prior. */
+  /** The model after rows from..to. */
   #updated(model: Model, from: number, to: number, seed: number, forgetting: number): Model {
-    const { response, mixture } = model;
-    const part = { codes: this.#codes, persona: this.#persona, stimulus: this.#data.stimulus, outcomes: this.#data.outcomes, steps: this.#steps, weight: likelihoodWeights(this.#data) };
-    const shift = samplingShift(this.#data.schema, this.#data);
-    const stepModels = response.stepModels.map((stepModel, step): StepModel => {
-      const priors = statedPriors(model.schema, step, response, mixture, step === 0 ? shift : 0);
-      const design = stepDesign(response, mixture, part, step, priors, from, to);
-      if (design.rows === 0) return stepModel;
-      const previous = posteriorOf(stepModel, response.terms.findIndex((term) => term.kind === "intercept"), step === 0 ? shift : 0);
-      const posterior = updateLogistic(previous, design, { worlds: response.worlds, random: RandomStream.of(seed, `rolling ${step}`), forgetting });
-      const events = design.response.reduce((sum, y) => sum + y, 0);
-      return stepModelOf(stepModel.step, response, posterior, priors, { rows: stepModel.rows + design.rows, events: stepModel.events + events }, step === 0 ? shift : 0);
-    });
-    return { ...model, response: { ...response, stepModels } };
+    const rows = { codes: this.#codes, persona: this.#persona, stimulus: this.#data.stimulus, outcomes: this.#data.outcomes, steps: this.#steps, weight: likelihoodWeights(this.#data) };
+    return updatedModel(model, rows, from, to, { seed, forgetting, shift: samplingShift(this.#data.schema, this.#data) });
   }
 
   #policies(predicted: Float64Array): readonly PolicyValue[] {
@@ -434,13 +423,6 @@ const quantile = (sorted: ArrayLike<number>, p: number): number => {
   const at = p * (sorted.length - 1), below = Math.floor(at), above = Math.min(sorted.length - 1, below + 1);
   return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
 };
-
-function posteriorOf(step: StepModel, intercept: number, shift: number): LogisticPosterior {
-  const mean = Float64Array.from(step.mean);
-  mean[intercept] += shift;
-  const { covarianceCholesky, draws, scaleDraws, scaleGroups, method } = step;
-  return { mean, covarianceCholesky, draws, scaleDraws, scaleGroups, method, logMarginal: NaN, diagnostics: { distinctRows: 0, newtonSteps: 0, converged: true, scaleEffectiveSize: 0, paretoK: NaN, correction: "none" } };
-}
 
 function rollingScore(every: number, updates: number, rolled: Float64Array, single: Float64Array, outcome: Uint8Array): NonNullable<BacktestResult["rolling"]> {
   const rows = rolled.length;

@@ -1,6 +1,8 @@
-import { betaFromDraws, betaInterval, betaMean, powerPrior } from "@populace/domain";
+import { betaFromDraws, betaInterval, betaMean, mixtureMean, mixtureQuantile, powerPrior, robustPrior, updateMixture } from "@populace/domain";
 import type { Beta, EvidenceLabel, RateEstimate } from "@populace/domain";
 import { affordableCrowds, crowdRates } from "./crowd.ts";
+import { exchangeRateAt } from "./exchange.ts";
+import { weighedOutcomes } from "./forgetting.ts";
 import type { Model } from "./model.ts";
 import { compilePlan } from "./plan.ts";
 import { readStudy } from "./study.ts";
@@ -14,23 +16,34 @@ const PURE = 0.9;
  *
  * The model's part is the Beta matched to the cell's rate over the worlds (mean and variance), shocks alive now included. A
  * posterior fitted to data is real evidence up to its version and counts in full. A belief (`prior only`) stands alone and as
- * stated until the cell's first outcome, and from then on is a power prior: exchange rate a0, at most max(50, real / 5)
- * effective exposures. Real outcomes later than the version are added as they are.
+ * stated until the cell's first outcome, and from then on is simulated evidence: a power prior with the exchange rate of its class,
+ * at most max(50, real / 5) effective exposures, beside a vague Beta(1, 1) that takes over as the outcomes contradict it (robust
+ * mixture). Real outcomes later than the version are added as they are; with a half-life, all real evidence fades by its age.
  */
 export function cellRates(model: Model): readonly RateEstimate[] {
   const worldRates = modelRates(model);
-  const cells = model.response.stimuli.length * model.response.steps.length;
-  // A persona promoted from a cluster was in no fit: its rates are its traits' and the prior of its own effects.
-  const emerged = model.mixture.personas.map((persona) => persona.lineage.event === "emerge");
-  return model.outcomes.map((cell, at) => {
+  const { stimuli, steps } = model.response;
+  const cells = stimuli.length * steps.length;
+  const { outcomes, kept } = weighedOutcomes(model);
+  return outcomes.map(({ exposures, responses }, at) => {
+    const persona = model.mixture.personas[Math.floor(at / cells)];
     const matched = betaFromDraws(worldRates[at]);
-    const isBelief = model.evidence === "prior only" || emerged[Math.floor(at / cells)];
-    const base: Beta = isBelief && cell.exposures > 0 ? powerPrior(matched, model.exchangeRate.a0, cell.exposures) : matched;
-    const joined: Beta = { alpha: base.alpha + cell.responses, beta: base.beta + cell.exposures - cell.responses };
-    const essBase = base.alpha + base.beta;
-    const essReal = cell.exposures + (isBelief ? 0 : essBase);
-    const essSimulated = isBelief ? essBase : 0;
-    return { mean: betaMean(joined), ...betaInterval(joined), ess: essReal + essSimulated, essSimulated, essReal, label: labelOf(isBelief, essReal, essSimulated) };
+    // A persona promoted from a cluster was in no fit: its rates are its traits' and the prior of its own effects.
+    const isBelief = model.evidence === "prior only" || persona.lineage.event === "emerge";
+    if (isBelief && exposures > 0) {
+      const prior = powerPrior(matched, exchangeRateAt(model, persona.id, stimuli[Math.floor(at / steps.length) % stimuli.length]), exposures);
+      const joined = updateMixture(robustPrior(prior), responses, exposures);
+      const essSimulated = joined.weights[0] * (prior.alpha + prior.beta);
+      return {
+        mean: mixtureMean(joined), low: mixtureQuantile(joined, 0.05), high: mixtureQuantile(joined, 0.95),
+        ess: exposures + essSimulated, essSimulated, essReal: exposures, label: labelOf(true, exposures, essSimulated),
+      };
+    }
+    const part = isBelief ? 1 : kept;
+    const joined: Beta = { alpha: part * matched.alpha + responses, beta: part * matched.beta + exposures - responses };
+    const ess = joined.alpha + joined.beta;
+    const [essSimulated, essReal] = isBelief ? [ess, 0] : [0, ess];
+    return { mean: betaMean(joined), ...betaInterval(joined), ess, essSimulated, essReal, label: labelOf(isBelief, essReal, essSimulated) };
   });
 }
 

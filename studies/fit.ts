@@ -5,6 +5,8 @@ import type { Dataset } from "./dataset.ts";
 import type { Model } from "./model.ts";
 import type { Schema } from "./schema.ts";
 import { codingsOf, encodeDataset } from "./codings.ts";
+import { UNLEARNED_EXCHANGE_RATE } from "./exchange.ts";
+import { latestPeriod } from "./forgetting.ts";
 import { fitSteps, likelihoodWeights, populationWeights, samplingShift } from "./response-fit.ts";
 import type { ResponseRows } from "./response-fit.ts";
 import { rowRates } from "./row-rates.ts";
@@ -24,8 +26,6 @@ export interface FittedModel {
   readonly notes: readonly string[];
 }
 
-/** How much of a believed exposure counts as a real one, until past cells can tell. */
-const EXCHANGE_RATE = 0.2;
 /** Rows below which a fit says nothing. */
 const FIT_ROWS_MIN = 30;
 /** Normal quantile of 0.95: half the width of a stated 90 % interval. */
@@ -128,6 +128,7 @@ export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptio
     schema: filled,
     mixture,
     response,
+    responseVersion: 1,
     value: fitValue(filled, dataset, persona, mixture.personas.length, { worlds, seed }),
     rowRates: rowRates({ mixture, response }, encoded.codes, persona, populationWeights(dataset)),
     evidence: schema.assignment.kind === "unknown" ? "observational" : schema.assignment.kind,
@@ -138,11 +139,13 @@ export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptio
       otherLevels: encoded.otherLevels,
       noConsent: dataset.noConsent,
       seen: dataset.hashes,
+      absorbed: dataset.rows,
+      latest: latestPeriod(dataset),
       candidates: candidates.map(({ personas: count, bic, stability }) => ({ personas: count, bic, stability })),
       seed,
     },
     outcomes: Array.from({ length: mixture.personas.length * layout.stimuli.length * schema.funnel.length }, () => ({ exposures: 0, responses: 0 })),
-    exchangeRate: { a0: EXCHANGE_RATE, low: EXCHANGE_RATE, high: EXCHANGE_RATE, learned: false },
+    periods: [], halfLife: null, landed: [], exchangeRate: UNLEARNED_EXCHANGE_RATE,
     shocks: [],
   };
   return { model, notes: [...dataset.notes, ...notes] };

@@ -1,5 +1,6 @@
 import { RandomStream, id } from "@populace/domain";
 import type { Persona, Stimulus, Term, Trait, TraitCoding, TraitDistribution } from "@populace/domain";
+import { UNLEARNED_EXCHANGE_RATE } from "./exchange.ts";
 import type { Model } from "./model.ts";
 import type { Schema } from "./schema.ts";
 
@@ -53,10 +54,10 @@ export function handModel(hand: HandModel): Model {
       leave: { logitMean: hand.leaveLogit ?? -20, logitSd: 0, draws: new Float64Array(worlds).fill(hand.leaveLogit ?? -20) },
       worlds,
     },
-    value: null, evidence: hand.evidence ?? "randomized",
-    fit: { rows: 1_000, rejected: 0, missing: {}, otherLevels: {}, noConsent: 0, seen: new Uint8Array(0), candidates: [], seed: 1 },
+    responseVersion: 1, value: null, evidence: hand.evidence ?? "randomized",
+    fit: { rows: 1_000, rejected: 0, missing: {}, otherLevels: {}, noConsent: 0, seen: new Uint8Array(0), absorbed: 0, latest: null, candidates: [], seed: 1 },
     outcomes: Array.from({ length: personas.length * stimuli.length * steps.length }, () => ({ exposures: 0, responses: 0 })),
-    exchangeRate: { a0: 0.2, low: 0.2, high: 0.2, learned: false },
+    periods: [], halfLife: null, landed: [], exchangeRate: UNLEARNED_EXCHANGE_RATE,
     shocks: [],
   };
 }

@@ -1,4 +1,4 @@
-import type { PersonaMixture, ResponseModel, ValueModel, CellCounts } from "@populace/domain";
+import type { Beta, PersonaMixture, ResponseModel, ValueModel, CellCounts } from "@populace/domain";
 import type { Schema } from "./schema.ts";
 
 /** Everything that was learned, in one file: JSON, typed arrays as base64, its own SHA-256 at the end. */
@@ -10,6 +10,8 @@ export interface Model {
   readonly schema: Schema;
   readonly mixture: PersonaMixture;
   readonly response: ResponseModel;
+  /** Version at which the response model was last fitted or updated. */
+  readonly responseVersion: number;
   readonly value: ValueModel | null;
   /**
    * Expected rate per exposure of each persona's real rows, by persona id: (worlds + 1) x stimuli x steps, the last world at the
@@ -26,15 +28,70 @@ export interface Model {
     readonly noConsent: number;
     /** SHA-256 prefixes (8 bytes, hex) of every data row used: backtest refuses them unless --allow-seen. */
     readonly seen: Uint8Array;
+    /** How many of `seen`, from the first, are in the response model; the others are counted in `outcomes`. */
+    readonly absorbed: number;
+    /** Period of the latest row in the response model; null without a time. */
+    readonly latest: number | null;
     readonly candidates: readonly { readonly personas: number; readonly bic: number; readonly stability: number }[];
     readonly seed: number;
   };
   /** Real outcomes later than the response model's version, cell by cell: personas x stimuli x steps. */
   readonly outcomes: readonly CellCounts[];
-  /** How much of a simulated exposure counts as a real one; fixed until it is learned. */
-  readonly exchangeRate: { readonly a0: number; readonly low: number; readonly high: number; readonly learned: boolean };
+  /** The same outcomes by period, where the schema has a time: what forgetting needs. Ordered by period and cell. */
+  readonly periods: readonly PeriodCounts[];
+  /** How fast real outcomes lose their weight, in the schema's unit of time; null = never. */
+  readonly halfLife: number | null;
+  /** Cells in which randomized outcomes have met a prediction: what the exchange rate is learned from. */
+  readonly landed: readonly LandedCell[];
+  readonly exchangeRate: ModelExchangeRate;
   /** Shocks alive at the model's time: attitude offsets on the logit scale with half-lives. */
   readonly shocks: readonly ModelShock[];
+}
+
+/** Counts of one cell (persona x stimulus) in one period. */
+export interface PeriodCounts {
+  /** Days since 1970 (UTC), or hundreds of rows where time is an index. */
+  readonly period: number;
+  readonly cell: number;
+  readonly exposures: number;
+  /** One a step. */
+  readonly responses: readonly number[];
+}
+
+/** What was foretold for the cell of a persona, a stimulus and a step, given the step before, and what randomized exposures then brought. */
+export interface LandedCell extends CellCounts {
+  readonly persona: string;
+  readonly stimulus: string;
+  readonly step: string;
+  readonly channel: string;
+  /** Persona x channel x kind of stimulus: cells of a class share an exchange rate. */
+  readonly class: string;
+  /** Version of the response model that foretold it. */
+  readonly responseVersion: number;
+  readonly simulated: Beta;
+}
+
+/** An exchange rate a0 with its 90 % interval and the landed cells behind it. */
+export interface ExchangeRateLevel {
+  readonly level: "channel" | "class";
+  readonly name: string;
+  readonly a0: number;
+  readonly low: number;
+  readonly high: number;
+  readonly cells: number;
+}
+
+/** How much of a simulated exposure counts as a real one. */
+export interface ModelExchangeRate {
+  /** Over all cells; the prior's mean and interval until `learned`. */
+  readonly a0: number;
+  readonly low: number;
+  readonly high: number;
+  readonly learned: boolean;
+  readonly cells: number;
+  readonly levels: readonly ExchangeRateLevel[];
+  /** Ids of personas whose simulated intervals keep missing: their simulated evidence counts for nothing. */
+  readonly demoted: readonly string[];
 }
 
 export interface ModelShock {

@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { RandomStream, assign, encode } from "@populace/domain";
+import { RandomStream, assign, encode, mixtureCdf, mixtureMean, updateMixture } from "@populace/domain";
 import { cellRates } from "./cell-rates.ts";
 import { readDataset } from "./dataset.ts";
 import { summarizeRun } from "./intervals.ts";
@@ -137,9 +137,17 @@ prior: {baseRates: {visit: [0.08, 0.16]}, marginals: {owner: {"no": 0.7, "yes": 
     expect(after[0].high - after[0].low).toBeLessThan(before[0].high - before[0].low);
     expect(after[0].low).toBeGreaterThan(before[0].high);
     expect([before[0].label, after[0].label]).toEqual(["prior only", "real"]);
-    // Closed form: power prior of the matched Beta at a0 = 0.2, below its cap of max(50, 1000 / 5).
-    const ess = Math.min(0.2 * before[0].essSimulated, 200);
-    expect(after[0].mean).toBeCloseTo((before[0].mean * ess + observed.responses) / (ess + 1_000), 9);
+    // The outcomes landed far above the prediction, so the exchange rate fell, and the vague part of the mixture took over.
+    expect(before[0].essReal).toBe(0);
+    expect(learned.exchangeRate.a0).toBeLessThan(model.exchangeRate.a0);
+    expect(learned.exchangeRate).toMatchObject({ learned: true, cells: 2 });
+    const simulated = { alpha: before[0].mean * before[0].essSimulated, beta: (1 - before[0].mean) * before[0].essSimulated };
+    const a0 = learned.exchangeRate.levels.find((level) => level.name === "p1, email, plain")!.a0;
+    // Closed form: mixture of .8 power prior at that rate, below its cap of max(50, 1000 / 5), and .2 Beta(1, 1).
+    const scale = Math.min(a0, 200 / before[0].essSimulated);
+    const joined = updateMixture({ weights: [0.8, 0.2], components: [{ alpha: scale * simulated.alpha, beta: scale * simulated.beta }, { alpha: 1, beta: 1 }] }, observed.responses, 1_000);
+    expect(after[0].mean).toBeCloseTo(mixtureMean(joined), 9);
+    expect(mixtureCdf(joined, after[0].high) - mixtureCdf(joined, after[0].low)).toBeCloseTo(0.9, 6);
     // Cells without outcomes stay as they were.
     expect(after[2]).toEqual(before[2]);
     // The same rows again are refused, one by one.

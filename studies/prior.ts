@@ -1,5 +1,6 @@
 import { BINARY_CODE, CODES_PER_UNIT, PopulaceError, RandomStream, id, indexOfLargest, logDensity } from "@populace/domain";
 import type { Persona, PersonaMixture, ResponseModel, StepModel, Term, Trait, TraitCoding, TraitDistribution } from "@populace/domain";
+import { UNLEARNED_EXCHANGE_RATE } from "./exchange.ts";
 import { LEAVE_PRIOR, responseLayout } from "./fit.ts";
 import type { Model } from "./model.ts";
 import type { AttributeColumn, AuthoredPersona, Interval90, Schema, SchemaPrior } from "./schema.ts";
@@ -8,8 +9,6 @@ import type { AttributeColumn, AuthoredPersona, Interval90, Schema, SchemaPrior 
 const AUTHOR_MEMBERS = 50;
 /** What nobody stated may still differ between personas and between stimuli: odds up or down by a quarter in nine cases of ten. */
 const UNSTATED_SD = 0.15;
-/** How much of a believed exposure counts as a real one, until outcomes can tell. */
-const EXCHANGE_RATE = 0.2;
 /** Base rate of a step nobody stated: anything from 1 in 200 to one half. */
 const RATE_UNSTATED: Interval90 = { low: 0.005, high: 0.5 };
 /** Normal quantile of 0.95. */
@@ -41,10 +40,10 @@ export function authoredModel(schema: Schema, options: { readonly worlds?: numbe
     leave: { ...leave, draws: Float64Array.from({ length: worlds }, () => leave.logitMean + leave.logitSd * leaveStream.normal()) }, worlds,
   };
   return {
-    formatVersion: 1, name: schema.name, version: 1, schema, mixture, response, value: null, evidence: "prior only",
-    fit: { rows: 0, rejected: 0, missing: {}, otherLevels: {}, noConsent: 0, seen: new Uint8Array(0), candidates: [], seed },
+    formatVersion: 1, name: schema.name, version: 1, schema, mixture, response, responseVersion: 1, value: null, evidence: "prior only",
+    fit: { rows: 0, rejected: 0, missing: {}, otherLevels: {}, noConsent: 0, seen: new Uint8Array(0), absorbed: 0, latest: null, candidates: [], seed },
     outcomes: Array.from({ length: mixture.personas.length * layout.stimuli.length * schema.funnel.length }, () => ({ exposures: 0, responses: 0 })),
-    exchangeRate: { a0: EXCHANGE_RATE, low: EXCHANGE_RATE, high: EXCHANGE_RATE, learned: false },
+    periods: [], halfLife: null, landed: [], exchangeRate: UNLEARNED_EXCHANGE_RATE,
     shocks: [],
   };
 }

@@ -30,8 +30,8 @@ test("a done run, a paused one and the releases come back in an empty cluster, w
   const done = await before.coordinator.submit(planOf(1), EXECUTION);
   const whole = await before.coordinator.submit(planOf(2), EXECUTION);
   await expect(before.coordinator.submit(planOf(2), EXECUTION, { fresh: true, onProgress: ({ tick }) => { if (tick === 5) void before.coordinator.pause(whole.runId); } })).rejects.toMatchObject({ code: "INTERRUPTED" });
-  const content = await before.ports.blobs.put(Buffer.from("a score table"));
-  await before.coordinator.announce(content, "the first");
+  const content = await before.ports.blobs.put(Buffer.from("a score table")), model = await before.ports.blobs.put(Buffer.from("a model"));
+  await before.coordinator.announce({ content, model, ledger: "", runs: [], note: "the first" });
   const path = join(folder, "whole");
   const written = await backup(before.ports, TENANT, path);
   expect(written.runs.map((run) => run.state)).toEqual(["done", "paused"]);
@@ -46,7 +46,8 @@ test("a done run, a paused one and the releases come back in an empty cluster, w
   await after.coordinator.resume(whole.runId);
   const resumed = await after.coordinator.wait(whole.runId);
   expect([resumed.roots, resumed.counts]).toEqual([whole.roots, whole.counts]);
-  expect(await releasesOf(after.ports.registry, TENANT)).toEqual([{ number: 1, content, note: "the first" }]);
+  expect(await releasesOf(after.ports.registry, TENANT)).toEqual([{ number: 1, content, model, ledger: "", runs: [], note: "the first" }]);
+  expect(await after.ports.blobs.has(model)).toBe(true);
 
   // Another history of the same run: nothing is overwritten.
   const other = await clusterOf(0);
@@ -79,19 +80,21 @@ test("an archive with a changed byte, a missing part, or cut short is refused, a
   expect((await after.ports.log.read(`pop.${TENANT}.>`)).length).toBe(0);
 });
 
+const releaseOf = (content: string, note: string): { readonly content: string; readonly model: string; readonly ledger: string; readonly runs: readonly string[]; readonly note: string } => ({ content, model: "", ledger: "", runs: [], note });
+
 test("releases have growing numbers, a roll-back is a new one, and a leader writes again what the registry forgot", async () => {
   const { cluster, coordinator, ports } = await clusterOf(0);
   const second = await cluster.coordinator("d");
   const [old, young] = [await ports.blobs.put(Buffer.from("old")), await ports.blobs.put(Buffer.from("young"))];
-  await coordinator.announce(old, "");
-  await coordinator.announce(young, "");
-  await expect(coordinator.announce("ab".repeat(32), "")).rejects.toMatchObject({ code: "NOT_FOUND" });
-  await expect(second.coordinator.announce(old, "")).rejects.toMatchObject({ code: "UNAVAILABLE" });
-  expect((await coordinator.announce(old, "rolls back to 1")).number).toBe(3);
+  await coordinator.announce(releaseOf(old, ""));
+  await coordinator.announce(releaseOf(young, ""));
+  await expect(coordinator.announce(releaseOf("ab".repeat(32), ""))).rejects.toMatchObject({ code: "NOT_FOUND" });
+  await expect(second.coordinator.announce(releaseOf(old, ""))).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  expect((await coordinator.announce(releaseOf(old, "rolls back to 1"))).number).toBe(3);
   await until(() => second.store.range("releases").length === 3);
   for (const { key, revision } of await ports.registry.list(`${TENANT}.release.*`)) await ports.registry.remove(key, revision);
   await coordinator.close();
   await second.coordinator.leading();
   expect((await releasesOf(ports.registry, TENANT)).map((release) => [release.number, release.content])).toEqual([[1, old], [2, young], [3, old]]);
-  expect((await second.coordinator.announce(young, "")).number).toBe(4);
+  expect((await second.coordinator.announce(releaseOf(young, ""))).number).toBe(4);
 });

@@ -2,7 +2,7 @@
 import { PopulaceError } from "@populace/domain";
 import { memoryStore, type Store } from "@populace/io";
 import { samplePlan } from "@populace/kernels/sample-plan";
-import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, commitSubject, recomputeSubject, outSubject, runKey, schemaOf } from "@populace/protocol";
+import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, TICK_OPEN, commitSubject, openSubject, recomputeSubject, outSubject, runKey, schemaOf } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { TENANT, testCluster, until, type TestCluster, type TestCoordinator } from "./helpers/cluster.ts";
@@ -283,6 +283,38 @@ describe("runs", () => {
     expect(frozen.dispute).not.toBeNull();
     await coordinator.resolve(undisturbed.runId);
     expectSame(await coordinator.wait(undisturbed.runId));
-    expect((await coordinator.run(undisturbed.runId))!.unfit).toContain(liar.incarnation);
+    expect((await coordinator.run(undisturbed.runId))!.unfit).toContain(`${liar.incarnation} reference`);
+  });
+
+  test("a run that a liar joined late goes on from the checkpoint before it, on every disk, when the dispute is decided", async () => {
+    const { cluster, first: { coordinator }, second } = await pair();
+    // No checkpoint but the one that the liar's coming brings about.
+    const plan = samplePlan(29, { agents: Array.from({ length: 12 }, () => 30), ticks: 120, influence: true, worlds: 2, scenarios: 1, steps: 2, traits: 3 });
+    const { run } = await coordinator.enter(plan, { shards: 12, spanTicks: 1, checkpointTicks: 1000 });
+    let liar: Promise<{ readonly incarnation: string }> | null = null;
+    const frozen = coordinator.wait(run, {
+      onProgress: ({ tick }) => {
+        if (tick >= 3) liar ??= cluster.node({ lie: true });
+        void Promise.all([coordinator.run(run), liar]).then(([now, joined]) => {
+          const shard = joined === null ? -1 : now!.owners.indexOf(joined.incarnation), other = now!.owners.find((owner) => owner !== joined?.incarnation);
+          if (shard < 0 || other === undefined) return;
+          const { attempt, term, view, shards } = now!;
+          cluster.shared.bus.publish(recomputeSubject(TENANT, run, attempt), RECOMPUTE.encode({ run, attempt, term, view, incarnation: other, backend: "reference", shard, tick: now!.tick, span: 1, checkpoint: false, blocks: [shards[shard].first] }));
+        });
+      },
+    });
+    await expect(frozen).rejects.toMatchObject({ code: "DIVERGENCE" });
+    const checkpoint = (await commitsIn(cluster, run)).find((commit) => commit.checkpoint.length > 0)!;
+    expect(checkpoint.authors).toHaveLength(2);
+    await coordinator.resolve(run);
+    const outcome = await coordinator.wait(run);
+    const { attempt, firstAttempt, unfit } = (await coordinator.run(run))!;
+    expect(unfit).toEqual([`${(await liar!)!.incarnation} reference`]);
+    const opened = (await cluster.shared.log.read(openSubject(TENANT, run, attempt))).map((entry) => TICK_OPEN.decode(entry.bytes).tick);
+    expect(Math.min(...opened)).toBe(checkpoint.tick + 1);
+    expect((await commitsIn(cluster, run)).every((commit) => commit.attempt >= firstAttempt)).toBe(true);
+    await until(() => commitsOf(second.store, run).length === plan.ticks);
+    expect(commitsOf(second.store, run)).toEqual(outcome.roots);
+    await coordinator.submit(plan, { shards: 1 }, { fresh: true }).then((again) => expect(outcome.roots).toEqual(again.roots));
   });
 });

@@ -14,13 +14,13 @@ const open = (tick: number, more: Partial<TickOpen> = {}): TickOpen => ({
 });
 const record = (more: Partial<RunRecord> = {}): RunRecord => ({
   run: RUN, attempt: 1, view: 1, state: "running", shards: SHARDS, owners: [ME, ME], reason: "",
-  number: 1, label: "", priority: 0, firstAttempt: 1, term: 1, change: 0, wanted: {}, unfit: [], dispute: null, code: "", tick: -1, root: RUN, exposures: 0, seconds: 0, backends: [],
+  number: 1, label: "", priority: 0, firstAttempt: 1, term: 1, change: 0, wanted: {}, unfit: [], dispute: null, suspectFrom: -1, code: "", tick: -1, root: RUN, exposures: 0, seconds: 0, backends: [],
   spec: { kernelSpec: "expose-2", arithmeticProfile: "nest8-2", planHash: "", seed: [0, 0], agents: 20, ticks: 9 },
   execution: { shards: 2, workers: 1, backend: "reference", population: "stored", spanTicks: 1, checkpointTicks: 0 }, ...more,
 });
 const commit = (tick: number, more: Partial<Commit> = {}): Commit => ({
   run: RUN, attempt: 1, term: 1, tick, prevRoot: tick === 0 ? RUN : `root-${tick - 1}`, inputHash: "", root: `root-${tick}`, sumsHash: "", checkpoint: [],
-  sections: new Float64Array(2 * 2 * 2), tickSums: new Float64Array(0), sums: "", exposures: 0, backends: [], seconds: 0, ...more,
+  manifest: [], sections: new Float64Array(2 * 2 * 2), tickSums: new Float64Array(0), sums: "", exposures: 0, authors: [], backends: [], seconds: 0, ...more,
 });
 
 /** A node and the commits of its log; performs effects by answering them as a faultless shell would. */

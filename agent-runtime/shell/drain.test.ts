@@ -16,7 +16,7 @@ describe("a node that the leader asks to drain", () => {
     });
     const node = startNode({ ports, incarnation: "node-a", workers: 1, backend: "reference" });
     await node.ready;
-    const beat = LEADER_BEAT.encode({ holder: "c", term: 1, view: 1 });
+    const beat = LEADER_BEAT.encode({ holder: "c", term: 1, view: 1, release: 0 });
     ports.bus.publish(drainSubject(TENANT, "node-b"), beat);
     await ports.clock.sleep(50);
     expect(states).toEqual(["up"]);

@@ -64,7 +64,7 @@ class Drive {
     const { workers, population = "stored", span = 1, checkpointTicks = 0 } = this.options;
     const record = RUN_RECORD.encode({
       run: this.run, spec: runSpecOf(this.plan, hash), attempt: this.attempt, view: this.view, state: "running", shards: this.shards, owners, reason: "",
-      number: 1, label: "", priority: 0, firstAttempt: 1, term: this.term, change: 1, wanted: {}, unfit: [], dispute: null, code: "", tick: -1, root: this.run, exposures: 0, seconds: 0, backends: [],
+      number: 1, label: "", priority: 0, firstAttempt: 1, term: this.term, change: 1, wanted: {}, unfit: [], dispute: null, suspectFrom: -1, code: "", tick: -1, root: this.run, exposures: 0, seconds: 0, backends: [],
       execution: { shards: this.shards.length, workers, backend: "reference", population, spanTicks: span, checkpointTicks },
     });
     const current = await this.ports.registry.get(runKey(TENANT, this.run));
@@ -129,7 +129,7 @@ class Drive {
     const checkpoint = isCheckpoint ? Array.from({ length: leaves.length / 64 }, (_, block) => states.subarray(block * 32, block * 32 + 32).toString("hex")) : [];
     const commit: Commit = {
       run: this.run, attempt: this.attempt, term: this.term, tick, prevRoot, inputHash: INPUT_HASH, root, sumsHash, checkpoint,
-      sections: plan.influence === null ? new Float64Array(0) : sections, tickSums: new Float64Array(0), sums: "", exposures: 0, backends: [], seconds: 0,
+      sections: plan.influence === null ? new Float64Array(0) : sections, manifest: [], tickSums: new Float64Array(0), sums: "", exposures: 0, authors: [], backends: [], seconds: 0,
     };
     await this.ports.log.append(commitSubject(TENANT, this.run), COMMIT.encode(commit));
     this.roots.push(root);
@@ -333,7 +333,7 @@ describe("a node's standing", () => {
     const lags: number[] = [];
     drive.ports.bus.subscribe(heartbeatSubject(TENANT, "node-a"), (_subject, bytes) => { lags.push(HEARTBEAT.decode(bytes).loopLagMs); });
     const before = lags.length;
-    for (let probe = 0; probe < 50; probe++) drive.ports.bus.publish(probeSubject(TENANT, "node-a"), LEADER_BEAT.encode({ holder: "c", term: 1, view: 1 }));
+    for (let probe = 0; probe < 50; probe++) drive.ports.bus.publish(probeSubject(TENANT, "node-a"), LEADER_BEAT.encode({ holder: "c", term: 1, view: 1, release: 0 }));
     await until(async () => lags.length >= before + 50);
     const blockedUntil = performance.now() + 700;
     while (performance.now() < blockedUntil);

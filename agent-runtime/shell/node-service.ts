@@ -183,6 +183,10 @@ export function startNode(options: NodeOptions): RunningNode {
 
   const unusable = (run: string): ReadonlyMap<string, string> => new Map([...lost, ...(tooSmall.get(run) ?? [])]);
 
+  /** Backends whose outputs for the run were contradicted. */
+  const unfitHere = (record: RunRecord): readonly (readonly [string, string])[] =>
+    record.unfit.filter((entry) => entry.startsWith(`${incarnation} `)).map((entry) => [entry.slice(incarnation.length + 1), "its outputs for this run were contradicted"]);
+
   /** Steps the core, performs what it asks and feeds back what came of it, until nothing is asked any more. */
   async function handle(first: NodeEvent): Promise<void> {
     const events: NodeEvent[] = [first];
@@ -227,7 +231,7 @@ export function startNode(options: NodeOptions): RunningNode {
       if (isBehaviorPlan(plan) && behaviors === null && !record.owners.includes(incarnation)) return null;
       if (isBehaviorPlan(plan) && behaviors === null) throw new PopulaceError("BEHAVIOR_REFUSED", `run ${open.run.slice(0, 12)} has a behavior, "${plan.behavior.name}"; node ${incarnation} was started without --allow-behaviors`, { run: open.run });
       const isForeign = isBehaviorPlan(plan);
-      const { backend, reason } = isForeign ? BEHAVIOR_BACKEND : await chooseBackend(wanted, "expose", unusable(open.run));
+      const { backend, reason } = isForeign ? BEHAVIOR_BACKEND : await chooseBackend(wanted, "expose", new Map([...unusable(open.run), ...unfitHere(record)]));
       logger.info({ run: open.run, backend: backend.name, device: backend.device, reason }, "backend chosen");
       if (shell !== undefined) drop(open.run);
       const control = new SharedArrayBuffer(4);
@@ -518,7 +522,9 @@ export function startNode(options: NodeOptions): RunningNode {
   /** Takes the fastest backend and measures it on all workers at once, as a run will use them. */
   async function calibrate(): Promise<void> {
     const { backend, reason } = await chooseBackend(options.backend ?? "auto", "expose", lost);
-    backends = [backend.name, ...(backend.name === "reference" ? [] : ["reference"])];
+    // The next best one too, unless one was asked for: a second computation, and a run that has lost its trust in the first, can take it.
+    const next = options.backend === undefined ? (await chooseBackend("auto", "expose", new Map([...lost, [backend.name, "taken"]]))).backend.name : "reference";
+    backends = [...new Set([backend.name, next, "reference"])];
     backendReason = `${backend.device}: ${reason}`;
     beat();
     // What was measured before says nothing about this one.

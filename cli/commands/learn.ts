@@ -1,3 +1,5 @@
+import { InvalidArgumentError } from "commander";
+import { oneOf, positive } from "../arguments.ts";
 import type { CommandDefinition } from "../command.ts";
 import { personaNames } from "../names.ts";
 import { count, evidence, paint, plain, rateText, shortened, table } from "../output.ts";
@@ -6,25 +8,62 @@ interface LearnOptions {
   readonly model: string;
   readonly outcomes: string;
   readonly out?: string;
+  readonly update?: "cells" | "logistic";
+  readonly halfLife?: number | "auto" | null;
+  readonly subtract?: boolean;
 }
+
+const halfLife = (text: string): number | "auto" | null => {
+  if (text === "auto") return "auto";
+  if (text === "none") return null;
+  try {
+    return positive(text);
+  } catch {
+    throw new InvalidArgumentError("Expected a number above 0, auto or none.");
+  }
+};
 
 export const learnCommand: CommandDefinition<LearnOptions> = {
   name: "learn",
   summary: "real outcomes correct the posteriors",
-  examples: ["populace learn --model model.json --outcomes ab-test.csv --out model-2.json"],
+  examples: [
+    "populace learn --model model.json --outcomes ab-test.csv --out model-2.json",
+    "populace learn --model model.json --outcomes calls.csv --update logistic --half-life auto",
+    "populace learn --model model.json --outcomes one-person.csv --subtract",
+  ],
   configure: (command) => command
     .requiredOption("--model <file>", "the model to correct")
     .requiredOption("--outcomes <file>", "what happened: CSV, CSV.gz or Parquet in the model's schema")
-    .option("--out <file>", "where to write the corrected model (default: over the old one, whole or not at all)"),
+    .option("--out <file>", "where to write the corrected model (default: over the old one, whole or not at all)")
+    .option("--update <what>", "cells: exact counts by persona and stimulus (default); logistic: the response model itself, its last posterior being the next prior", oneOf("cells", "logistic"))
+    .option("--half-life <time>", "days (rows where the schema's time is an index) after which an outcome counts half; auto takes what foretold best, none forgets nothing", halfLife)
+    .option("--subtract", "take these outcomes out again: to the bit the counts of a model that never saw them"),
   async run(context, options) {
-    const { cellRates, learn, readDataset, readModel, writeModel } = await import("@populace/studies");
+    const { PopulaceError } = await import("@populace/domain");
+    if (options.subtract === true && (options.update !== undefined || options.halfLife !== undefined)) throw new PopulaceError("BAD_USAGE", "--subtract takes counted outcomes out; it goes with neither --update nor --half-life");
+    const { cellRates, learn, readDataset, readModel, unlearn, writeModel } = await import("@populace/studies");
     const model = readModel(options.model);
     const reading = context.progress("reading", "B");
     const outcomes = await readDataset(model.schema, options.outcomes, { onProgress: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal) }).finally(() => reading.stop());
     context.signal.throwIfAborted();
-    const result = learn(model, outcomes);
     const out = options.out ?? options.model;
-    if (result.rows > 0 || options.out !== undefined) writeModel(out, result.model);
+    if (options.subtract === true) {
+      const { model: without, rows, pending, unknown } = unlearn(model, outcomes);
+      if (rows > 0 || options.out !== undefined) writeModel(out, without);
+      return {
+        json: { subtracted: rows, pending, unknown, exchangeRate: without.exchangeRate, version: without.version, out },
+        lines: [
+          `${count(rows)} outcomes taken out, ${count(unknown)} the model never counted`,
+          ...(pending === 0 ? [] : [paint("yellow", `pending: ${count(pending)} rows are in the response model itself and stay until \`populace fit\` runs without them`)]),
+          rows > 0 || options.out !== undefined ? `model version ${without.version} written to ${paint("bold", out)}` : `model version ${without.version} stays as it was`,
+        ],
+      };
+    }
+    const result = context.blocking(() => learn(model, outcomes, {
+      ...(options.update === undefined ? {} : { update: options.update }), ...(options.halfLife === undefined ? {} : { halfLife: options.halfLife }), ...(context.seed === null ? {} : { seed: context.seed }),
+    }));
+    const isNew = result.model.version !== model.version;
+    if (isNew || options.out !== undefined) writeModel(out, result.model);
     const [before, after] = [cellRates(model), cellRates(result.model)];
     const stimuli = model.response.stimuli.map((stimulus) => stimulus.id as string);
     const steps = model.response.steps.map((step) => step.name);
@@ -32,22 +71,47 @@ export const learnCommand: CommandDefinition<LearnOptions> = {
     const at = (row: { readonly persona: string; readonly stimulus: string; readonly step: string }): number =>
       (personas.indexOf(row.persona) * stimuli.length + stimuli.indexOf(row.stimulus)) * steps.length + steps.indexOf(row.step);
     const updated = result.updated.map((row) => ({ ...row, before: before[at(row)], after: after[at(row)] }));
-    const names = personaNames(model);
+    const names = personaNames(result.model);
     const shown = shortened(updated, 48, "cells");
     const unknown = Object.entries(result.rejected.unknownStimuli);
+    const { exchangeRate, pit, score } = result;
+    const levels = shortened(exchangeRate.levels, 24, "levels");
+    const memoryName = (time: number | null): string => (time === null ? "forgetting nothing" : `half-life ${count(time)}`);
     return {
-      json: { updated, exchangeRate: result.exchangeRate, rejected: result.rejected, rows: result.rows, version: result.model.version, out },
+      json: { updated, exchangeRate, pit, score, halfLife: result.model.halfLife, rejected: result.rejected, rows: result.rows, version: result.model.version, out },
       lines: [
         ...table(
           [{ title: "persona" }, { title: "stimulus" }, { title: "step" }, { title: "observed", align: "right" }, { title: "before", align: "right" }, { title: "after", align: "right" }, { title: "evidence" }],
           shown.rows.map((row) => [plain(names.get(row.persona) ?? row.persona), plain(row.stimulus), plain(row.step), `${count(row.responses)} of ${count(row.exposures)}`, rateText(row.before), rateText(row.after), evidence(row.after.label)]),
         ),
         ...shown.rest, "",
+        ...table(
+          [{ title: "exchange rate of simulated evidence" }, { title: "a0 [90 % interval]", align: "right" }, { title: "cells", align: "right" }],
+          [
+            [exchangeRate.learned ? "overall" : "overall (not learned: no randomized outcomes yet)", a0Text(exchangeRate), count(exchangeRate.cells)],
+            ...levels.rows.map((level) => [`${level.level === "channel" ? "  channel " : "    "}${plain(named(level.name, names))}`, a0Text(level), count(level.cells)]),
+          ],
+        ),
+        ...levels.rest,
+        ...(pit.cells === 0 ? [] : [`${count(pit.cells)} predictions have met outcomes: ${(100 * pit.coverage90).toFixed(0)} % inside their 90 % intervals; PIT ${histogram(pit.counts)} (uniform with p = ${pit.pValue.toPrecision(2)})`]),
+        ...exchangeRate.demoted.map((persona) => paint("yellow", `demoted: ${plain(names.get(persona) ?? persona)}; its intervals keep missing, so what is simulated of it counts for nothing beside real outcomes`)),
+        ...(score === null ? [] : score.memories.map((memory) => `updated every ${count(score.every)} rows, each predicted before it was taken in: log loss ${memory.logLoss.toFixed(4)} ${memoryName(memory.halfLife)}${score.memories.length > 1 && memory.halfLife === result.model.halfLife ? " (taken)" : ""}`)),
+        ...(result.model.halfLife === null ? [] : [`real outcomes count half after ${count(result.model.halfLife)} ${model.schema.time?.format === "index" ? "rows" : "days"}`]),
         `${count(result.rows)} outcomes taken; left out: ${count(result.rejected.malformed)} malformed, ${count(result.rejected.seen)} already counted, ${count(result.rejected.noConsent)} without consent`,
         ...unknown.map(([stimulus, rows]) => paint("yellow", `note: ${count(rows)} rows of the unknown stimulus ${plain(stimulus)}`)),
-        `exchange rate of simulated evidence: ${result.exchangeRate.a0} (${result.exchangeRate.learned ? "learned" : "fixed"})`,
-        result.rows > 0 ? `version ${result.model.version} written to ${paint("bold", out)}` : "nothing new: the model stays as it is",
+        isNew ? `model version ${result.model.version} written to ${paint("bold", out)}` : `model version ${result.model.version} stays as it was`,
       ],
     };
   },
 };
+
+const a0Text = (rate: { readonly a0: number; readonly low: number; readonly high: number }): string => `${rate.a0.toFixed(2)} [${rate.low.toFixed(2)}, ${rate.high.toFixed(2)}]`;
+
+/** A class begins with its persona's id. */
+const named = (level: string, names: ReadonlyMap<string, string>): string => {
+  const [persona, ...rest] = level.split(", ");
+  return [names.get(persona) ?? persona, ...rest].join(", ");
+};
+
+/** Ten bars, the tallest full: a flat line is what right predictions give. */
+const histogram = (counts: readonly number[]): string => counts.map((each) => "▁▂▃▄▅▆▇█"[Math.round((7 * each) / Math.max(...counts, 1))]).join("");

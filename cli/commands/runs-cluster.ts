@@ -51,8 +51,11 @@ export const runsPauseCommand = change("Pause", "interrupt a run of a cluster af
 export const runsResumeCommand = change("Resume", "let a paused run of a cluster go on");
 export const runsResolveCommand = change("Resolve", "judge a run that is frozen because two nodes disagreed, and let it go on");
 
-/** What a run counts: a behavior meets every agent at every tick. */
-const unitOf = (run: Run): string => (run.kind === "behavior" ? "agent ticks" : "exposures");
+/** What a run counts: a behavior meets every agent at every tick, a ledger counts what happened. */
+const unitOf = (run: Run): string => ({ behavior: "agent ticks", ledger: "outcomes" })[run.kind] ?? "exposures";
+
+/** What is said of a run that is suspect from a tick on. */
+export const suspectText = (tick: number): string => `from tick ${tick} on: another computation came to another root; submit it again to compute it anew`;
 
 /** One run of a cluster, for `runs show --cluster`. */
 export async function clusterRun(context: Parameters<typeof withCluster>[0], options: RunOptions): Promise<{ readonly json: Readonly<Record<string, unknown>>; readonly lines: readonly string[] }> {
@@ -80,7 +83,7 @@ export async function clusterRuns(context: Parameters<typeof withCluster>[0], op
 
 function runLines(run: Run): readonly string[] {
   return ([
-    ["run", run.run], ["kind", run.kind], ["state", `${run.state}${run.reason === "" ? "" : `: ${plain(run.reason)}`}`], ["root hash", run.root], ["ticks", `${run.tick + 1} of ${run.ticks}`],
+    ["run", run.run], ["kind", run.kind], ["state", `${run.state}${run.reason === "" ? "" : `: ${plain(run.reason)}`}`], ["root hash", run.root], ...(run.suspectFrom === undefined ? [] : [["suspect", suspectText(run.suspectFrom)] as const]), ["ticks", `${run.tick + 1} of ${run.ticks}`],
     [unitOf(run), `${count(run.exposures)} in ${duration(run.seconds)}${run.backends.length === 0 ? "" : `, backend ${run.backends.join("+")}`}`],
   ] as const).map(([name, value]) => `${name.padEnd(14)}${value}`);
 }

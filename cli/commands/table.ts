@@ -10,6 +10,7 @@ import { demoCommand } from "./demo.ts";
 import { fitCommand } from "./fit.ts";
 import { keysCommand } from "./keys.ts";
 import { learnCommand } from "./learn.ts";
+import { networkCompareCommand, networkExplainCommand, networkLearnCommand, networkQueryCommand } from "./network.ts";
 import { nodeCommand } from "./node.ts";
 import { drainCommand, nodesCommand, planCommand } from "./nodes.ts";
 import { optimizeCommand } from "./optimize.ts";
@@ -36,3 +37,4 @@ export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, sign
 export const RUN_COMMANDS: readonly AnyCommand[] = [
   runsListCommand, runsShowCommand, runsWatchCommand, runsCancelCommand, runsPauseCommand, runsResumeCommand, runsResolveCommand,
 ];
+export const NETWORK_COMMANDS: readonly AnyCommand[] = [networkLearnCommand, networkQueryCommand, networkExplainCommand, networkCompareCommand];

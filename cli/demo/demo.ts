@@ -23,6 +23,7 @@ import {
 import { commitRelease, committedModel, committedRelease } from "../release.ts";
 import { amount, compact, count, duration, paint, percent } from "../output.ts";
 import { provenanceOf, reportRates, shockOf, warningsOf } from "../report/from-run.ts";
+import { learnedOf } from "../report/learned.ts";
 import { surfaceOf } from "../report/from-surface.ts";
 import { modelParts } from "../report/model-parts.ts";
 import type { ReportPosterior, ReportShock } from "../report/report.ts";
@@ -161,7 +162,7 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
           against: "generated truth", coverage90: wrong.coverage90,
           cells: wrong.cells.map((cell) => ({ group: names.get(cell.persona) ?? cell.persona, stimulus: cell.stimulus, step: cell.step, observed: cell.truth, predicted: cell.predicted, low: cell.low, high: cell.high })),
         },
-        posteriors: learned.posteriors, regret: regretOf(best, schema), surface: await surfaceOf(model), shock: shock.figure,
+        learned: learnedOf(learned.model), posteriors: learned.posteriors, regret: regretOf(best, schema), surface: await surfaceOf(model), shock: shock.figure,
         provenance: provenanceOf(manifest), roots: manifest.roots,
       });
     });

@@ -128,28 +128,35 @@ export async function rateIntervals(data: ReportData, step: string): Promise<Fig
   };
 }
 
-/** Predicted against observed with predictive intervals; the diagonal is perfection. */
+/** Predicted against observed with predictive intervals, one panel a funnel step; the diagonal is perfection. */
 export async function calibrationPlot(calibration: ReportCalibration): Promise<Figure> {
-  const values = calibration.cells.map((cell) => ({ ...cell, inside: cell.observed >= cell.low && cell.observed <= cell.high ? "inside its interval" : "outside" }));
-  const positive = [...values.map((value) => value.observed), ...values.map((value) => value.predicted)].filter((value) => value > 0);
-  const [low, high] = [Math.max(1e-4, Math.min(...positive) / 1.6), Math.min(1, Math.max(...positive) * 1.5)];
-  const shown = values.map((value) => ({ ...value, low: Math.max(low, value.low), high: Math.min(high, value.high), observed: Math.max(low, value.observed) }));
-  const scale = { type: "log", domain: [low, high], nice: false } as const;
+  const cells = calibration.cells.map((cell) => ({ ...cell, inside: cell.observed >= cell.low && cell.observed <= cell.high ? "inside its interval" : "outside" }));
+  const steps = unique(cells.map((cell) => cell.step));
   const axis = { format: ".2~%", tickCount: 5 } as const;
-  const inside = values.filter((value) => value.inside !== "outside").length;
-  const steps = unique(values.map((value) => value.step));
-  const y = { field: "observed", type: "quantitative", scale } as const;
-  return {
-    title: `Calibration against ${calibration.against}`,
-    see: `On the diagonal the prediction is exact; ${inside} of ${values.length} cells (${(calibration.coverage90 * 100).toFixed(0)} %) lie inside their 90 % intervals, and about 90 % should.`,
-    svg: await chart("calibration", `Predicted rates against ${calibration.against}`, {
-      width: 380, height: 360,
+  const panels = steps.map((step) => {
+    const values = cells.filter((cell) => cell.step === step);
+    const positive = [...values.map((value) => value.observed), ...values.map((value) => value.predicted)].filter((value) => value > 0);
+    const [low, high] = [Math.max(1e-4, Math.min(...positive) / 1.6), Math.min(1, Math.max(...positive) * 1.5)];
+    const shown = values.map((value) => ({ ...value, low: Math.max(low, value.low), high: Math.min(high, value.high), observed: Math.max(low, value.observed) }));
+    const scale = { type: "log", domain: [low, high], nice: false } as const;
+    const y = { field: "observed", type: "quantitative", scale } as const;
+    const color = { field: "step", type: "nominal", scale: { domain: steps }, legend: null } as const;
+    const inside = values.filter((value) => value.inside !== "outside").length;
+    return {
+      width: steps.length === 1 ? 380 : 300, height: steps.length === 1 ? 360 : 280, title: { text: `${step}: ${inside} of ${values.length} inside`, color: INK, fontSize: 12, anchor: "start" },
       layer: [
         { data: { values: [{ at: low }, { at: high }] }, mark: { type: "line", stroke: FAINT, strokeDash: [4, 4] }, encoding: { x: { field: "at", type: "quantitative", scale }, y: { field: "at", type: "quantitative", scale } } },
-        { data: { values: shown }, mark: { type: "rule", opacity: 0.5, clip: true }, encoding: { y: { ...y, axis: { ...axis, title: calibration.against === "generated truth" ? "true rate" : "observed rate" } }, x: { field: "low", type: "quantitative", scale, axis: { ...axis, title: "predicted rate with its 90 % interval" } }, x2: { field: "high" }, color: { field: "step", type: "nominal", sort: steps } } },
-        { data: { values: shown }, mark: { type: "point", filled: true, size: 50, opacity: 1 }, encoding: { y, x: { field: "predicted", type: "quantitative", scale }, color: { field: "step", type: "nominal", sort: steps, legend: { title: "step" } }, shape: { field: "inside", type: "nominal", sort: ["inside its interval", "outside"], scale: { domain: ["inside its interval", "outside"], range: ["circle", "cross"] }, legend: { title: null } } } },
+        { data: { values: shown }, mark: { type: "rule", opacity: 0.5, clip: true }, encoding: { y: { ...y, axis: { ...axis, title: calibration.against === "generated truth" ? "true rate" : "observed rate" } }, x: { field: "low", type: "quantitative", scale, axis: { ...axis, title: "predicted rate with its 90 % interval" } }, x2: { field: "high" }, color } },
+        { data: { values: shown }, mark: { type: "point", filled: true, size: 50, opacity: 1 }, encoding: { y, x: { field: "predicted", type: "quantitative", scale }, color, shape: { field: "inside", type: "nominal", sort: ["inside its interval", "outside"], scale: { domain: ["inside its interval", "outside"], range: ["circle", "cross"] }, legend: { title: null } } } },
       ],
-    } as never),
+    };
+  });
+  const inside = cells.filter((cell) => cell.inside !== "outside").length;
+  return {
+    title: `Calibration against ${calibration.against}`,
+    see: `On the diagonal the prediction is exact; ${inside} of ${cells.length} cells (${(calibration.coverage90 * 100).toFixed(0)} %) lie inside their 90 % intervals, and about 90 % should.`,
+    ...(steps.length > 1 ? { wide: true } : {}),
+    svg: await chart("calibration", `Predicted rates against ${calibration.against}`, (panels.length === 1 ? panels[0] : { columns: 3, concat: panels }) as never),
   };
 }
 

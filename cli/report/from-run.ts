@@ -6,8 +6,14 @@ import type { ModelParts, ReportData, ReportRate, ReportShock } from "./report.t
 import { OBSERVATIONAL, PRIOR_ONLY } from "./wording.ts";
 
 /** Sentences a reader of anything made from this model must not miss. */
-export const warningsOf = (model: Model): readonly string[] =>
-  model.evidence === "observational" ? [OBSERVATIONAL] : model.evidence === "prior only" ? [PRIOR_ONLY] : [];
+export function warningsOf(model: Model): readonly string[] {
+  const { demoted } = model.exchangeRate;
+  const names = personaNames(model);
+  return [
+    ...(model.evidence === "observational" ? [OBSERVATIONAL] : model.evidence === "prior only" ? [PRIOR_ONLY] : []),
+    ...(demoted.length === 0 ? [] : [`${demoted.map((persona) => names.get(persona) ?? persona).join("; ")}: outcomes keep missing the simulated intervals of ${demoted.length === 1 ? "this persona" : "these personas"}, so what is simulated of ${demoted.length === 1 ? "it" : "them"} counts for nothing beside real outcomes.`]),
+  ];
+}
 
 /** Rates of a run by the names of persona and stimulus; a stimulus of several scenarios carries the scenario's name. */
 export function reportRates(model: Model, rows: readonly RateRow[], newStimuli: readonly { readonly id: string; readonly name: string }[] = []): readonly ReportRate[] {
@@ -65,7 +71,7 @@ export function runReport(model: Model, parts: ModelParts, manifest: Manifest, r
     ...parts,
     steps: model.response.steps.map((step) => step.name),
     rates: reportRates(model, rows, manifest.study.newStimuli),
-    calibration: null, posteriors: [], regret: [], surface: null, shock: null,
+    calibration: null, learned: null, posteriors: [], regret: [], surface: null, shock: null,
     provenance: provenanceOf(manifest), roots: manifest.roots,
   };
 }

@@ -25,6 +25,10 @@ function fullReport(name: string): ReportData {
     personas: personas.map((persona, row) => ({ name: persona, share: [0.5, 0.3, 0.2][row], profile: ["age", name].map((trait, column) => ({ name: trait, score: row - column, text: `${row}` })) })),
     steps: ["visit", "purchase"], rates,
     calibration: { against: "generated truth", coverage90: 0.5, cells: rates.map((rate, index) => ({ group: rate.persona, stimulus: rate.stimulus, step: rate.step, observed: rate.mean * (index % 2 === 0 ? 1 : 2), predicted: rate.mean, low: rate.low, high: rate.high })) },
+    learned: {
+      exchangeRates: [{ level: "overall", a0: 0.6, low: 0.3, high: 0.9, cells: 12, isDemoted: false }, { level: name, a0: 0.1, low: 0.02, high: 0.2, cells: 12, isDemoted: true }],
+      pit: { counts: [3, 1, 0, 2, 1, 1, 0, 1, 1, 2], cells: 12, coverage90: 0.75, pValue: 0.4 },
+    },
     posteriors: [{ cell: name, before: { mean: 0.1, ess: 50, label: "prior only" }, after: { mean: 0.14, ess: 900, label: "real" }, observed: 0.141 }],
     regret: [{ policy: name, unit: "EUR", points: [{ pulls: 0, regret: 0 }, { pulls: 100, regret: 3 }] }],
     tornado: { step: "visit", stimulus: name, base: 0.1, bars: [{ trait: name, low: 0.08, high: 0.13 }] },
@@ -45,14 +49,14 @@ function surfaceOf(name: string, columns: number, rows: number): ReportSurface {
 }
 
 const EMPTY: ReportData = {
-  title: "empty", subtitle: "", warnings: [], tiles: [], personas: [], steps: [], rates: [], calibration: null, posteriors: [], regret: [], tornado: null, surface: null, shock: null, provenance: [], roots: [],
+  title: "empty", subtitle: "", warnings: [], tiles: [], personas: [], steps: [], rates: [], calibration: null, learned: null, posteriors: [], regret: [], tornado: null, surface: null, shock: null, provenance: [], roots: [],
 };
 
 describe("reportPage", () => {
   it("is self-contained: no script, no link, no address of anything outside the file", async () => {
     const page = await reportPage(fullReport("plain"));
     expect(page.match(/https?:|\/\/[a-z]|<script|<link|<iframe|@import|src=|url\((?!#)/gi)).toBeNull();
-    expect(page.match(/<svg /g)?.length).toBe(12);
+    expect(page.match(/<svg /g)?.length).toBe(14);
     expect(page).toContain("role=\"img\"");
   });
 
@@ -96,7 +100,7 @@ describe("reportPage", () => {
         await page.goto(pathToFileURL(file).href);
         expect(alarms).toEqual([]);
         const boxes = await Promise.all((await page.locator("figure svg").all()).map((svg) => svg.boundingBox()));
-        expect(boxes.length).toBe(12);
+        expect(boxes.length).toBe(14);
         for (const box of boxes) {
           expect(box!.width).toBeGreaterThan(100);
           expect(box!.x + box!.width).toBeLessThanOrEqual(1200);

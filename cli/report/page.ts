@@ -1,4 +1,5 @@
 import { calibrationPlot, perCent, personaMap, posteriorCurves, rateHeatmap, rateIntervals, regretCurve, shockSeries, tornadoPlot, traitProfile } from "./figures.ts";
+import { exchangeRatePlot, pitHistogram } from "./evidence-figures.ts";
 import type { Figure } from "./figures.ts";
 import type { ModelParts, ReportData, ReportSurface } from "./report.ts";
 import { spread, surfaceFigure } from "./surface-figure.ts";
@@ -97,8 +98,10 @@ export async function reportPage(data: ReportData, model?: ModelFigures): Promis
     if (draw === null) absent.push(`${title} (${how})`);
     else further.push(figure(typeof draw === "function" ? await draw() : draw));
   };
-  const { calibration, shock, surface } = data;
+  const { calibration, learned, shock, surface } = data;
   await add("calibration", "populace backtest", calibration === null || calibration.cells.length === 0 ? null : () => calibrationPlot(calibration));
+  await add("exchange rate", "needs a model", learned === null ? null : () => exchangeRatePlot(learned.exchangeRates));
+  await add("PIT histogram", "populace learn", learned === null || learned.pit === null ? null : () => pitHistogram(learned.pit!));
   await add("posterior before and after", "populace learn", data.posteriors.length === 0 ? null : () => posteriorCurves(data.posteriors));
   await add("shock", "a study with shocks", shock === null || shock.series.length === 0 ? null : () => shockSeries(shock));
   await add("tornado of traits", "needs a model", drawn.tornado);
@@ -124,6 +127,11 @@ export async function surfacePage(data: Pick<ReportData, "title" | "subtitle" | 
 /** A page of figures of one run: its numbers as tiles, the figures, and what it was made of. */
 export async function runPage(data: Pick<ReportData, "title" | "subtitle" | "warnings" | "tiles" | "provenance" | "roots">, figures: readonly Figure[]): Promise<string> {
   return page(data, [tiles(data), `<div class="pair">${figures.map(figure).join("")}</div>`, provenance(data, "The same specification and seed give the same root hash on any machine.")]);
+}
+
+/** A page of figures about a learned network: every number is a query to it. */
+export function networkPage(data: Pick<ReportData, "title" | "subtitle" | "warnings" | "tiles" | "provenance">, figures: readonly Figure[]): string {
+  return page(data, [tiles(data), `<div class="pair">${figures.map(figure).join("")}</div>`, provenance({ provenance: data.provenance, roots: [] }, "Every number is an exact query to the network in the file; nothing was simulated.")]);
 }
 
 /** Rows under the figures of a page. */

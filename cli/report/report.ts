@@ -35,6 +35,30 @@ export interface ReportCalibration {
   readonly coverage90: number;
 }
 
+/** An exchange rate a0 with its 90 % interval; the first of a list is the overall one. */
+export interface ReportExchangeRate {
+  readonly level: string;
+  readonly a0: number;
+  readonly low: number;
+  readonly high: number;
+  /** Predictions that have met randomized outcomes at this level. */
+  readonly cells: number;
+  readonly isDemoted: boolean;
+}
+
+/** Bars that are equally high when something is calibrated. */
+export interface ReportHistogram {
+  readonly name: string;
+  readonly counts: readonly number[];
+}
+
+/** What outcomes have taught about the simulation. */
+export interface ReportLearned {
+  readonly exchangeRates: readonly ReportExchangeRate[];
+  /** Null while no outcome has met a prediction. */
+  readonly pit: { readonly counts: readonly number[]; readonly cells: number; readonly coverage90: number; readonly pValue: number } | null;
+}
+
 /** A posterior as a curve over the rate: Beta with the mean and the effective sample size of the estimate. */
 export interface ReportPosterior {
   readonly cell: string;
@@ -113,6 +137,7 @@ export interface ReportData {
   readonly steps: readonly string[];
   readonly rates: readonly ReportRate[];
   readonly calibration: ReportCalibration | null;
+  readonly learned: ReportLearned | null;
   readonly posteriors: readonly ReportPosterior[];
   readonly regret: readonly ReportRegret[];
   readonly tornado: ReportTornado | null;

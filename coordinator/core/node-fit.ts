@@ -1,8 +1,22 @@
 import { PopulaceError } from "@populace/domain";
-import { type Heartbeat, isBehaviorPlan, type Plan } from "@populace/protocol";
+import { type Heartbeat, isBehaviorPlan, type Plan, type RunRecord } from "@populace/protocol";
 
 /** Whether a node may be given shards of the plan: behaviors go only where they are allowed. */
 export const mayCompute = (plan: Plan, heartbeat: Pick<Heartbeat, "allowsBehaviors">): boolean => !isBehaviorPlan(plan) || heartbeat.allowsBehaviors;
+
+/** The entry of RunRecord.unfit for one backend of a node. */
+export const unfitBackend = (incarnation: string, backend: string): string => `${incarnation} ${backend}`;
+
+/**
+ * Whether a run may still use a node: neither it nor every backend that it could take for the run is unfit. The reference does not count as another
+ * one: it is ten times as slow. `wanted`: the run's backend by name, or "auto".
+ */
+export function isFit({ unfit }: Pick<RunRecord, "unfit">, { incarnation, backends }: Pick<Heartbeat, "incarnation" | "backends">, wanted: string): boolean {
+  if (unfit.includes(incarnation)) return false;
+  const lost = unfit.filter((entry) => entry.startsWith(unfitBackend(incarnation, "")));
+  const could = wanted === "auto" ? backends.filter((backend) => backend !== "reference") : [wanted];
+  return lost.length === 0 || could.some((backend) => backends.includes(backend) && !lost.includes(unfitBackend(incarnation, backend)));
+}
 
 /** How fast each node is for the plan, of which only ratios matter: by exposures once all were measured, by workers before; a behavior needs processors, and no GPU helps it. */
 export function weightsOf(plan: Plan, heartbeats: readonly Pick<Heartbeat, "incarnation" | "exposuresPerSecond" | "workers">[]): ReadonlyMap<string, number> {

@@ -2,6 +2,7 @@ import { RandomStream } from "@populace/domain";
 import type { RunRecord } from "@populace/protocol";
 import { describe, expect, test } from "vitest";
 import type { Link } from "./commit.ts";
+import { isFit, unfitBackend } from "./node-fit.ts";
 import { decideFailure } from "./node-failure.ts";
 import { newerRecord, reconcile } from "./takeover.ts";
 
@@ -73,4 +74,17 @@ test("a node's failure: divergence freezes, what is missing is looked for, what 
   expect([1, 2, 3].map((failures) => decideFailure("UNAVAILABLE", failures, false))).toEqual(["retry", "retry", "retry"]);
   expect(decideFailure("BACKEND_MISSING", 1, true)).toBe("unfit");
   expect(decideFailure("of another version", 1, false)).toBe("fail");
+});
+
+test("a node may compute a run while it has a backend that was not contradicted; the reference is not another one", () => {
+  const node = (...backends: string[]) => ({ incarnation: "a", backends });
+  const fit = (backends: string[], unfit: string[], wanted = "auto"): boolean => isFit({ unfit }, node(...backends), wanted);
+  expect(fit(["wasm", "reference"], [])).toBe(true);
+  expect(fit([], [])).toBe(true);
+  expect(fit(["webgpu", "wasm", "reference"], ["a"])).toBe(false);
+  expect(fit(["webgpu", "wasm", "reference"], [unfitBackend("a", "webgpu")])).toBe(true);
+  expect(fit(["webgpu", "wasm", "reference"], [unfitBackend("a", "webgpu")], "webgpu")).toBe(false);
+  expect(fit(["webgpu", "wasm", "reference"], [unfitBackend("a", "webgpu"), unfitBackend("a", "wasm")])).toBe(false);
+  expect(fit(["wasm", "reference"], [unfitBackend("a", "wasm"), unfitBackend("b", "webgpu")])).toBe(false);
+  expect(fit(["wasm", "reference"], [unfitBackend("ab", "wasm")])).toBe(true);
 });

@@ -2,8 +2,9 @@ import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { PopulaceError } from "@populace/domain";
 import { sha256, sha256Hex, writeFileAtomic, type Blobs, type Log, type Registry } from "@populace/io";
-import { COMMIT, RELEASE, RUN_RECORD, bodyOf, commitSubject, decodePlan, fitBody, releaseKey, runIdOf, runKey, type Commit, type RunRecord } from "@populace/protocol";
-import { ledgerShape } from "../core/ledger.ts";
+import { COMMIT, RELEASE, RUN_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, eventIdOf, fitBody, isLedger, ledgerColumns, releaseKey, rootOf, runIdOf, runKey, sumsHashOf, type Commit, type RunRecord } from "@populace/protocol";
+import { exposuresIn, ledgerShape } from "../core/ledger.ts";
+import { releasesOf } from "./releases.ts";
 import { runReader } from "./run-reader.ts";
 import { decodeRecord } from "./run-store.ts";
 
@@ -67,9 +68,11 @@ export async function backup(ports: ArchivePorts, tenant: string, folder: string
     commitCount += commits.length;
     runs.push({ run, state: record.state, tick: last?.tick ?? -1, root: last?.root ?? run });
   }
-  const releases = (await ports.registry.list(releaseKey(tenant, "*"))).map((entry) => RELEASE.decode(entry.bytes));
+  const releases = await releasesOf(ports.registry, tenant);
   for (const release of releases) {
-    if (!(await writeBlob(release.content))) throw new PopulaceError("CORRUPT", `release ${release.number}: what it serves, ${release.content}, is not in the blob store`, { release: release.number });
+    for (const hash of [release.content, release.model]) {
+      if (!(await writeBlob(hash))) throw new PopulaceError("CORRUPT", `release ${release.number}: what it serves, ${hash}, is not in the blob store`, { release: release.number });
+    }
     write(join("releases", String(release.number)), RELEASE.encode(release));
   }
   const summary: ArchiveSummary = { tenant, runs, releases: releases.length, commits: commitCount, blobs: written.size, bytes };
@@ -139,6 +142,16 @@ function prove(record: RunRecord, commits: readonly Commit[], root: string, read
     if (commit.tick !== tick || commit.run !== record.run || commit.prevRoot !== (commits[tick - 1]?.root ?? record.run)) fail(`its commits do not chain at tick ${tick}`);
   });
   if ((commits.at(-1)?.root ?? record.run) !== root) fail(`its commits end at another root than the archive states, ${root.slice(0, 16)}`);
+  // Every tick of a ledger counts what its manifest says, and its root says so.
+  if (isLedger(record.spec)) {
+    const columns = ledgerColumns(decodeLedgerPlan(planBytes)), named = new Set<string>();
+    for (const { tick, prevRoot, inputHash, tickSums, sumsHash, root: stated, manifest } of commits) {
+      const counted = manifest.filter((entry) => !entry.includes(" ")).length;
+      if (sumsHashOf(tickSums, sha256) !== sumsHash || rootOf(prevRoot, tick, inputHash, new Uint8Array(0), sumsHash, sha256) !== stated || exposuresIn(tickSums, columns) !== counted) fail(`the counts of tick ${tick} are not those of its root`);
+      for (const entry of manifest) named.add(eventIdOf(entry));
+    }
+    if (named.size !== commits.reduce((sum, { manifest }) => sum + manifest.length, 0)) fail("an event stands in two of its ticks");
+  }
   if (record.state !== "done") return;
   if (commits.length !== record.spec.ticks || record.root !== root) fail(`it is done, and ${commits.length} of ${record.spec.ticks} ticks are there`);
   const shape = ledgerShape(decodePlan(planBytes));

@@ -2,27 +2,27 @@ import { ERROR_TABLE, PopulaceError, type ErrorCode } from "@populace/domain";
 import { sha256, type LogEntry, type Logger, type Ports, type Store } from "@populace/io";
 import {
   INPUT, LIMITS, NODE_FAILURE, RUN_STOP, SHARD_OUT, TICK_OPEN,
-  blocksOf, bodyOf, encodePlan, failSubject, inputHashOf, inputSubject, isBehaviorPlan, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
+  blocksOf, bodyOf, commitSubject, encodePlan, failSubject, inputHashOf, inputSubject, isBehaviorPlan, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
   type Block, type Commit, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
 } from "@populace/protocol";
 import type { RunProgress } from "@populace/studies";
 import { decideOpen, isStandbyBehind } from "../core/back-pressure.ts";
 import { arrive, openBarrier, type Barrier } from "../core/barrier.ts";
-import { decideCommit } from "../core/commit.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
 import { isDraining, type Member, type Membership } from "../core/membership.ts";
-import { checkNodes, mayCompute, weightsOf } from "../core/node-fit.ts";
+import { checkNodes, isFit, mayCompute, unfitBackend, weightsOf } from "../core/node-fit.ts";
 import { decideFailure } from "../core/node-failure.ts";
 import { stateAfter, transition } from "../core/run.ts";
-import { place, steadyWeights, type Candidate } from "../core/placement.ts";
+import { leastBusy, place, steadyWeights, type Candidate } from "../core/placement.ts";
 import { shardMap } from "../core/shard-map.ts";
 import { commitLog } from "./commit-log.ts";
 import { blobOrCopy, keepCopy } from "./copies.ts";
 import type { Counters } from "./metrics.ts";
 import { changeRecord } from "./record-writer.ts";
-import { discardCommits, markGarbage, raiseTerm, readCommit, readEnd, readLastCommit, readTerm, writeCommit } from "./run-store.ts";
+import { discardCommits, markGarbage, readCommit, readCommits, readEnd, readLastCommit, writeCommit } from "./run-store.ts";
 import { secondRuns } from "./second-runs.ts";
+import { storeCommits } from "./store-commits.ts";
 
 /** What a run needs of the coordinator that drives it. */
 export interface RunContext {
@@ -49,6 +49,8 @@ export interface RunContext {
   isOnlyRun(): boolean;
   /** Bytes of slots that all runs under way have filled since their checkpoints, by run. */
   readonly slotBytes: Map<string, number>;
+  /** Who has each run of one shard that is under way, by run. */
+  readonly wholeOn: Map<string, string>;
 }
 
 /** Thrown inside to begin a new attempt from the newest whole checkpoint: what the current one built on was lost. */
@@ -118,6 +120,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     throw error;
   } finally {
     context.slotBytes.delete(run);
+    context.wholeOn.delete(run);
   }
 
   async function attemptRun(isContinued: boolean): Promise<RunRecord> {
@@ -136,7 +139,10 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       // Not before the new attempt is recorded: a later leader that continued the old one would be refused by nodes that were told it is over.
       if (superseded !== null) stopNodes("superseded", superseded);
       superseded = null;
-    } else record = await changeRecord(context, record);
+    } else {
+      record = await changeRecord(context, record);
+      if (record.shards.length === 1) context.wholeOn.set(run, record.owners[0]);
+    }
     const { attempt, shards, execution } = record as RunRecord & { readonly execution: NonNullable<RunRecord["execution"]> };
     const covered = shards.map((shard) => personasOf(plan, shard));
     const committedTick = readEnd(store, tenant, run).tick;
@@ -203,6 +209,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const { sums } = base;
       let root = base.start === 0 ? run : readCommit(store, tenant, run, base.start - 1)!.root;
       let exposures = exposuresIn(sums, shape.columns);
+      const authors = new Set(base.start === 0 ? [] : readCommit(store, tenant, run, base.start - 1)!.authors);
       const backends = new Set(base.start === 0 ? [] : readCommit(store, tenant, run, base.start - 1)!.backends);
       for (let tick = base.start; tick < plan.ticks; ) {
         await Promise.race([failure.promise, Promise.resolve()]);
@@ -233,14 +240,17 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           const next = rootOf(root, now, inputHashes[offset], leaves, sumsHash, sha256);
           accumulate(sums, counts);
           exposures += counted;
-          for (const out of outs) backends.add(out.backend);
+          for (const out of outs) {
+            backends.add(out.backend);
+            authors.add(unfitBackend(out.incarnation, out.backend));
+          }
           const isLast = offset === span - 1;
           const manifest = isLast && wantsCheckpoint ? await checkpointManifest(outs) : [];
           // Large, and rebuilt by every attempt from its checkpoint on: so they are stored where an attempt may start, and at the end.
           const sumsAt = manifest.length > 0 || now === plan.ticks - 1 ? await blobs.put(new Uint8Array(sums.buffer, sums.byteOffset, sums.byteLength)) : "";
           committed.push({
-            run, attempt, term, tick: now, prevRoot: root, inputHash: inputHashes[offset], root: next, sumsHash, checkpoint: manifest, sections,
-            tickSums: overWorlds(shape, counts), sums: sumsAt, exposures, backends: [...backends].toSorted(), seconds: seconds(),
+            run, attempt, term, tick: now, prevRoot: root, inputHash: inputHashes[offset], root: next, sumsHash, checkpoint: manifest, sections, manifest: [],
+            tickSums: overWorlds(shape, counts), sums: sumsAt, exposures, authors: isLast && wantsCheckpoint ? [...authors].toSorted() : [], backends: [...backends].toSorted(), seconds: seconds(),
           });
           root = next;
         }
@@ -262,29 +272,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       return finish();
     }
 
-    /** ONE transaction, then disk, then the COMMIT log. */
+    /** Own disk, flushed, then the COMMIT log. */
     async function commitSpan(span: readonly Commit[], outs: readonly ShardOut[]): Promise<void> {
       const beganMs = clock.monotonicMs();
       context.assertLeads();
-      const fresh = await store.transaction((tables) => {
-        let end = readEnd(tables, tenant, run);
-        const storedTerm = readTerm(tables, tenant), written: Commit[] = [];
-        for (const commit of span) {
-          const known = commit.tick <= end.tick ? readCommit(tables, tenant, run, commit.tick)!.root : null;
-          // Final, though what lies before it was lost: the same root must come out.
-          const wanted = expected.get(commit.tick) ?? commit.root;
-          const decision = wanted !== commit.root ? { kind: "divergence" as const, committedRoot: wanted } : decideCommit(end, storedTerm, known, commit);
-          if (decision.kind === "known") continue;
-          if (decision.kind === "stale-term") throw new PopulaceError("STALE_TERM", `run ${short}, tick ${commit.tick}: this coordinator has term ${term}, term ${decision.storedTerm} has written here; it steps down`, { run, term, storedTerm: decision.storedTerm });
-          if (decision.kind === "divergence") throw new PopulaceError("DIVERGENCE", `run ${short}, tick ${commit.tick}: computed root ${commit.root.slice(0, 16)}, committed root ${decision.committedRoot.slice(0, 16)}; the run is frozen, begin it anew with --fresh`, { run, tick: commit.tick, computed: commit.root, committed: decision.committedRoot });
-          if (decision.kind === "out-of-order") throw new PopulaceError("INTERNAL", `run ${run}: commit of tick ${commit.tick} where ${decision.expectedTick} was expected`, { run });
-          writeCommit(tables, tenant, commit, true);
-          written.push(commit);
-          end = { tick: commit.tick, root: commit.root };
-        }
-        if (written.length > 0) raiseTerm(tables, tenant, term);
-        return written;
-      });
+      const fresh = await storeCommits({ store, tenant, term }, run, span, expected);
       if (fresh.length === 0) return;
       await store.flushed();
       context.assertLeads();
@@ -384,7 +376,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           context.viewed().then(() => "again" as const),
           clock.sleep(LIMITS.tickOpenRepeatMs, woken.signal).then(() => "again" as const, () => "again" as const),
         ]);
-        woken.abort();
+        woken.abort(null);
         if (outcome === "complete") return;
         // Inside a span the heartbeats tell how far the nodes are; of several runs at once they cannot tell which.
         const inside = context.isOnlyRun() ? Math.min(Math.max(0, nodeExposures() - before), planned.slice(open.tick, open.tick + open.span).reduce((sum, count) => sum + count, 0)) : 0;
@@ -435,9 +427,9 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     }
 
     /**
-     * A frozen run is decided by a third computation, on the reference backend: whoever it contradicts computes the run no more. The
-     * run then begins anew: what such a node said before it was caught, in commits and checkpoints, is worth no more. Whether the
-     * dispute is decided.
+     * A frozen run is decided by a third computation, on the reference backend: a backend of a node that it contradicts computes the run no more.
+     * The run goes on from the checkpoint that this attempt began at if none of them had a part in it; otherwise it begins anew, for what they said
+     * before they were caught is worth no more. Whether the dispute is decided.
      */
     async function judge(outs: readonly ShardOut[], mine: readonly Commit[]): Promise<boolean> {
       const dispute = record.dispute!, end = mine[0].tick + mine.length;
@@ -447,19 +439,34 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       for (const bytes of [...slots, ...(await Promise.all(dispute.outputs.map((output) => blobs.get(output))))]) {
         if (bytes === null) continue;
         const out = SHARD_OUT.decode(await bodyOf(bytes, blobs, "a disputed output"));
-        if (out.attempt === dispute.attempt && contradict(out, outs[out.shard])) liars.add(out.incarnation);
+        if (out.attempt === dispute.attempt && contradict(out, outs[out.shard])) liars.add(unfitBackend(out.incarnation, out.backend));
       }
       logger.error({ run, tick: mine[0].tick, liars: [...liars], committedFalsely: restsOnFalse, alarm: "dispute decided" }, "the reference backend has decided; who was contradicted is quarantined for this run");
       const decided = { ...record, dispute: null, unfit: [...new Set([...record.unfit, ...liars])], execution: { ...execution, backend: record.wanted.backend ?? "auto" } };
-      if (!restsOnFalse && liars.size === 0) {
+      const checkpoint = base.start === 0 ? null : readCommit(store, tenant, run, base.start - 1)!;
+      const isSound = liars.size === 0 ? !restsOnFalse : checkpoint !== null && !checkpoint.authors.some((author) => liars.has(author));
+      if (isSound && !restsOnFalse) {
         record = await changeRecord(context, decided);
         return true;
       }
-      record = await changeRecord(context, { ...decided, firstAttempt: attempt + 1, tick: -1, root: run, exposures: 0, backends: [] });
-      await forgetRun(ports, tenant, run);
+      const kept = isSound ? readCommits(store, tenant, run).slice(0, base.start) : [];
+      const { tick, root, exposures, backends } = kept.at(-1) ?? { tick: -1, root: run, exposures: 0, backends: [] };
+      record = await changeRecord(context, { ...decided, firstAttempt: attempt + 1, tick, root, exposures, backends });
+      await takeBack(kept.map((commit) => ({ ...commit, attempt: attempt + 1, term })));
       commits = commitLog(context, record);
-      expected = new Map();
-      throw new AttemptLost("the run begins anew without the node that was contradicted");
+      expected = await commits.reconcile();
+      throw new AttemptLost(`the run ${kept.length === 0 ? "begins anew" : `goes on from tick ${tick}`} without what was contradicted`);
+    }
+
+    /** Of what was committed only `kept` stays, committed anew on this disk: the log is to be completed from it. Sealed inputs stay. */
+    async function takeBack(kept: readonly Commit[]): Promise<void> {
+      for (const body of await purgeSlots(ports, tenant, run)) await blobs.remove(body);
+      for (const subject of [openSubject(tenant, run, "*"), commitSubject(tenant, run)]) await log.purge(subject, Number.MAX_SAFE_INTEGER);
+      await store.transaction((tables) => {
+        discardCommits(tables, tenant, run);
+        for (const commit of kept) writeCommit(tables, tenant, commit, true);
+      });
+      await store.flushed();
     }
 
     async function sealInputs(tick: number, span: number): Promise<readonly string[]> {
@@ -542,7 +549,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       record = await changeRecord(context, { ...record, state: transition(record.state, "planned"), attempt, code: "", reason: "" });
     }
     await waitForNodes();
-    disputants = record.dispute === null ? [] : await authors(record.dispute.outputs);
+    disputants = record.dispute === null ? [] : await nodesOf(record.dispute.outputs);
     const members = fitMembers().map(([, member]) => member.heartbeat);
     const measured = members.every((member) => member.exposuresPerSecond > 0);
     const execution = resolveExecution(plan, record.wanted, { workers: members.reduce((sum, member) => sum + member.workers, 0), exposuresPerSecond: measured ? members.reduce((sum, member) => sum + member.exposuresPerSecond, 0) : 0 });
@@ -554,23 +561,26 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     });
   }
 
-  async function authors(outputs: readonly string[]): Promise<readonly string[]> {
+  async function nodesOf(outputs: readonly string[]): Promise<readonly string[]> {
     const bodies = await Promise.all(outputs.map((output) => blobs.get(output)));
     return bodies.flatMap((bytes) => (bytes === null ? [] : [SHARD_OUT.decode(bytes).incarnation]));
   }
 
   function fitMembers(): [string, Member][] {
-    return [...context.membership().members].filter(([incarnation, { heartbeat }]) => !record.unfit.includes(incarnation) && mayCompute(plan, heartbeat)).toSorted(([left], [right]) => (left < right ? -1 : 1));
+    return [...context.membership().members].filter(([, { heartbeat }]) => isFit(record, heartbeat, record.wanted.backend ?? "auto") && mayCompute(plan, heartbeat)).toSorted(([left], [right]) => (left < right ? -1 : 1));
   }
 
   /**
-   * Who computes which shard now. In the middle of a tick only what lost its owner moves. A run of one shard falls to one node, another run's to
-   * another. The view grows with every change, for nodes read the record again when it does.
+   * Who computes which shard now. In the middle of a tick only what lost its owner moves. A run of one shard goes to the node that has least of
+   * such runs. The view grows with every change, for nodes read the record again when it does.
    */
   function placed(shards: readonly Shard[], isMidTick: boolean): Pick<RunRecord, "owners" | "view"> {
     const before = record.owners.length === shards.length ? record.owners : null;
     const nodes = candidates();
-    const next = place(run, costsOf(shards), nodes, before, isMidTick);
+    const isLost = before === null || !nodes.some((node) => node.incarnation === before[0]);
+    const takers = shards.length === 1 && isLost ? leastBusy(nodes, [...context.wholeOn].flatMap(([other, owner]) => (other === run ? [] : [owner]))) : nodes;
+    const next = place(run, costsOf(shards), takers, before, isMidTick);
+    if (shards.length === 1) context.wholeOn.set(run, next[0]);
     willing = willingNodes(nodes);
     return { owners: next, view: Math.max(context.nextView(), record.view + 1) };
   }

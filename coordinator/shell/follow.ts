@@ -1,8 +1,8 @@
 import type { Logger, Ports, Stop, Store } from "@populace/io";
-import { COMMIT, RELEASE, bodyOf, commitSubject, releaseKey, runKey, type Commit, type RunRecord } from "@populace/protocol";
+import { COMMIT, bodyOf, commitSubject, releaseKey, runKey, type Commit, type RunRecord } from "@populace/protocol";
 import { newerRecord } from "../core/takeover.ts";
 import { keepCopy } from "./copies.ts";
-import { decodeRecord, discardCommits, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord, writeRelease } from "./run-store.ts";
+import { decodeRecord, decodeRelease, discardCommits, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord, writeRelease } from "./run-store.ts";
 
 /**
  * Keeps the own store level with COMMIT and the registry, flushed: what a standby needs to lead, and the second copy of what the
@@ -15,13 +15,18 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
   async function onCommit(commit: Commit): Promise<void> {
     hooks.onTerm(commit.term);
     const { run, tick } = commit;
+    let record: RunRecord | null = null;
     const changed = await store.transaction((tables): boolean => {
-      const record = readRecord(tables, tenant, run);
+      record = readRecord(tables, tenant, run);
       if (record !== null && commit.attempt < record.firstAttempt) return false;
       raiseTerm(tables, tenant, commit.term);
       let end = readEnd(tables, tenant, run);
       const known = tick <= end.tick ? readCommit(tables, tenant, run, tick) : null;
-      if (known?.root === commit.root) return false;
+      if (known?.root === commit.root) {
+        // Committed anew: what followed it was false.
+        if (known.attempt < commit.attempt) writeCommit(tables, tenant, commit, false);
+        return false;
+      }
       if (known !== null) {
         // Not acknowledged here and another one there: COMMIT is final.
         if (!readOutbox(tables, tenant, run).has(tick)) return false;
@@ -33,8 +38,7 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
       return true;
     });
     if (!changed) return;
-    const { spec } = readRecord(store, tenant, run) ?? { spec: null };
-    if (tick + 1 === spec?.ticks) await keepCopy(ports, commit.sums);
+    if (tick + 1 === (record as RunRecord | null)?.spec.ticks) await keepCopy(ports, commit.sums);
     await store.flushed();
     hooks.onFlushed(run, tick);
   }
@@ -57,7 +61,10 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
       hooks.onRecord(there);
     }),
     registry.watch(releaseKey(tenant, "*"), async (_, entry) => {
-      if (entry !== null) await store.transaction((tables) => writeRelease(tables, tenant, RELEASE.decode(entry.bytes)));
+      const release = entry === null ? null : decodeRelease(entry.bytes);
+      if (release === null) return;
+      await store.transaction((tables) => writeRelease(tables, tenant, release));
+      for (const hash of [release.content, release.model]) await keepCopy(ports, hash);
     }),
   ];
   logger.info({ tenant }, "coordinator follows");

@@ -7,6 +7,9 @@ export interface CoordinatorMetrics {
   readonly view: number;
   readonly members: number;
   readonly runs: Readonly<Record<RunState, number>>;
+  /** Runs that another computation contradicts, and whether the release that production serves rests on one. */
+  readonly suspectRuns: number;
+  readonly isReleaseSuspect: boolean;
   readonly counters: Readonly<Counters>;
 }
 
@@ -39,6 +42,10 @@ export interface Counters {
   /** Checks of shards' drawn blocks on a second node, and those that nobody answered. */
   doubleRuns: number;
   doubleRunsGivenUp: number;
+  /** Ticks of ledgers, and real outcomes in them. */
+  ledgerTicks: number;
+  outcomesCounted: number;
+  outcomesRefused: number;
   /** Late shards that were given to a second node as well. */
   speculations: number;
 }
@@ -47,5 +54,5 @@ export interface Counters {
 export const noCounts = (): Counters => ({
   ticksCommitted: 0, exposuresCommitted: 0, commitSeconds: 0, commits: 0, terms: 0, attemptsRestarted: 0, commitsRepaired: 0, logsRewritten: 0,
   commitsDiscarded: 0, commitsAdopted: 0, checkpointsLost: 0, nodeFailures: 0, nodesUnfit: 0, divergences: 0, opensDelayed: 0,
-  shardsMoved: 0, shardsRescued: 0, doubleRuns: 0, doubleRunsGivenUp: 0, speculations: 0,
+  shardsMoved: 0, shardsRescued: 0, doubleRuns: 0, doubleRunsGivenUp: 0, ledgerTicks: 0, outcomesCounted: 0, outcomesRefused: 0, speculations: 0,
 });

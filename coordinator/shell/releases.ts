@@ -1,9 +1,10 @@
 import type { Registry } from "@populace/io";
 import { RELEASE, releaseKey, type Release } from "@populace/protocol";
+import { decodeRelease } from "./run-store.ts";
 
 /** All releases of a tenant; the last one is served. */
 export async function releasesOf(registry: Registry, tenant: string): Promise<readonly Release[]> {
-  return (await registry.list(releaseKey(tenant, "*"))).map((entry) => RELEASE.decode(entry.bytes)).toSorted((left, right) => left.number - right.number);
+  return (await registry.list(releaseKey(tenant, "*"))).map((entry) => decodeRelease(entry.bytes)).filter((release) => release !== null).toSorted((left, right) => left.number - right.number);
 }
 
 /**

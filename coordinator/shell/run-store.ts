@@ -1,5 +1,5 @@
 import type { Store, StoreTables } from "@populace/io";
-import { COMMIT, RELEASE, RUN_RECORD, schemaOf, type Commit, type Release, type RunRecord } from "@populace/protocol";
+import { COMMIT, RELEASE, RUN_RECORD, eventIdOf, type Commit, type Release, type RunRecord } from "@populace/protocol";
 import type { ChainEnd } from "../core/commit.ts";
 
 /**
@@ -7,6 +7,7 @@ import type { ChainEnd } from "../core/commit.ts";
  *   runs        <tenant> <run>          RunRecord
  *   commits     <tenant> <run> <tick>   Commit
  *   outbox      <tenant> <run> <tick>   nothing: the commit is tentative until its append to COMMIT is acknowledged
+ *   events      <tenant> <run> <event>  tick of a ledger whose commit names the event, if it still does
  *   releases    <tenant> <number>       Release
  *   copies      <hash>                  blobs that nobody could compute again, should the transport lose them: plans, sums of finished runs
  *   terms       <tenant>                highest term known here
@@ -33,7 +34,7 @@ export function writeRecord(tables: StoreTables, tenant: string, record: RunReco
 }
 
 /** A RunRecord of this version, or null. */
-export const decodeRecord = (bytes: Uint8Array | null): RunRecord | null => (bytes === null || schemaOf(bytes) !== RUN_RECORD.schema ? null : RUN_RECORD.decode(bytes));
+export const decodeRecord = (bytes: Uint8Array | null): RunRecord | null => (bytes === null ? null : RUN_RECORD.read(bytes));
 
 export const readTerm = (tables: Reader, tenant: string): number => {
   const bytes = tables.get("terms", tenant);
@@ -74,6 +75,17 @@ export function writeCommit(tables: StoreTables, tenant: string, commit: Commit,
   tables.put("commits", key, COMMIT.encode(commit));
   if (isTentative) tables.put("outbox", key, NOTHING);
   else tables.remove("outbox", key);
+  for (const entry of commit.manifest) tables.put("events", eventKey(tenant, commit.run, eventIdOf(entry)), new Uint8Array(Float64Array.of(commit.tick).buffer));
+}
+
+const eventKey = (tenant: string, run: string, event: string): string => `${runPrefix(tenant, run)} ${event}`;
+
+/** Whether a committed tick of a ledger names this event. Commits may have been discarded since: the row says where to look. */
+export function isEventCommitted(tables: Reader, tenant: string, run: string, event: string): boolean {
+  const bytes = tables.get("events", eventKey(tenant, run, event));
+  if (bytes === null) return false;
+  const tick = new Float64Array(new Uint8Array(bytes).buffer)[0];
+  return readCommit(tables, tenant, run, tick)?.manifest.some((entry) => eventIdOf(entry) === event) ?? false;
 }
 
 /** Ticks whose commits are not known to be in the COMMIT log. */
@@ -96,7 +108,15 @@ export function writeRelease(tables: StoreTables, tenant: string, release: Relea
 }
 
 /** Releases in the order of their numbers. */
-export const readReleases = (tables: Reader, tenant: string): readonly Release[] => tables.range("releases", { prefix: `${tenant} ` }).map((row) => RELEASE.decode(row.bytes));
+export const readReleases = (tables: Reader, tenant: string): readonly Release[] => tables.range("releases", { prefix: `${tenant} ` }).map((row) => decodeRelease(row.bytes)).filter((release) => release !== null);
+
+export function readLastRelease(tables: Reader, tenant: string): Release | null {
+  const [row] = tables.range("releases", { prefix: `${tenant} `, reverse: true, limit: 1 });
+  return row === undefined ? null : decodeRelease(row.bytes);
+}
+
+/** A Release of this version, or null. */
+export const decodeRelease = (bytes: Uint8Array): Release | null => RELEASE.read(bytes);
 
 export const hasCopy = (tables: Reader, hash: string): boolean => tables.range("copies", { prefix: hash, limit: 1, keysOnly: true }).length > 0;
 export const readCopy = (tables: Reader, hash: string): Uint8Array | null => tables.get("copies", hash);

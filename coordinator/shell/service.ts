@@ -2,23 +2,25 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type RegistryEntry, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, FLUSHED, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_RECORD, RUN_STATE, VIEW_RECORD, bodyOf, commitSubject, decodePlan, encodePlan, flushedSubject, heartbeatSubject, leaderBeatSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
-  type ExecutionPlan, type LeaderRecord, type Plan, type Release, type RunRecord, type RunSpec, type RunState, type ViewRecord,
+  COMMIT, FLUSHED, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_RECORD, RUN_STATE, STEPS_MAX, VIEW_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, encodeLedgerPlan, encodePlan, flushedSubject, heartbeatSubject, isLedger, leaderBeatSubject, ledgerSpecOf, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, viewKey,
+  type Commit, type ExecutionPlan, type LeaderRecord, type LedgerPlan, type Plan, type Release, type RunRecord, type RunSpec, type RunState, type ViewRecord,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
 import { above, hear, hearEcho, isDraining, judge, nextView, noMembers, type Membership } from "../core/membership.ts";
 import { isSettled, stateAfter, transition } from "../core/run.ts";
+import { suspicionOf } from "../core/suspicion.ts";
 import { newerRecord } from "../core/takeover.ts";
 import { commitLog } from "./commit-log.ts";
 import { blobOrCopy, keepCopy } from "./copies.ts";
+import { driveLedger } from "./drive-ledger.ts";
 import { driveRun, forgetRun, purgeSlots, type RunContext } from "./drive-run.ts";
 import { followTenant } from "./follow.ts";
 import { lead, type Leadership } from "./leadership.ts";
 import { noCounts, type CoordinatorMetrics } from "./metrics.ts";
 import { changeRecord, publishRecord } from "./record-writer.ts";
-import { announceRelease } from "./releases.ts";
+import { announceRelease, releasesOf } from "./releases.ts";
 import { runReader, type RunReader } from "./run-reader.ts";
-import { decodeRecord, discardCommits, forgetGarbage, readCommit, readGarbage, readLastCommit, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
+import { decodeRecord, discardCommits, forgetGarbage, readCommit, readCommitsAfter, readEnd, readGarbage, readLastCommit, readLastRelease, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
 import { createTurns, type Turns } from "./turns.ts";
 
 export interface CoordinatorOptions {
@@ -36,6 +38,8 @@ export interface CoordinatorOptions {
   readonly leaseTtlMs?: number;
   /** Share of the blocks that are computed a second time on another node, 0 to 1; default 0.01. */
   readonly doubleRunShare?: number;
+  /** How long the first event of a ledger's tick waits for others; default LIMITS.ledgerTickMs. */
+  readonly ledgerTickMs?: number;
   /** Shared by the coordinators of several tenants in one process, which then share the bound and take turns. */
   readonly turns?: Turns;
   /** The caller knows that no other coordinator lives (embedded: it holds the store's claim): leads at once, and what it leaves under way waits for its next submission. */
@@ -82,8 +86,18 @@ export interface Coordinator extends RunReader {
    * the dispute where there are others. Who is contradicted computes this run no more, and it goes on. BAD_REQUEST when the run is not frozen by two outputs.
    */
   resolve(runId: string): Promise<RunRecord>;
-  /** Announces what production serves from now on (a blob's address; a roll-back names older content), on this leader's disk and in the registry. */
-  announce(content: string, note: string): Promise<Release>;
+  /** Announces what production serves from now on (addresses of blobs; a roll-back names older ones), on this leader's disk and in the registry. NOT_FOUND when a blob is missing. */
+  announce(release: Omit<Release, "number">, options?: { readonly allowSuspect?: boolean }): Promise<Release>;
+  /** Why a release is suspect, or "": what it rests on is. */
+  suspicion(release: Release): string;
+  /** Marks a run as suspect from a committed tick on, for another computation contradicts it: submitted again it is computed anew, and releases that rest on it are refused. */
+  suspect(runId: string, tick: number): Promise<RunRecord>;
+  /** All releases of the tenant, as this coordinator's disk has them; the last one is served. */
+  releases(): readonly Release[];
+  /** The ledger of an encoded plan: begun, or gone on with where it was paused. TOO_LARGE, BAD_REQUEST. */
+  enterLedger(plan: Uint8Array): Promise<RunRecord>;
+  /** Commits of a ledger from a tick on, as this leader's disk has them. */
+  ledger(runId: string, from: number): Promise<{ readonly record: RunRecord; readonly plan: LedgerPlan; readonly commits: readonly Commit[] }>;
   membership(): Membership;
   metrics(): CoordinatorMetrics;
   /** Gives up the lead, for the next one to go on with what runs; alone, pauses what runs. */
@@ -107,12 +121,15 @@ interface Reign {
   isWriting: boolean;
   readonly active: Map<string, Active>;
   readonly slotBytes: Map<string, number>;
+  readonly wholeOn: Map<string, string>;
   /** By run and standby: what it has on its disk, and when it said so. */
   readonly flushed: Map<string, Map<string, { readonly tick: number; readonly heardMs: number }>>;
 }
 
 /** Before a run whose ports failed is taken up again. */
 const OUTAGE_WAIT_MS = 250;
+/** How often the leader looks whether the transport still has the release that production serves. */
+const RELEASE_CHECK_MS = 10_000;
 /** A finished run whose commits or sums are lost is read so often before that is its outcome. */
 const READS_MAX = 40;
 /** A new leader has heard every living node after so many of its heartbeats. */
@@ -202,20 +219,48 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       if (record.dispute === null) throw new PopulaceError("BAD_REQUEST", `run ${record.run.slice(0, 12)} is ${record.state}, and there are no two outputs to decide between; begin it anew`, { runId: record.run, state: record.state });
       return again(record, ["frozen"], {});
     },
-    async announce(content, note) {
+    async announce(announced, { allowSuspect = false } = {}) {
       leadingReign().leadership.assertValid();
-      if (!(await blobs.has(content))) throw new PopulaceError("NOT_FOUND", `what is to be released, ${content}, is not in the blob store; put it there first`, { content });
-      const release = await announceRelease(registry, tenant, { content, note }, readReleases(store, tenant).at(-1)?.number);
+      const suspicion = suspicionHere(announced);
+      if (suspicion !== "" && !allowSuspect) throw new PopulaceError("DIVERGENCE", `what is to be released is suspect: ${suspicion}; submit the run again to compute it anew, or allow it with --allow-suspect`, { runs: announced.runs });
+      for (const hash of [announced.content, announced.model]) {
+        if (hash !== "" && await blobOrCopy(ports, hash) === null) throw new PopulaceError("NOT_FOUND", `what is to be released, ${hash}, is not in the blob store; put it there first`, { content: hash });
+        if (!isAlone) await keepCopy(ports, hash);
+      }
+      const release = await announceRelease(registry, tenant, announced, readLastRelease(store, tenant)?.number);
       await store.transaction((tables) => writeRelease(tables, tenant, release));
       await store.flushed();
       return release;
     },
+    releases: () => readReleases(store, tenant),
+    suspicion: suspicionHere,
+    async suspect(runId, tick) {
+      const record = await known(runId);
+      if (!Number.isInteger(tick) || tick < 0 || tick > record.tick) throw new PopulaceError("BAD_REQUEST", `run ${record.run.slice(0, 12)} has committed the ticks 0 to ${record.tick}; tick ${tick} is none of them`, { runId: record.run, tick });
+      // One that is under way is changed by who drives it.
+      if (!isSettled(record.state)) throw new PopulaceError("BAD_REQUEST", `run ${record.run.slice(0, 12)} is ${record.state}; pause it first`, { runId: record.run, state: record.state });
+      const suspectFrom = record.suspectFrom < 0 ? tick : Math.min(record.suspectFrom, tick);
+      logger.error({ run: record.run, tick: suspectFrom, alarm: "run suspect" }, "a committed run is contradicted by another computation");
+      return changeRecord({ ports, tenant, term: leadingReign().leadership.term }, { ...record, suspectFrom });
+    },
+    enterLedger,
+    async ledger(runId, from) {
+      const record = await known(runId);
+      if (!isLedger(record.spec)) throw new PopulaceError("BAD_REQUEST", `run ${record.run.slice(0, 12)} is no ledger`, { runId: record.run });
+      const plan = await blobOrCopy(ports, record.spec.planHash);
+      if (plan === null) throw new PopulaceError("NOT_FOUND", `the plan of ledger ${record.run.slice(0, 12)} is not in the store`, { runId: record.run });
+      const last = readEnd(store, tenant, record.run);
+      return { record: { ...record, ...last }, plan: decodeLedgerPlan(plan), commits: readCommitsAfter(store, tenant, record.run, from - 1, last.tick) };
+    },
     membership: () => reign?.membership ?? noMembers(0, 0),
     metrics() {
       const runs = Object.fromEntries(Object.keys(RUN_STATE).map((state) => [state, 0])) as Record<RunState, number>;
-      for (const record of readRecords(store, tenant)) runs[record.state] += 1;
+      // A ledger asks for no node, and nodes are scaled by this.
+      const records = readRecords(store, tenant), served = readLastRelease(store, tenant);
+      for (const record of records) if (!isLedger(record.spec)) runs[record.state] += 1;
       const membership = reign?.membership;
-      return { role: reign === null ? "standby" : "leader", term: reign?.leadership.term ?? 0, view: membership?.view ?? 0, members: membership?.members.size ?? 0, runs, counters: { ...counters } };
+      const suspectRuns = records.filter((record) => record.suspectFrom >= 0).length;
+      return { role: reign === null ? "standby" : "leader", term: reign?.leadership.term ?? 0, view: membership?.view ?? 0, members: membership?.members.size ?? 0, runs, suspectRuns, isReleaseSuspect: served !== null && suspicionHere(served) !== "", counters: { ...counters } };
     },
     async close() {
       const active = [...(reign?.active.values() ?? [])], leadership = reign?.leadership;
@@ -251,7 +296,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
     const mine: Reign = {
       leadership, sinceMs: clock.monotonicMs(), membership: noMembers(claimed.view, clock.monotonicMs(), claimed.dead), viewed: Promise.withResolvers(), viewWritten: claimed.view, isWriting: false,
-      active: new Map(), slotBytes: new Map(), flushed: new Map(),
+      active: new Map(), slotBytes: new Map(), wholeOn: new Map(), flushed: new Map(),
     };
     const stopWatching = watchNodes(mine);
     try {
@@ -299,9 +344,19 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       if (isAlone) record = await changeRecord({ ports, tenant, term }, { ...record, state: transition(record.state, "paused"), code: "INTERRUPTED", reason: "its coordinator ended; submit it again to go on" });
       else underWay.push(record);
     }
+    for (const release of await releasesOf(registry, tenant)) await store.transaction((tables) => writeRelease(tables, tenant, release));
     for (const release of readReleases(store, tenant)) await registry.create(releaseKey(tenant, release.number), RELEASE.encode(release));
+    await restoreRelease();
     await store.flushed();
     return underWay.toSorted((left, right) => left.number - right.number);
+  }
+
+  /** What production serves is given back to a transport that lost it. */
+  async function restoreRelease(): Promise<void> {
+    const release = readLastRelease(store, tenant);
+    if (release === null) return;
+    await registry.create(releaseKey(tenant, release.number), RELEASE.encode(release));
+    for (const hash of [release.content, release.model]) if (hash !== "") await blobOrCopy(ports, hash);
   }
 
   function leadingReign(): Reign {
@@ -347,11 +402,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const { term } = mine.leadership;
     const before = readRecord(store, tenant, run);
     if (mine.active.has(run)) return { record: before!, isCached: false };
-    const isFresh = submission.fresh ?? false;
+    // What is suspect answers nobody.
+    const isFresh = (submission.fresh ?? false) || (before !== null && before.suspectFrom >= 0);
     if (before?.state === "done" && !isFresh && await isReadable(run)) return { record: before, isCached: true };
     if (before?.state === "frozen" && !isFresh) throw new PopulaceError("DIVERGENCE", `run ${run.slice(0, 12)} is frozen: ${before.reason}`, { run });
     if (mine.active.size >= LIMITS.runsQueuedMax) throw new PopulaceError("TOO_LARGE", `${mine.active.size} runs wait already; at most ${LIMITS.runsQueuedMax} may`, { limit: LIMITS.runsQueuedMax });
-    if (mine.active.size === 0) await sweep();
+    if (turns.running === 0 && [...mine.active.keys()].every((active) => isLedger(readRecord(store, tenant, active)!.spec))) await sweep();
 
     await blobs.put(planBytes);
     if (!isAlone) await keepCopy(ports, spec.planHash);
@@ -363,10 +419,29 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const record = await changeRecord({ ports, tenant, term }, {
       ...(before === null ? { ...first, ...anew } : isFresh ? { ...before, ...anew } : before),
       ...(submission.label === undefined ? {} : { label: submission.label }), ...(submission.priority === undefined ? {} : { priority: submission.priority }),
-      run, spec, attempt, state: before === null || !isSettled(before.state) ? "submitted" : transition(before.state, "submitted"), wanted: execution, unfit: [], dispute: null, code: "", reason: "",
+      run, spec, attempt, state: before === null || !isSettled(before.state) ? "submitted" : transition(before.state, "submitted"), wanted: execution, unfit: [], dispute: null, suspectFrom: -1, code: "", reason: "",
     });
     carry(mine, record);
     return { record, isCached: false };
+  }
+
+  /** Never forgets: what COMMIT has of a ledger that this disk does not know is adopted when it is driven. */
+  async function enterLedger(bytes: Uint8Array): Promise<RunRecord> {
+    const mine = leadingReign(), { term } = mine.leadership;
+    const plan = decodeLedgerPlan(bytes), cells = plan.personas.length * plan.stimuli.length;
+    if (cells > LIMITS.ledgerCellsMax || plan.steps.length > STEPS_MAX) throw new PopulaceError("TOO_LARGE", `a ledger of ${cells} cells and ${plan.steps.length} steps; at most ${LIMITS.ledgerCellsMax} and ${STEPS_MAX}`, { cells, steps: plan.steps.length });
+    const spec = ledgerSpecOf(await blobs.put(encodeLedgerPlan(plan))), run = runIdOf(spec, sha256);
+    if (!isAlone) await keepCopy(ports, spec.planHash);
+    const before = await find(run);
+    if (mine.active.has(run)) return readRecord(store, tenant, run)!;
+    const record = await changeRecord({ ports, tenant, term }, before !== null
+      ? { ...before, attempt: before.attempt + 1, state: isSettled(before.state) ? transition(before.state, "submitted") : before.state, code: "", reason: "" }
+      : {
+          run, spec, number: 1 + (readRecords(store, tenant).at(-1)?.number ?? 0), label: `ledger of ${plan.model}`, priority: 0, attempt: 1, firstAttempt: 1, term, change: 0, view: 0, state: "submitted",
+          wanted: {}, execution: null, shards: [], owners: [], unfit: [], dispute: null, suspectFrom: -1, code: "", reason: "", tick: -1, root: run, exposures: 0, seconds: 0, backends: [],
+        });
+    carry(mine, record);
+    return record;
   }
 
   /** Whether the outcome of a finished run can still be read, from COMMIT and the blobs as everybody reads it; the run is gone through again otherwise. */
@@ -454,6 +529,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 
   async function carryToEnd(mine: Reign, record: RunRecord, signal: AbortSignal, onProgress: (progress: RunProgress) => void): Promise<void> {
     const { run } = record;
+    // A ledger is always under way and needs no node: it takes no turn from the others.
+    if (isLedger(record.spec)) {
+      const context = { ports, tenant, term: mine.leadership.term, logger, counters, assertLeads: () => mine.leadership.assertValid(), tickMs: options.ledgerTickMs ?? LIMITS.ledgerTickMs };
+      return throughOutages(mine, run, signal, () => driveLedger(context, readRecord(store, tenant, run)!, signal));
+    }
     let release: () => void;
     try {
       release = await turns.turn({ tenant, run, priority: record.priority, number: record.number }, signal);
@@ -463,7 +543,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
     try {
       const context: RunContext = {
-        ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes,
+        ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes, wholeOn: mine.wholeOn,
         doubleRunShare: options.doubleRunShare,
         membership: () => mine.membership,
         viewed: () => mine.viewed.promise,
@@ -477,23 +557,29 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         isOnlyRun: () => turns.running <= 1,
       };
       let plan: Plan | null = null;
-      for (;;) {
-        try {
-          plan ??= await planOf(record);
-          await driveRun(context, plan, readRecord(store, tenant, run)!, signal, onProgress);
-          return;
-        } catch (error) {
-          if (isAlone || signal.aborted || !isOutage(error)) throw error;
-          logger.warn({ run, error: String(error) }, "a run waits for its ports");
-          if (await isDiskBroken()) {
-            logger.error({ tenant, run, error: String(error), alarm: "own disk" }, "the coordinator's own disk refuses writes; it gives up the lead");
-            await mine.leadership.resign("its own disk refuses writes");
-          }
-          await clock.sleep(OUTAGE_WAIT_MS, signal).catch(() => {});
-        }
-      }
+      await throughOutages(mine, run, signal, async () => {
+        plan ??= await planOf(record);
+        await driveRun(context, plan, readRecord(store, tenant, run)!, signal, onProgress);
+      });
     } finally {
       release();
+    }
+  }
+
+  /** Drives a run again and again while what fails are ports that come back. */
+  async function throughOutages(mine: Reign, run: string, signal: AbortSignal, drive: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        return await drive();
+      } catch (error) {
+        if (isAlone || signal.aborted || !isOutage(error)) throw error;
+        logger.warn({ run, error: String(error) }, "a run waits for its ports");
+        if (await isDiskBroken()) {
+          logger.error({ tenant, run, error: String(error), alarm: "own disk" }, "the coordinator's own disk refuses writes; it gives up the lead");
+          await mine.leadership.resign("its own disk refuses writes");
+        }
+        await clock.sleep(OUTAGE_WAIT_MS, signal).catch(() => {});
+      }
     }
   }
 
@@ -543,6 +629,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     for (const hash of [record.spec.planHash, readLastCommit(store, tenant, record.run)?.sums ?? ""]) if (hash !== "") await blobOrCopy(ports, hash);
   }
 
+  function suspicionHere(release: Pick<Release, "runs" | "ledger">): string {
+    return suspicionOf(release, (run) => readRecord(store, tenant, run));
+  }
+
   /** Until the run is settled: by what this coordinator drives, else by what the registry says. */
   async function wait(run: string, onProgress: ((progress: RunProgress) => void) | undefined, signal: AbortSignal | null): Promise<RunOutcome> {
     for (let reads = 0; ; ) {
@@ -577,7 +667,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 
   function watchNodes(mine: Reign): Stop {
     const { term } = mine.leadership;
-    const beat = (): Uint8Array => LEADER_BEAT.encode({ holder, term, view: mine.membership.view });
+    const beat = (): Uint8Array => LEADER_BEAT.encode({ holder, term, view: mine.membership.view, release: readLastRelease(store, tenant)?.number ?? 0 });
     const heard = (next: (before: Membership, nowMs: number) => Membership): void => change(mine, next(mine.membership, clock.monotonicMs()));
     const watches = [
       bus.subscribe(heartbeatSubject(tenant, "*"), async (_, bytes) => {
@@ -594,6 +684,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         const { nonce: from, run, tick } = FLUSHED.decode(bytes);
         if (mine.active.has(run)) mine.flushed.set(run, (mine.flushed.get(run) ?? new Map<string, never>()).set(from, { tick, heardMs: clock.monotonicMs() }));
       }),
+      clock.every(RELEASE_CHECK_MS, () => { restoreRelease().catch((error: unknown) => logger.warn({ error: String(error) }, "the release could not be checked")); }),
       clock.every(LIMITS.heartbeatMs, () => bus.publish(leaderBeatSubject(tenant), beat())),
       clock.every(LIMITS.lookMs, () => {
         const step = judge(mine.membership, clock.monotonicMs());
@@ -661,7 +752,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   /** A record of another version tells nothing. */
   async function storedView(): Promise<{ readonly entry: RegistryEntry | null; readonly written: ViewRecord | null }> {
     const entry = await registry.get(viewKey(tenant));
-    return { entry, written: entry === null || schemaOf(entry.bytes) !== VIEW_RECORD.schema ? null : VIEW_RECORD.decode(entry.bytes) };
+    return { entry, written: entry === null ? null : VIEW_RECORD.read(entry.bytes) };
   }
 
   /** Of what this store and COMMIT have seen. */

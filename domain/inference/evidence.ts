@@ -64,13 +64,16 @@ export const readPurse = (
 /** The most effective observations simulation may count beside `real` real ones. */
 export const simulatedCap = (real: number): number => Math.max(50, real / 5);
 
+/** What is left of a simulation that counts for nothing, in observations: with less its Beta is all ends and no data but its own mean would fit. */
+const SIMULATED_MIN = 1;
+
 /**
  * Power prior from a simulation: the Beta of its mean with ess = exchangeRate x simulated ess, capped at
- * max(50, real / 5). `real` is the number of real exposures it will meet.
+ * max(50, real / 5) and at least 1 (or what the simulation has). `real` is the number of real exposures it will meet.
  */
 export const powerPrior = (simulated: Beta, exchangeRate: number, real: number): Beta => {
   const ess = simulated.alpha + simulated.beta;
-  const scale = Math.min(exchangeRate * ess, simulatedCap(real)) / ess;
+  const scale = Math.min(Math.max(exchangeRate * ess, Math.min(SIMULATED_MIN, ess)), simulatedCap(real)) / ess;
   return { alpha: simulated.alpha * scale, beta: simulated.beta * scale };
 };
 

@@ -69,6 +69,8 @@ export interface NemesisCluster {
 export interface ClusterShape {
   readonly program: NatsProgram;
   readonly nodes: number;
+  /** Worker threads of each node; 1 unless said. */
+  readonly workers?: number;
   /** NATS servers; with several every stream has a copy on each. */
   readonly servers?: number;
   readonly coordinators?: number;
@@ -81,7 +83,7 @@ export interface ClusterShape {
 const open = ({ port, storeDir }: { readonly port: number; readonly storeDir: string }): string => `listen: "0.0.0.0:${port}"\njetstream { store_dir: ${JSON.stringify(storeDir)}, max_file_store: ${8 * 1024 ** 3}, max_memory_store: 67108864 }\n`;
 
 /** Starts NATS, coordinators (the first one leads) and nodes, each a process of its own. */
-export async function startCluster({ program, nodes: nodeCount, servers: serverCount = 1, coordinators: coordinatorCount = 2, isProxied = false, isOpen = false, trap }: ClusterShape): Promise<NemesisCluster> {
+export async function startCluster({ program, nodes: nodeCount, workers = 1, servers: serverCount = 1, coordinators: coordinatorCount = 2, isProxied = false, isOpen = false, trap }: ClusterShape): Promise<NemesisCluster> {
   const folder = mkdtempSync(join(tmpdir(), "populace-nemesis-"));
   const servers = serverCount === 1 ? [await startNatsServer({ program, ...(isOpen ? { whole: open } : {}) })] : await startNatsCluster(serverCount, { program });
   const nats = servers[0]!, urls = servers.map(({ url }) => url).join(",");
@@ -104,7 +106,7 @@ export async function startCluster({ program, nodes: nodeCount, servers: serverC
   }
 
   async function startNode({ proxied = isProxied, namespace }: { readonly proxied?: boolean; readonly namespace?: Namespace } = {}): Promise<Member> {
-    const node = await member(`node-${(nodeNumber += 1)}`, proxied, "", (url) => startPopulace(["node", "--nats", namespace === undefined ? url : `nats://${namespace.host}:${nats.port}`, "--workers", "1"], { nodeOptions: ["--inspect-port=0"], prefix: namespace?.prefix ?? [] }));
+    const node = await member(`node-${(nodeNumber += 1)}`, proxied, "", (url) => startPopulace(["node", "--nats", namespace === undefined ? url : `nats://${namespace.host}:${nats.port}`, "--workers", String(workers)], { nodeOptions: ["--inspect-port=0"], prefix: namespace?.prefix ?? [] }));
     void node.ended.then(() => nodes.delete(node));
     nodes.add(node);
     await node.says(/joined the cluster/);

@@ -1,0 +1,32 @@
+import { eventIdOf, eventOf, ledgerColumns, type LedgerPlan } from "@populace/protocol";
+
+/** What a tick of a ledger adds. */
+export interface LedgerTick {
+  /** personas x stimuli x (exposures, responses of each step): integers. */
+  readonly counts: Float64Array;
+  /** Ids of the events that are new in this tick; behind one that was refused stands the reason. */
+  readonly manifest: readonly string[];
+  readonly counted: number;
+}
+
+/** Counts sealed events. One that an earlier tick has, or that stands twice, is passed over; one that fits no cell is refused with its reason, and the others count. */
+export function ledgerTick(plan: LedgerPlan, sealed: readonly string[], isCommitted: (id: string) => boolean): LedgerTick {
+  const columns = ledgerColumns(plan), counts = new Float64Array(plan.personas.length * plan.stimuli.length * columns);
+  const seen = new Set<string>(), manifest: string[] = [];
+  let counted = 0;
+  for (const text of sealed) {
+    const id = eventIdOf(text);
+    if (seen.has(id) || isCommitted(id)) continue;
+    seen.add(id);
+    const event = eventOf(text, plan);
+    if (typeof event === "string") {
+      manifest.push(`${id} ${event}`);
+      continue;
+    }
+    manifest.push(id);
+    counted += 1;
+    const cell = (event.persona * plan.stimuli.length + event.stimulus) * columns;
+    for (let column = 0; column <= event.reached; column += 1) counts[cell + column] += 1;
+  }
+  return { counts, manifest, counted };
+}

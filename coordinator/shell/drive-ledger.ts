@@ -1,0 +1,184 @@
+import { PopulaceError } from "@populace/domain";
+import { sha256, sha256Hex, type LogEntry } from "@populace/io";
+import {
+  EVENT_ID_DIGITS, INPUT, LIMITS, OUTCOMES, decodeLedgerPlan, eventIdOf, eventSubject, inputHashOf, inputSubject, rootOf, sumsHashOf,
+  type Commit, type Input, type LedgerPlan, type RunRecord,
+} from "@populace/protocol";
+import { ledgerTick } from "../core/ledger-tick.ts";
+import { stateAfter, transition } from "../core/run.ts";
+import { commitLog, type CommitLogContext } from "./commit-log.ts";
+import { blobOrCopy } from "./copies.ts";
+import { changeRecord } from "./record-writer.ts";
+import { isEventCommitted, readCommit, readEnd, readLastCommit, readRecord } from "./run-store.ts";
+import { storeCommits } from "./store-commits.ts";
+
+/** What a ledger needs of the coordinator that drives it. */
+export interface LedgerContext extends CommitLogContext {
+  /** STALE_TERM unless this coordinator still leads. */
+  assertLeads(): void;
+  /** How long the first event of a tick waits for others. */
+  readonly tickMs: number;
+}
+
+/** Events that wait to be sealed; beyond it no further ones are read. */
+const WAITING_MAX = 10 * LIMITS.ledgerTickEventsMax;
+/** Events that are committed already come again when their sender was not told: COMMIT may have lost the record. It is looked into so often at most. */
+const LOOK_MS = 5000;
+
+/**
+ * Drives a ledger until `signal` ends it: seals what gateways sent, counts it, commits, tick by tick. What a tick counts follows from its sealed Input
+ * and the ticks before, so that every later leader comes to the same root; events whose stream was lost come again from their gateways.
+ * Rejects as `driveRun` does.
+ */
+export async function driveLedger(context: LedgerContext, begun: RunRecord, signal: AbortSignal): Promise<never> {
+  const { ports, tenant, term, logger, counters, tickMs } = context;
+  const { log, store, clock } = ports;
+  const { run } = begun;
+  const commits = commitLog(context, begun);
+  const startedMs = clock.monotonicMs();
+  /** In order of arrival: text by id, and where in the log it came from. */
+  const waiting = new Map<string, { readonly text: string; readonly sequence: number }>();
+  let read = 0, sinceMs = 0, isRepeated = false, lookedMs = startedMs;
+  let arrived = Promise.withResolvers<void>(), taken = Promise.withResolvers<void>();
+
+  try {
+    const plan = await planOf();
+    const expected = await commits.reconcile();
+    await begin();
+    const stop = log.follow(eventSubject(tenant, run), 0, receive);
+    const secondsBefore = readLastCommit(store, tenant, run)?.seconds ?? 0;
+    try {
+      for (;;) {
+        // What an earlier leader sealed is committed first, whoever else has something to say.
+        const sealed = await log.last(inputSubject(tenant, run, readEnd(store, tenant, run).tick + 1));
+        if (sealed === null) await tickIsDue();
+        signal.throwIfAborted();
+        if (sealed !== null || waiting.size > 0) await tick(plan, expected, secondsBefore);
+        if (isLookDue()) {
+          lookedMs = clock.monotonicMs();
+          isRepeated = false;
+          await commits.reconcile();
+        }
+      }
+    } finally {
+      stop();
+      taken.resolve();
+    }
+  } catch (error) {
+    await settle(error).catch((cause: unknown) => logger.error({ run, error: String(cause) }, "the end of the ledger was not recorded"));
+    throw error;
+  }
+
+  async function planOf(): Promise<LedgerPlan> {
+    const bytes = await blobOrCopy(ports, begun.spec.planHash);
+    if (bytes === null) throw new PopulaceError("NOT_FOUND", `ledger ${run.slice(0, 12)}: its plan is not in the blob store; announce its release again`, { run });
+    return decodeLedgerPlan(bytes);
+  }
+
+  function isLookDue(): boolean {
+    return isRepeated && clock.monotonicMs() - lookedMs > LOOK_MS;
+  }
+
+  async function begin(): Promise<void> {
+    let record = readRecord(store, tenant, run)!;
+    if (record.state === "submitted") record = { ...record, state: transition(record.state, "planned") };
+    if (record.state === "planned") record = { ...record, state: transition(record.state, "running") };
+    await changeRecord(context, { ...record, code: "", reason: "" });
+    logger.info({ run, term, tick: readEnd(store, tenant, run).tick }, "ledger is kept");
+  }
+
+  async function receive({ sequence, bytes }: LogEntry): Promise<void> {
+    for (const text of eventsIn(bytes)) {
+      const id = eventIdOf(text);
+      if (waiting.has(id)) continue;
+      if (isEventCommitted(store, tenant, run, id)) {
+        isRepeated = true;
+        continue;
+      }
+      if (waiting.size === 0) sinceMs = clock.monotonicMs();
+      waiting.set(id, { text, sequence });
+    }
+    read = sequence;
+    arrived.resolve();
+    while (waiting.size >= WAITING_MAX && !signal.aborted) await taken.promise;
+  }
+
+  /** The events of a message, each with an id of its own; what is none is one event that will be refused. */
+  function eventsIn(bytes: Uint8Array): readonly string[] {
+    const named = (text: string): string => (/^[0-9a-f]{32}( |$)/.test(text) ? text.slice(0, LIMITS.eventBytesMax) : `${sha256Hex(new TextEncoder().encode(text)).slice(0, EVENT_ID_DIGITS)} malformed`);
+    try {
+      const { run: of, events } = OUTCOMES.decode(bytes);
+      if (of === run) return events.map(named);
+    } catch (error) {
+      if (!(error instanceof PopulaceError)) throw error;
+    }
+    logger.warn({ run, bytes: bytes.length }, "a message that holds no outcomes of this ledger is refused");
+    return [`${sha256Hex(bytes).slice(0, EVENT_ID_DIGITS)} malformed`];
+  }
+
+  /** Resolves when a tick is full, when its first event has waited long enough, or when COMMIT is to be looked into. */
+  async function tickIsDue(): Promise<void> {
+    for (;;) {
+      signal.throwIfAborted();
+      context.assertLeads();
+      const waitedMs = waiting.size === 0 ? 0 : clock.monotonicMs() - sinceMs;
+      if (waiting.size >= LIMITS.ledgerTickEventsMax || waitedMs >= tickMs || isLookDue()) return;
+      arrived = Promise.withResolvers();
+      const slept = new AbortController();
+      // Awake at least once a tick, to see whether this coordinator still leads.
+      await Promise.race([clock.sleep(tickMs - waitedMs, AbortSignal.any([signal, slept.signal])).catch(() => {}), arrived.promise]);
+      slept.abort();
+    }
+  }
+
+  async function tick(plan: LedgerPlan, expected: ReadonlyMap<number, string>, secondsBefore: number): Promise<void> {
+    context.assertLeads();
+    const end = readEnd(store, tenant, run), now = end.tick + 1;
+    const wanted: Input = { run, tick: now, eventIds: [...waiting.values()].slice(0, LIMITS.ledgerTickEventsMax).map(({ text }) => text) };
+    const filled = await log.fill(inputSubject(tenant, run, now), INPUT.encode(wanted));
+    const input = filled.filled ? wanted : INPUT.decode(filled.stored);
+    const beganMs = clock.monotonicMs();
+    const { counts, manifest, counted } = ledgerTick(plan, input.eventIds, (id) => isEventCommitted(store, tenant, run, id));
+    const inputHash = inputHashOf(input, sha256), sumsHash = sumsHashOf(counts, sha256);
+    const before = now === 0 ? null : readCommit(store, tenant, run, end.tick);
+    const commit: Commit = {
+      run, attempt: begun.attempt, term, tick: now, prevRoot: end.root, inputHash, root: rootOf(end.root, now, inputHash, new Uint8Array(0), sumsHash, sha256), sumsHash,
+      checkpoint: [], sections: new Float64Array(0), manifest, tickSums: counts, sums: "", exposures: (before?.exposures ?? 0) + counted, authors: [], backends: [], seconds: secondsBefore + (clock.monotonicMs() - startedMs) / 1000,
+    };
+    const fresh = await storeCommits({ store, tenant, term }, run, [commit], expected);
+    await store.flushed();
+    context.assertLeads();
+    await commits.append(fresh);
+    for (const entry of manifest) waiting.delete(eventIdOf(entry));
+    for (const text of input.eventIds) waiting.delete(eventIdOf(text));
+    sinceMs = clock.monotonicMs();
+    taken.resolve();
+    taken = Promise.withResolvers();
+    counters.ledgerTicks += 1;
+    counters.outcomesCounted += counted;
+    counters.outcomesRefused += manifest.length - counted;
+    counters.commits += 1;
+    counters.commitSeconds += (clock.monotonicMs() - beganMs) / 1000;
+    await clear(now);
+  }
+
+  /** Nobody needs what a COMMIT names: neither the events nor the sealed input of a tick before it. */
+  async function clear(committed: number): Promise<void> {
+    const first = waiting.values().next().value;
+    await log.purge(eventSubject(tenant, run), first === undefined ? read + 1 : Math.min(first.sequence, read + 1));
+    const input = await log.last(inputSubject(tenant, run, committed));
+    if (input !== null) await log.purge(`pop.${tenant}.${run}.all.input.*`, input.sequence);
+  }
+
+  async function settle(error: unknown): Promise<void> {
+    const { code, details } = error instanceof PopulaceError ? error : new PopulaceError("INTERNAL", String(error));
+    const state = stateAfter(code, details["canceled"] === true);
+    if (state === null || code === "UNAVAILABLE" || code === "STORE_FAILED") return;
+    const record = readRecord(store, tenant, run)!;
+    if (state === "frozen") counters.divergences += 1;
+    logger[state === "paused" ? "info" : "error"]({ run, code, message: String(error) }, `ledger ${state}`);
+    const last = readLastCommit(store, tenant, run);
+    const planned = state === "frozen" && record.state === "submitted" ? transition(record.state, "planned") : record.state;
+    await changeRecord(context, { ...record, state: transition(planned, state), code, reason: error instanceof Error ? error.message : String(error), ...(last === null ? {} : { tick: last.tick, root: last.root, exposures: last.exposures, seconds: last.seconds }) });
+  }
+}

@@ -1,0 +1,117 @@
+import { PopulaceError, RandomStream, retention, updateLogistic } from "@populace/domain";
+import type { LogisticPosterior, StepModel } from "@populace/domain";
+import { encodeDataset } from "./codings.ts";
+import type { Dataset } from "./dataset.ts";
+import { selectRows } from "./dataset.ts";
+import { statedPriors } from "./fit.ts";
+import { latestPeriod, periodLength, periodsOf } from "./forgetting.ts";
+import type { Model } from "./model.ts";
+import { RatePredictor } from "./predict.ts";
+import { likelihoodWeights, stepDesign, stepModelOf } from "./response-fit.ts";
+import type { ResponseRows } from "./response-fit.ts";
+import { rowRates } from "./row-rates.ts";
+import { logLossOf } from "./scores.ts";
+
+/**
+ * The model after rows from..to: every step's last posterior is the next prior (assumed density), `forgetting` of its precision being
+ * kept. `shift` is what sampling by outcome adds to the first intercept. Deterministic in the seed.
+ */
+export function updatedModel(model: Model, rows: ResponseRows, from: number, to: number, options: { readonly seed: number; readonly forgetting: number; readonly shift?: number }): Model {
+  const { response, mixture } = model;
+  const intercept = response.terms.findIndex((term) => term.kind === "intercept");
+  const stepModels = response.stepModels.map((stepModel, step): StepModel => {
+    const shift = step === 0 ? options.shift ?? 0 : 0;
+    const priors = statedPriors(model.schema, step, response, mixture, shift);
+    const design = stepDesign(response, mixture, rows, step, priors, from, to);
+    if (design.rows === 0) return stepModel;
+    const posterior = updateLogistic(posteriorOf(stepModel, intercept, shift), design, { worlds: response.worlds, random: RandomStream.of(options.seed, `rolling ${step}`), forgetting: options.forgetting });
+    const events = design.response.reduce((sum, y) => sum + y, 0);
+    return stepModelOf(stepModel.step, response, posterior, priors, { rows: stepModel.rows + design.rows, events: stepModel.events + events }, shift);
+  });
+  return { ...model, response: { ...response, stepModels } };
+}
+
+function posteriorOf(step: StepModel, intercept: number, shift: number): LogisticPosterior {
+  const mean = Float64Array.from(step.mean);
+  mean[intercept] += shift;
+  const { covarianceCholesky, draws, scaleDraws, scaleGroups, method } = step;
+  return { mean, covarianceCholesky, draws, scaleDraws, scaleGroups, method, logMarginal: NaN, diagnostics: { distinctRows: 0, newtonSteps: 0, converged: true, scaleEffectiveSize: 0, paretoK: NaN, correction: "none" } };
+}
+
+/** How well each memory foretold the first step of rows it had not seen. */
+export interface UpdateScore {
+  /** Rows taken in at a time. */
+  readonly every: number;
+  /** Half-life in the schema's unit of time (null forgets nothing) -> mean log loss of the rows before they were taken in. */
+  readonly memories: readonly { readonly halfLife: number | null; readonly logLoss: number }[];
+}
+
+/** Rows taken in at a time; those of one stretch are predicted before any of them is learned. */
+const ROWS_EVERY = 1_000;
+/** Half-lives tried by "auto", in days or thousands of rows. */
+const HALF_LIVES = [7, 30, 90, 365] as const;
+/** Rows from which a persona's mean rate over its real rows is known. */
+const PERSONA_ROWS_MIN = 200;
+
+/**
+ * The parts of a model that change when its response model absorbs the rows `taken`: in the order of their time, a thousand at a
+ * time. A half-life keeps 2^(-time passed / half-life) of the posterior's precision between two stretches, what is forgotten falling
+ * back to the prior; "auto" runs several side by side and takes the one that foretold best. Throws BAD_MODEL for a belief.
+ */
+export function updateResponse(model: Model, outcomes: Dataset, taken: readonly number[], persona: Int32Array, options: { readonly halfLife: number | "auto" | null; readonly seed: number }): {
+  readonly parts: Pick<Model, "response" | "rowRates">; readonly halfLife: number | null; readonly latest: number | null; readonly score: UpdateScore;
+} {
+  if (model.evidence === "prior only") {
+    throw new PopulaceError("BAD_MODEL", `${model.name}: a model that was stated and not fitted has no posterior to update; learn with cells, or fit it to the outcomes with \`populace fit\``, { model: model.name });
+  }
+  const { time } = outcomes;
+  const ordered = time === null ? taken : taken.toSorted((a, b) => (Number.isNaN(time[a]) ? Infinity : time[a]) - (Number.isNaN(time[b]) ? Infinity : time[b]) || a - b);
+  const data = selectRows(outcomes, ordered);
+  const stimulusOf = data.schema.stimulus.stimuli.map((stimulus) => model.response.stimuli.findIndex((known) => known.id === stimulus.id));
+  const rows: ResponseRows = {
+    codes: encodeDataset(data, model.mixture.codings).codes, persona: Int32Array.from(ordered, (row) => persona[row] ?? 0), stimulus: data.stimulus.map((index) => stimulusOf[index]),
+    outcomes: data.outcomes, steps: data.schema.funnel.length, weight: likelihoodWeights(data),
+  };
+  const unit = model.schema.time?.format === "index" ? 1000 : 1;
+  const tried = options.halfLife === "auto" ? [...HALF_LIVES.map((each) => each * unit), null] : [options.halfLife];
+  const periods = periodsOf(data);
+  const memories = tried.map((halfLife) => {
+    let now = model;
+    let at = model.fit.latest;
+    let loss = 0;
+    for (let from = 0, stretch = 0; from < data.rows; from += ROWS_EVERY, stretch += 1) {
+      const to = Math.min(data.rows, from + ROWS_EVERY);
+      loss += lossOf(now, rows, from, to);
+      const latest = periods === null ? null : periods.subarray(from, to).reduce((top, each) => Math.max(top, each), periods[from]);
+      const passed = at === null || latest === null ? 0 : (latest - at) * periodLength(model.schema);
+      now = updatedModel(now, rows, from, to, { seed: options.seed + stretch, forgetting: halfLife === null ? 1 : retention(passed, halfLife) });
+      at = latest === null ? at : Math.max(at ?? latest, latest);
+    }
+    return { halfLife, model: now, logLoss: loss / data.rows };
+  });
+  const best = memories.reduce((top, each) => (each.logLoss < top.logLoss ? each : top));
+  const { response } = best.model;
+  // Rates of a persona's real rows hold for the coefficients they were made with: they are made anew where these rows can, and left out elsewhere.
+  const counts = new Int32Array(model.mixture.personas.length);
+  for (const index of rows.persona) counts[index] += 1;
+  const fresh = Object.entries(rowRates({ mixture: model.mixture, response }, rows.codes, rows.persona, null)).filter(([id]) => counts[model.mixture.personas.findIndex((each) => each.id === id)] >= PERSONA_ROWS_MIN);
+  const latest = latestPeriod(data);
+  return {
+    parts: { response, rowRates: Object.fromEntries(fresh) }, halfLife: best.halfLife, latest: latest === null ? model.fit.latest : Math.max(latest, model.fit.latest ?? latest),
+    score: { every: ROWS_EVERY, memories: memories.map(({ halfLife, logLoss }) => ({ halfLife, logLoss })) },
+  };
+}
+
+/** Sum of log losses of the first step over rows from..to. */
+function lossOf(model: Model, rows: ResponseRows, from: number, to: number): number {
+  const { worlds } = model.response, width = model.mixture.codings.length;
+  const predictors = model.response.stimuli.map((stimulus) => new RatePredictor(model, stimulus));
+  let loss = 0;
+  for (let row = from; row < to; row += 1) {
+    const logits = predictors[rows.stimulus[row]].logits(rows.codes, row * width, rows.persona[row], 0);
+    let sum = 0;
+    for (let world = 0; world < worlds; world += 1) sum += 1 / (1 + Math.exp(-logits[world]));
+    loss += logLossOf(sum / worlds, rows.outcomes[row * rows.steps]);
+  }
+  return loss;
+}
