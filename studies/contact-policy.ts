@@ -21,8 +21,8 @@ export interface ContactPolicyOptions {
   readonly signal?: AbortSignal;
 }
 
-export const CONTACT_POLICIES = ["sequential", "myopic", "best-fixed", "random", "oracle"] as const;
-export type ContactPolicyName = (typeof CONTACT_POLICIES)[number];
+/** The policies compared: what was found, what does not look ahead, one stimulus and cadence for all, chance, and who knows the world. */
+export type ContactPolicyName = "sequential" | "myopic" | "best-fixed" | "random" | "oracle";
 
 export interface ContactPolicyRow {
   readonly name: ContactPolicyName;
@@ -242,13 +242,13 @@ function fieldOf(model: Model, study: Study, step: number, half: 0 | 1): Field {
       const total = { contacts: 0, left: 0, spendMinor: 0 }, values = new Float64Array(among.length), everybody = agents.reduce((sum, each) => sum + each, 0);
       personas.forEach((_, persona) => among.forEach((world, at) => {
         members.take(persona, world);
-        const lived = members.live(Array.from({ length: plan.ticks }, (_unused, tick) => schedule[tick * personas.length + persona]).map((contact) => (contact < 0 ? idle : contacts[contact])));
+        const life = members.live(Array.from({ length: plan.ticks }, (_unused, tick) => schedule[tick * personas.length + persona]).map((contact) => (contact < 0 ? idle : contacts[contact])));
         const weight = agents[persona] / everybody;
-        const spend = lived.byStimulus.reduce((sum, { exposures, responses }, s) => sum + exposures * stimuli[s].contactCostMinor + responses * (stimuli[s].offer.costMinor ?? 0), 0);
+        const spend = life.byStimulus.reduce((sum, { exposures, responses }, s) => sum + exposures * stimuli[s].contactCostMinor + responses * (stimuli[s].offer.costMinor ?? 0), 0);
         const silence = idle < 0 ? 0 : members.live(Array.from({ length: plan.ticks }, () => idle)).byStimulus[idle].responses * worth[persona][idle];
-        values[at] += weight * (lived.byStimulus.reduce((sum, { responses }, s) => sum + responses * worth[persona][s], 0) - spend - lived.leavings * leaveCostMinor - silence);
-        total.contacts += (weight * contacts.reduce((sum, s) => sum + lived.byStimulus[s].exposures, 0)) / among.length;
-        total.left += (weight * lived.leavings) / among.length;
+        values[at] += weight * (life.byStimulus.reduce((sum, { responses }, s) => sum + responses * worth[persona][s], 0) - spend - life.leavings * leaveCostMinor - silence);
+        total.contacts += (weight * contacts.reduce((sum, s) => sum + life.byStimulus[s].exposures, 0)) / among.length;
+        total.left += (weight * life.leavings) / among.length;
         total.spendMinor += (agents[persona] * spend) / among.length;
       }));
       return { values, ...total };

@@ -64,19 +64,19 @@ const decayed = (pressure: number): number => pressure - ((pressure + 15) >>> 4)
 const sincesOf = ({ gapTicks }: ContactProcess): number => (gapTicks > 1 ? gapTicks + 1 : 1);
 /** As many contacts as the ticks allow are as good as any number. */
 const capOf = ({ contactsMax, ticks }: ContactProcess): number => (contactsMax >= ticks.length ? 0 : contactsMax);
-const isCapped = (process: ContactProcess): boolean => process.contactsMax < process.ticks.length;
+const isCapped = (chain: ContactProcess): boolean => chain.contactsMax < chain.ticks.length;
 
 /** Entries of the process' table. */
-export const tableSize = (process: ContactProcess): number => process.ticks.length * (capOf(process) + 1) * sincesOf(process) * PRESSURES;
+export const tableSize = (chain: ContactProcess): number => chain.ticks.length * (capOf(chain) + 1) * sincesOf(chain) * PRESSURES;
 
 /**
  * The best decision of every state by Q iteration backward over the ticks (Bellman 1957), spent money charged at `price` (the Lagrange multiplier
  * of a budget; Boutilier and Lu 2016). Those who leave take their future contacts with them and bring them back when they return. Ties go to
  * no contact, then to the earlier one. O(table x contacts).
  */
-export function solveContacts(process: ContactProcess, price = 0): ContactTable {
-  const { ticks, contacts, pressureGain, gapTicks, returnRate } = process;
-  const sinces = sincesOf(process), cap = capOf(process), states = (cap + 1) * sinces * PRESSURES, bounded = isCapped(process);
+export function solveContacts(chain: ContactProcess, price = 0): ContactTable {
+  const { ticks, contacts, pressureGain, gapTicks, returnRate } = chain;
+  const sinces = sincesOf(chain), cap = capOf(chain), states = (cap + 1) * sinces * PRESSURES, bounded = isCapped(chain);
   const decisions = new Int16Array(ticks.length * states).fill(-1);
   let stayed = new Float64Array(states), gone = new Float64Array(states);
   for (let tick = ticks.length - 1; tick >= 0; tick--) {
@@ -148,8 +148,8 @@ export function walkContacts(processes: readonly ContactProcess[], rules: readon
   const state = processes.map(({ contactsMax }) => ({ pressure: 0, since: SINCE_MOST, contactsLeft: contactsMax, there: 1 }));
   let value = 0, spend = 0;
   for (let tick = 0; tick < length; tick++) {
-    processes.forEach((process, persona) => {
-      const own = state[persona], { gapTicks, pressureGain, returnRate } = process, now = process.ticks[tick];
+    processes.forEach((chain, persona) => {
+      const own = state[persona], { gapTicks, pressureGain, returnRate } = chain, now = chain.ticks[tick];
       own.there += (1 - own.there) * returnRate;
       own.pressure = decayed(own.pressure);
       own.since = Math.min(SINCE_MOST, own.since + 1);
@@ -180,7 +180,7 @@ const PRICE_ROUNDS = 40;
  * its walk, cut off at the budget, is worth more.
  */
 export function solveBudget(processes: readonly ContactProcess[], agents: readonly number[], budget: number): { readonly tables: readonly ContactTable[]; readonly price: number } {
-  const at = (price: number): readonly ContactTable[] => processes.map((process) => solveContacts(process, price));
+  const at = (price: number): readonly ContactTable[] => processes.map((chain) => solveContacts(chain, price));
   const walk = (tables: readonly ContactTable[], most: number): ContactWalk => walkContacts(processes, tables.map(tableRule), agents, most);
   const free = at(0);
   if (walk(free, Infinity).spend <= budget) return { tables: free, price: 0 };
