@@ -121,6 +121,7 @@ interface Reign {
   isWriting: boolean;
   readonly active: Map<string, Active>;
   readonly slotBytes: Map<string, number>;
+  readonly wholeOn: Map<string, string>;
   /** By run and standby: what it has on its disk, and when it said so. */
   readonly flushed: Map<string, Map<string, { readonly tick: number; readonly heardMs: number }>>;
 }
@@ -295,7 +296,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
     const mine: Reign = {
       leadership, sinceMs: clock.monotonicMs(), membership: noMembers(claimed.view, clock.monotonicMs(), claimed.dead), viewed: Promise.withResolvers(), viewWritten: claimed.view, isWriting: false,
-      active: new Map(), slotBytes: new Map(), flushed: new Map(),
+      active: new Map(), slotBytes: new Map(), wholeOn: new Map(), flushed: new Map(),
     };
     const stopWatching = watchNodes(mine);
     try {
@@ -542,7 +543,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
     try {
       const context: RunContext = {
-        ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes,
+        ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes, wholeOn: mine.wholeOn,
         doubleRunShare: options.doubleRunShare,
         membership: () => mine.membership,
         viewed: () => mine.viewed.promise,
