@@ -34,3 +34,5 @@ export type { SurfaceRequest } from "./surface-input.ts";
 export * from "./response-surface.ts";
 export { WHAT_IF_AGENTS, openWhatIf, type WhatIfAnswer, type WhatIfQuestion } from "./what-if.ts";
 export * from "./rank-recipients.ts";
+export * from "./off-policy.ts";
+export * from "./experiment.ts";
