@@ -30,9 +30,9 @@ const named = async (run: string): Promise<readonly string[]> => (await commitsO
 const namesOf = async (run: string): Promise<readonly string[]> => (await named(run)).map(eventIdOf);
 const sumOf = (commits: readonly Commit[]): readonly number[] => {
   const sum = COUNTS_OF(0).slice();
-  for (const event of commits.flatMap(({ manifest }) => manifest.map((entry) => eventOf(entry, PLAN)))) {
-    if (typeof event === "string") continue;
-    for (let column = 0; column <= event.reached; column += 1) sum[(event.persona * PLAN.stimuli.length + event.stimulus) * 3 + column] += 1;
+  for (const counted of commits.flatMap(({ manifest }) => manifest.map((entry) => eventOf(entry, PLAN)))) {
+    if (typeof counted === "string") continue;
+    for (let column = 0; column <= counted.reached; column += 1) sum[(counted.persona * PLAN.stimuli.length + counted.stimulus) * 3 + column] += 1;
   }
   return sum;
 };

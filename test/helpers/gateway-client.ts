@@ -15,7 +15,10 @@ export const GATEWAY_MODEL = handModel({
 });
 
 /** An outcome of the keen persona with the news, visited. */
-export const outcomeOf = (number: number, more: object = {}): { readonly id: string } => ({ id: `order-${number}`, ...{ recipient: `r${number}`, attributes: { owner: "yes" }, stimulus: "news", reached: "visit", at: "2026-03-01T10:00:00Z", ...more } });
+export const outcomeOf = (number: number, more: object = {}): { readonly id: string } => {
+  const outcome = { id: `order-${number}`, recipient: `r${number}`, attributes: { owner: "yes" }, stimulus: "news", reached: "visit", at: "2026-03-01T10:00:00Z" };
+  return { ...outcome, ...more };
+};
 
 export interface Ready {
   readonly status: string;
