@@ -11,7 +11,7 @@ import { experimentAnalyzeCommand, experimentPlanCommand } from "./experiment.ts
 import { fitCommand } from "./fit.ts";
 import { keysCommand } from "./keys.ts";
 import { learnCommand } from "./learn.ts";
-import { networkCompareCommand, networkExplainCommand, networkLearnCommand, networkQueryCommand } from "./network.ts";
+import { networkCompareCommand, networkExplainCommand, networkForgetCommand, networkLearnCommand, networkQueryCommand } from "./network.ts";
 import { nodeCommand } from "./node.ts";
 import { evaluatePolicyCommand } from "./evaluate-policy.ts";
 import { drainCommand, nodesCommand, planCommand } from "./nodes.ts";
@@ -40,4 +40,4 @@ export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, sign
 export const RUN_COMMANDS: readonly AnyCommand[] = [
   runsListCommand, runsShowCommand, runsWatchCommand, runsCancelCommand, runsPauseCommand, runsResumeCommand, runsResolveCommand,
 ];
-export const NETWORK_COMMANDS: readonly AnyCommand[] = [networkLearnCommand, networkQueryCommand, networkExplainCommand, networkCompareCommand];
+export const NETWORK_COMMANDS: readonly AnyCommand[] = [networkLearnCommand, networkQueryCommand, networkExplainCommand, networkCompareCommand, networkForgetCommand];
