@@ -13,6 +13,7 @@ import { keysCommand } from "./keys.ts";
 import { learnCommand } from "./learn.ts";
 import { networkCompareCommand, networkExplainCommand, networkLearnCommand, networkQueryCommand } from "./network.ts";
 import { nodeCommand } from "./node.ts";
+import { distillCommand } from "./distill.ts";
 import { evaluatePolicyCommand } from "./evaluate-policy.ts";
 import { drainCommand, nodesCommand, planCommand } from "./nodes.ts";
 import { optimizeCommand } from "./optimize.ts";
@@ -32,7 +33,7 @@ type AnyCommand = CommandDefinition<any>;
 
 /** In the order of the loop, which is the order of `populace --help`. */
 export const COMMANDS: readonly AnyCommand[] = [
-  demoCommand, fitCommand, surfaceCommand, simulateCommand, behaveCommand, sweepCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, evaluatePolicyCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
+  demoCommand, fitCommand, distillCommand, surfaceCommand, simulateCommand, behaveCommand, sweepCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, evaluatePolicyCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
   coordinatorCommand, nodeCommand, nodesCommand, planCommand, drainCommand, replayCommand, compileCommand, backupCommand, restoreCommand, keysCommand,
 ];
 export const EXPERIMENT_COMMANDS: readonly AnyCommand[] = [experimentPlanCommand, experimentAnalyzeCommand];
