@@ -255,9 +255,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     membership: () => reign?.membership ?? noMembers(0, 0),
     metrics() {
       const runs = Object.fromEntries(Object.keys(RUN_STATE).map((state) => [state, 0])) as Record<RunState, number>;
-      // A ledger asks for no node, and nodes are scaled by this.
+      // A ledger under way asks for no node, and nodes are scaled by this.
       const records = readRecords(store, tenant), served = readLastRelease(store, tenant);
-      for (const record of records) if (!isLedger(record.spec)) runs[record.state] += 1;
+      for (const record of records) if (!isLedger(record.spec) || isSettled(record.state)) runs[record.state] += 1;
       const membership = reign?.membership;
       const suspectRuns = records.filter((record) => record.suspectFrom >= 0).length;
       return { role: reign === null ? "standby" : "leader", term: reign?.leadership.term ?? 0, view: membership?.view ?? 0, members: membership?.members.size ?? 0, runs, suspectRuns, isReleaseSuspect: served !== null && suspicionHere(served) !== "", counters: { ...counters } };

@@ -56,8 +56,10 @@ export function bayesianNetwork(name: string, stated: readonly StatedVariable[])
   }
   const parents = stated.map((variable) => {
     const found = variable.parents.map((parent) => {
+      const known = indexOf.get(parent);
+      if (known !== undefined) return known;
       const near = closestName(parent, [...indexOf.keys()]);
-      return indexOf.get(parent) ?? refuse(`variable "${variable.name}" has the unknown parent "${parent}"${near === null ? "" : `; did you mean "${near}"?`}`, { variable: variable.name, parent });
+      return refuse(`variable "${variable.name}" has the unknown parent "${parent}"${near === null ? "" : `; did you mean "${near}"?`}`, { variable: variable.name, parent });
     });
     if (new Set(found).size !== found.length) refuse(`variable "${variable.name}" has a parent twice`, { variable: variable.name });
     return found;
