@@ -4,7 +4,8 @@ import { PopulaceError, logistic } from "@populace/domain";
 import type { Stimulus, TraitCoding } from "@populace/domain";
 import type { InferenceSession, Tensor } from "onnxruntime-web";
 import type { Dataset } from "./dataset.ts";
-import { Entry, didYouMean, parseEntry, readDocument } from "./document.ts";
+import { didYouMean, parseEntry, readDocument } from "./document.ts";
+import type { Entry } from "./document.ts";
 
 /** How a model's tensors are made of attributes and stimuli, and what its output means. */
 export interface OnnxMapping {
