@@ -417,6 +417,9 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       case "service down":
         service.setUp(false);
         return up(() => service.setUp(true), fault.ms);
+      case "log full":
+        service.setFull(true);
+        return up(() => service.setFull(false), fault.ms);
       case "log forgets":
         service.forgetNewest(fault.entries);
         return forgot("log");
