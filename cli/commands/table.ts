@@ -12,7 +12,7 @@ import { fitCommand } from "./fit.ts";
 import { gatewayCommand } from "./gateway.ts";
 import { keysCommand } from "./keys.ts";
 import { learnCommand } from "./learn.ts";
-import { networkCompareCommand, networkExplainCommand, networkLearnCommand, networkQueryCommand } from "./network.ts";
+import { networkCompareCommand, networkExplainCommand, networkForgetCommand, networkLearnCommand, networkQueryCommand } from "./network.ts";
 import { nodeCommand } from "./node.ts";
 import { evaluatePolicyCommand } from "./evaluate-policy.ts";
 import { drainCommand, nodesCommand, planCommand } from "./nodes.ts";
@@ -42,4 +42,4 @@ export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, sign
 export const RUN_COMMANDS: readonly AnyCommand[] = [
   runsListCommand, runsShowCommand, runsWatchCommand, runsCancelCommand, runsPauseCommand, runsResumeCommand, runsResolveCommand,
 ];
-export const NETWORK_COMMANDS: readonly AnyCommand[] = [networkLearnCommand, networkQueryCommand, networkExplainCommand, networkCompareCommand];
+export const NETWORK_COMMANDS: readonly AnyCommand[] = [networkLearnCommand, networkQueryCommand, networkExplainCommand, networkCompareCommand, networkForgetCommand];
