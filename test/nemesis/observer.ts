@@ -71,7 +71,7 @@ export async function observe(servers: readonly string[], tenant: string): Promi
       if (entry === null) return;
       const { view, members, dead } = VIEW_RECORD.decode(entry.bytes);
       views.add(view);
-      records.push({ kind: "view", observer: "registry", view, members, dead });
+      records.push({ kind: "view", observer: "registry", atMs: atMs(), view, members, dead });
     }),
   ];
   return {
