@@ -16,6 +16,7 @@ export const ERROR_TABLE = {
   NOT_FOUND: { sentence: "The thing asked for is not known here.", http: 404, grpc: "NOT_FOUND", exit: 2, retry: false },
   DEGENERATE_DATA: { sentence: "The data cannot carry the fit or the verdict that was asked for.", http: 422, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
   SEEN_ROWS: { sentence: "Rows that were in the fit were offered as held-out rows.", http: 422, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
+  UNCALIBRATED: { sentence: "A model's calibration record is missing or failed.", http: 422, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
   TOO_LARGE: { sentence: "The work asked for exceeds a stated limit of this machine or of the protocol.", http: 413, grpc: "RESOURCE_EXHAUSTED", exit: 2, retry: false },
   ARITHMETIC_RANGE: { sentence: "A weight does not fit the arithmetic profile.", http: 422, grpc: "OUT_OF_RANGE", exit: 2, retry: false },
   BACKEND_MISSING: { sentence: "The kernel backend asked for does not exist on this machine.", http: 422, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },

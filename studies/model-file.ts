@@ -79,7 +79,7 @@ export function parseModel(text: string, path = "model"): Model {
 }
 
 /** What models written before these fields existed have in their place. */
-const LATER_FIELDS = { responseVersion: 1, periods: [], halfLife: null, landed: [] } as const;
+const LATER_FIELDS = { responseVersion: 1, periods: [], halfLife: null, landed: [], calibration: null } as const;
 
 function revive(_key: string, value: unknown): unknown {
   if (typeof value !== "object" || value === null || !("$" in value)) return value;
