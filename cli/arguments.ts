@@ -22,6 +22,13 @@ export const positive = (text: string): number => {
   return value;
 };
 
+/** Parser of a share, 0 to 1. */
+export const share = (text: string): number => {
+  const value = strictNumber(text);
+  if (value > 1) throw new InvalidArgumentError("Expected 0 to 1.");
+  return value;
+};
+
 /** Parser of one of the listed words. */
 export const oneOf = <T extends string>(...words: readonly T[]) => (text: string): T => {
   const found = words.find((word) => word === text);

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { SIGNAL_FORMATS } from "@populace/signals";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { startSmallCluster } from "./cluster.fixture.ts";
-import { COMMANDS, RUN_COMMANDS, SIGNAL_COMMANDS } from "./commands/table.ts";
+import { COMMANDS, NETWORK_COMMANDS, RUN_COMMANDS, SIGNAL_COMMANDS } from "./commands/table.ts";
 import { FORMATS } from "./commands/signals.ts";
 import { RETAILER_FEED, consumerConfidenceCsv, retailerLog, retailerLogCsv, retailerPeople, retailerRecipientsCsv, retailerStudents } from "./examples/retailer.ts";
 import { runPopulace } from "./program.ts";
@@ -188,6 +188,27 @@ describe("the JSON contract of the commands", () => {
     expect(await json(2, "optimize", "--model", file("model.json"), "--method", "luck")).toMatchObject({ error: { code: "BAD_USAGE" } });
   });
 
+  it("optimize --find contacts: policies, a schedule, and a study that is the same run", async () => {
+    writeFileSync(file("contacts.json"), JSON.stringify({ ticks: 8, agents: 2000, worlds: 16, pressure: { perContact: 60, logitPerUnit: 0.01, leaveLogitPerUnit: 0.02 }, contactPolicy: { leaveCostMinor: 1000, contactsMax: 3 } }));
+    const at = ["--model", file("model.json"), "--store", file("store")];
+    const found = await json(0, "optimize", ...at, "--study", file("contacts.json"), "--find", "contacts", "--replicates", "2", "--out", file("contacts"));
+    expect(found.policies.map((row: { name: string }) => row.name)).toEqual(["sequential", "myopic", "best-fixed", "random", "oracle"]);
+    expect(found.schedule.length).toBe(4);
+    expect(found.schedule.every((row: readonly string[]) => row.length === 8 && row.filter((stimulus) => stimulus !== "no-contact").length <= 3)).toBe(true);
+    expect(readFileSync(found.page, "utf8")).toContain("Whom to contact when with what");
+    expect((await json(0, "simulate", ...at, "--study", join(file("contacts"), "study.json"), "--out", file("replayed"))).rootHash).toBe(found.rootHash);
+  });
+
+  it("optimize --find design: a front, what is known beside it, a page; no design is refused", async () => {
+    writeFileSync(file("design.json"), JSON.stringify({ ticks: 6, worlds: 16, agents: 100, design: { channels: { email: 2, sms: 9 }, priceCut: [0, 0.1, 0.2], priceMinor: 3000, everyTicks: [2, 6] } }));
+    const found = await json(0, "optimize", "--model", file("model.json"), "--study", file("design.json"), "--find", "design", "--out", file("designs"));
+    expect(found).toMatchObject({ designs: 12, isWhole: true });
+    expect(found.rows[0]).toMatchObject({ kind: "front", id: expect.stringContaining("design: "), probabilityBest: expect.any(Number), value: { mean: expect.any(Number) } });
+    expect(found.rows.some((row: { kind: string }) => row.kind === "known")).toBe(true);
+    expect(readFileSync(found.page, "utf8")).toContain("Value against leaving");
+    expect(await json(2, "optimize", "--model", file("model.json"), "--find", "design")).toMatchObject({ error: { code: "BAD_STUDY", message: expect.stringContaining("design") } });
+  });
+
   it("learn: updated, exchangeRate, rejected; the same file twice counts once", async () => {
     const learned = await json(0, "learn", "--model", file("model.json"), "--outcomes", file("outcomes.csv"), "--out", file("model-2.json"));
     expect(learned.rows).toBe(792);
@@ -280,7 +301,7 @@ describe("the JSON contract of the commands", () => {
 });
 
 describe("the command line", () => {
-  const all = [...COMMANDS.map((command) => [command.name, command] as const), ...SIGNAL_COMMANDS.map((command) => [`signals ${command.name}`, command] as const), ...RUN_COMMANDS.map((command) => [`runs ${command.name}`, command] as const)];
+  const all = [...COMMANDS.map((command) => [command.name, command] as const), ...SIGNAL_COMMANDS.map((command) => [`signals ${command.name}`, command] as const), ...RUN_COMMANDS.map((command) => [`runs ${command.name}`, command] as const), ...NETWORK_COMMANDS.map((command) => [`network ${command.name}`, command] as const)];
 
   it.each(all)("%s --help shows an example and the options every command has", async (name) => {
     const said = await populace(...name.split(" "), "--help");
@@ -301,6 +322,11 @@ describe("the command line", () => {
     [["surface", "--model", "x", "--grid", "41*41"], "such as 41x41"],
     [["surface", "--model", "x", "--grid", "0x5"], "1 to 401"],
     [["runs"], "a command is missing"],
+    [["network", "query", "--query", "a"], "either --network FILE or --bif FILE"],
+    [["network", "query", "--bif", "x", "--evidence", "smoke"], "variable=state"],
+    [["network", "query", "--bif", "x", "--soft", "smoke=yes"], "state:likelihood"],
+    [["network", "learn", "--data", "x", "--out", "y", "--require", "a>b"], "channel->visit"],
+    [["network", "learn", "--data", "x", "--out", "y"], "--schema FILE, or --model FILE"],
     [["signals", "run", "--source", "rss", "--origin", "2026-01-01"], "FORMAT=PLACE"],
   ])("%j is bad usage: exit 2, a hint, no stack trace", async (args, hint) => {
     const said = await populace(...args);

@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { PopulaceError, closestName } from "@populace/domain";
 import { addCommand, reportFailure, STANDARD_STREAMS } from "./command.ts";
 import type { CommandDefinition, Streams } from "./command.ts";
-import { COMMANDS, SIGNAL_COMMANDS, RUN_COMMANDS } from "./commands/table.ts";
+import { COMMANDS, EXPERIMENT_COMMANDS, NETWORK_COMMANDS, SIGNAL_COMMANDS, RUN_COMMANDS } from "./commands/table.ts";
 import { VERSION } from "./version.ts";
 
 /**
@@ -24,10 +24,14 @@ export async function runPopulace(args: readonly string[], signal: AbortSignal, 
     .addHelpText("after", "\nStart here:\n  $ populace demo\nEvery command has --help with an example, --json and --seed.");
   const define = <Options>(parent: Command, definition: CommandDefinition<Options>): void => void addCommand(parent, definition, streams, signal);
   for (const definition of COMMANDS) define(program, definition);
+  const experiments = program.command("experiment").summary("plan an A/B test, judge one under peeking").description("Experiments on real recipients: how many are needed, and what they have shown.");
+  for (const definition of EXPERIMENT_COMMANDS) define(experiments, definition);
   const signals = program.command("signals").summary("read feeds and score texts").description("Social media, news and enrichment become signals.");
   for (const definition of SIGNAL_COMMANDS) define(signals, definition);
   const runs = program.command("runs").summary("list the runs of the store, show one").description("Runs that were committed to the store.");
   for (const definition of RUN_COMMANDS) define(runs, definition);
+  const network = program.command("network").summary("learn a Bayesian network and ask it").description("Bayesian networks of attributes, personas, stimulus and funnel: what-if questions and explanations.");
+  for (const definition of NETWORK_COMMANDS) define(network, definition);
   try {
     refuseUnknownOptions(program, args);
     if (args.length === 0) {
@@ -37,7 +41,7 @@ export async function runPopulace(args: readonly string[], signal: AbortSignal, 
     await program.parseAsync([...args], { from: "user" });
     return 0;
   } catch (error) {
-    return reportFailure(error, args, [...program.commands, ...signals.commands, ...runs.commands].map((command) => command.name()), streams, signal.aborted);
+    return reportFailure(error, args, [...program.commands, ...experiments.commands, ...signals.commands, ...runs.commands, ...network.commands].map((command) => command.name()), streams, signal.aborted);
   }
 }
 

@@ -25,7 +25,7 @@ export function admitRelease(model: Model, isForced: boolean, say: (note: string
 export async function commitRelease(ports: Pick<Ports, "blobs" | "registry">, table: ScoreTable, modelText: string): Promise<string> {
   const [content, model] = [await ports.blobs.put(Buffer.from(JSON.stringify(table))), await ports.blobs.put(Buffer.from(modelText))];
   const served = await servedRelease(ports);
-  if (served?.content !== content || served.model !== model) await announceRelease(ports.registry, LOCAL_TENANT, { content, model, ledger: "", note: `${table.model}, version ${table.version}` });
+  if (served?.content !== content || served.model !== model) await announceRelease(ports.registry, LOCAL_TENANT, { content, model, ledger: "", runs: [], note: `${table.model}, version ${table.version}` });
   return content;
 }
 

@@ -15,6 +15,8 @@ export const ERROR_TABLE = {
   FILE_MISSING: { sentence: "A file that was named does not exist or cannot be opened.", http: 404, grpc: "NOT_FOUND", exit: 2, retry: false },
   NOT_FOUND: { sentence: "The thing asked for is not known here.", http: 404, grpc: "NOT_FOUND", exit: 2, retry: false },
   DEGENERATE_DATA: { sentence: "The data cannot carry the fit or the verdict that was asked for.", http: 422, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
+  BAD_NETWORK: { sentence: "A Bayesian network is malformed: a cycle, an unknown parent, a table that does not fit or does not add to 1.", http: 422, grpc: "INVALID_ARGUMENT", exit: 2, retry: false },
+  IMPOSSIBLE_EVIDENCE: { sentence: "Evidence was given to a network in which it has probability 0.", http: 422, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
   SEEN_ROWS: { sentence: "Rows that were in the fit were offered as held-out rows.", http: 422, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
   UNCALIBRATED: { sentence: "A model's calibration record is missing or failed.", http: 422, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
   TOO_LARGE: { sentence: "The work asked for exceeds a stated limit of this machine or of the protocol.", http: 413, grpc: "RESOURCE_EXHAUSTED", exit: 2, retry: false },

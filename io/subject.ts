@@ -7,11 +7,16 @@ export function subjectMatcher(filter: string): (subject: string) => boolean {
     throw new PopulaceError("BAD_REQUEST", `"${filter}" is no subject filter: tokens must not be empty and ">" may only be the last`, { filter });
   }
   if (!/[*>]/.test(filter)) return (subject) => subject === filter;
-  const open = wanted.at(-1) === ">";
   return (subject) => {
-    const tokens = subject.split(".");
-    if (open ? tokens.length < wanted.length : tokens.length !== wanted.length) return false;
-    return wanted.every((token, index) => token === "*" || token === ">" || token === tokens[index]);
+    let from = 0;
+    for (const token of wanted) {
+      if (from > subject.length) return false;
+      if (token === ">") return true;
+      const dot = subject.indexOf(".", from), to = dot < 0 ? subject.length : dot;
+      if (token !== "*" && (to - from !== token.length || !subject.startsWith(token, from))) return false;
+      from = to + 1;
+    }
+    return from > subject.length;
   };
 }
 

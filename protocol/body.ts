@@ -1,5 +1,5 @@
 import { PopulaceError } from "@populace/domain";
-import { SLOT_REFERENCE, schemaOf } from "./codec.ts";
+import { SLOT_REFERENCE } from "./codec.ts";
 import { LIMITS } from "./limits.ts";
 
 /** What goes into the log for an encoded message: itself, or its address when it is over LIMITS.slotBytesMax and `put` has stored it. */
@@ -17,4 +17,4 @@ export async function bodyOf(body: Uint8Array, blobs: { get(hash: string): Promi
 }
 
 /** The blob address that a body of the log refers to, or null when it is the message itself. */
-export const referenceIn = (body: Uint8Array): string | null => (schemaOf(body) === SLOT_REFERENCE.schema ? SLOT_REFERENCE.decode(body).blob : null);
+export const referenceIn = (body: Uint8Array): string | null => SLOT_REFERENCE.read(body)?.blob ?? null;

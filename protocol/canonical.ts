@@ -13,13 +13,20 @@ type TypedArrayType<T> = { new (buffer: ArrayBuffer, offset: number, length: num
 
 if (new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1) throw new Error("this machine is big-endian; the canonical encoding is little-endian");
 
+const UTF8 = new TextEncoder();
 const align = (offset: number): number => (offset + 7) & ~7;
 
 /** Writes values in the one order and layout that hashes are taken of. */
 export class CanonicalWriter {
-  private bytes = new Uint8Array(4096);
-  private view = new DataView(this.bytes.buffer);
+  private bytes: Uint8Array<ArrayBuffer>;
+  private view: DataView;
   private length = 0;
+
+  /** `bytesExpected`: how many there will probably be; it grows beyond. */
+  constructor(bytesExpected = 4096) {
+    this.bytes = new Uint8Array(bytesExpected);
+    this.view = new DataView(this.bytes.buffer);
+  }
 
   private reserve(size: number): number {
     const offset = this.length;
@@ -49,7 +56,7 @@ export class CanonicalWriter {
   }
 
   text(value: string): this {
-    return this.array(new TextEncoder().encode(value));
+    return this.array(UTF8.encode(value));
   }
 
   /** Length in elements, padding to 8, the elements. */
@@ -124,8 +131,12 @@ export function toHex(bytes: Uint8Array): string {
   return text;
 }
 
+const digit = (character: number): number => (character < 0x61 ? character - 0x30 : character - 0x57);
+
 /** Bytes of a hex text; throws CORRUPT when it is none. */
 export function fromHex(text: string): Uint8Array {
   if (text.length % 2 !== 0 || /[^0-9a-f]/.test(text)) throw new PopulaceError("CORRUPT", `"${text.slice(0, 80)}" is not lower-case hex`, {});
-  return Uint8Array.from({ length: text.length / 2 }, (_, index) => Number.parseInt(text.slice(index * 2, index * 2 + 2), 16));
+  const bytes = new Uint8Array(text.length / 2);
+  for (let index = 0; index < bytes.length; index += 1) bytes[index] = digit(text.charCodeAt(index * 2)) * 16 + digit(text.charCodeAt(index * 2 + 1));
+  return bytes;
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { COMMIT, SHARD_OUT, TICK_OPEN, decodePlan, encodePlan, merkleRoot, planHash, rootOf, runIdOf, runSpecOf, sumsHashOf, toHex, type Plan } from "./mod.ts";
+import { Packr } from "msgpackr";
+import { COMMIT, RUN_RECORD, SHARD_OUT, TICK_OPEN, decodePlan, encodePlan, merkleRoot, planHash, rootOf, runIdOf, runSpecOf, schemaOf, sumsHashOf, toHex, type Plan, type RunRecord, type ShardOut } from "./mod.ts";
 
 const sha256 = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest();
 
@@ -87,6 +88,30 @@ describe("messages", () => {
     expect(SHARD_OUT.decode(shifted.subarray(1))).toEqual(out);
     const commit = { run: "r", attempt: 1, term: 3, tick: 7, prevRoot: "aa", inputHash: "bb", root: "cc", sumsHash: "dd", checkpoint: ["ee"], sections: new Float64Array([1, 2 ** 40]), manifest: ["e"], tickSums: new Float64Array([3]), sums: "", exposures: 3, authors: ["n reference"], backends: ["reference"], seconds: 0.5 };
     expect(COMMIT.decode(COMMIT.encode(commit))).toEqual(commit);
+  });
+
+  test("are read alike by the short way and, from a map in another order, by msgpackr; cut short anywhere they are CORRUPT", () => {
+    const hex = "0af9".repeat(16);
+    const record: RunRecord = {
+      run: hex, spec: { kernelSpec: "expose-2", arithmeticProfile: "nest8-2", planHash: hex, seed: [1, 2 ** 32 - 1], agents: 70_000, ticks: 3 }, number: 255, label: "\u00e9t\u00e9 \u{1f600}".repeat(9), priority: -40_000, attempt: 256,
+      firstAttempt: 65_536, term: 2 ** 40, change: 127, view: 128, state: "running", wanted: { shards: 3 }, execution: { shards: 3, workers: 1, backend: "auto", population: "stored", spanTicks: 1, checkpointTicks: 0 },
+      shards: Array.from({ length: 20 }, (_, index) => ({ index, first: index * 300, count: 1 })), owners: ["n".repeat(300), ""], unfit: [], dispute: null, code: "", reason: "\ufeff x".repeat(20_000), tick: -1, root: hex, exposures: 2 ** 53 - 1, seconds: 0.1, backends: ["reference"], suspectFrom: -1,
+    };
+    const out: ShardOut = { run: hex, attempt: 1, tick: 0, span: 2, shard: 0, view: 1, incarnation: "n", backend: "reference", states: new Uint8Array(0), hashes: new Uint8Array(300).fill(9), personas: [0, -200], counts: new Uint32Array(20_000).fill(7), sections: new Uint32Array(1), mail: new Uint32Array(0) };
+    const packr = new Packr({ useRecords: false, int64AsType: "number" });
+    for (const [codec, message] of [[RUN_RECORD, record], [SHARD_OUT, out]] as const) {
+      const bytes = codec.encode(message as never);
+      expect(codec.decode(bytes)).toEqual(message);
+      expect(codec.read(bytes)).toEqual(message);
+      const { schema, ...fields } = packr.unpack(bytes) as Record<string, unknown>;
+      expect(codec.decode(packr.pack(Object.fromEntries([["schema", schema], ...Object.entries(fields).toReversed()])))).toEqual(message);
+      for (let length = 0; length < bytes.length; length += 1 + Math.floor(length / 50)) {
+        expect(() => codec.decode(bytes.subarray(0, length))).toThrow(expect.objectContaining({ code: "CORRUPT" }));
+        expect(codec.read(bytes.subarray(0, length))).toBe(null);
+      }
+    }
+    expect(COMMIT.read(TICK_OPEN.encode({ run: "r", attempt: 1, term: 1, view: 1, tick: 0, span: 1, prevRoot: "", inputHash: "", checkpoint: false }))).toBe(null);
+    expect([schemaOf(SHARD_OUT.encode(out)), schemaOf(new Uint8Array(0)), schemaOf(new Uint8Array(40).fill(0xde))]).toEqual(["ShardOut/3", "", ""]);
   });
 
   test("of another schema, with a missing field, or plain noise are CORRUPT", () => {

@@ -1,5 +1,6 @@
 import { PopulaceError } from "@populace/domain";
 import { Packr } from "msgpackr";
+import { keyBytes, readEnvelope } from "./envelope.ts";
 import type { Commit, Flushed, Heartbeat, Input, LeaderBeat, LeaderRecord, NodeFailure, Outcomes, Recompute, Recomputed, Release, RunRecord, RunStop, ShardOut, TickOpen, ViewRecord } from "./messages.ts";
 
 /**
@@ -16,11 +17,26 @@ interface Codec<T> {
   readonly fields: Fields<T>;
   encode(message: T): Uint8Array;
   decode(bytes: Uint8Array): T;
+  /** The message, or null when the bytes are of another schema or damaged. */
+  read(bytes: Uint8Array): T | null;
 }
 
 function codec<T extends object>(schema: string, fields: Fields<T>): Codec<T> {
   const names = Object.keys(fields) as (keyof T & string)[];
-  return {
+  const kinds = names.map((name) => fields[name]);
+  const keys = ["schema", ...names].map(keyBytes);
+
+  /** Values in the order of the fields, the schema first, from a map in any order. */
+  function anyEnvelope(bytes: Uint8Array): unknown[] {
+    try {
+      const envelope = packr.unpack(bytes) as Record<string, unknown> | null;
+      return ["schema", ...names].map((name) => envelope?.[name]);
+    } catch (cause) {
+      throw new PopulaceError("CORRUPT", `${bytes.length} bytes are no message; expected ${schema}`, { schema }, cause);
+    }
+  }
+
+  const self: Codec<T> = {
     schema,
     fields,
     encode(message) {
@@ -34,24 +50,26 @@ function codec<T extends object>(schema: string, fields: Fields<T>): Codec<T> {
       return new Uint8Array(packr.pack(envelope));
     },
     decode(bytes) {
-      let envelope: Record<string, unknown>;
-      try {
-        envelope = packr.unpack(bytes) as Record<string, unknown>;
-      } catch (cause) {
-        throw new PopulaceError("CORRUPT", `${bytes.length} bytes are no message; expected ${schema}`, { schema }, cause);
-      }
-      if (envelope === null || typeof envelope !== "object" || envelope["schema"] !== schema) {
-        throw new PopulaceError("CORRUPT", `a message of schema ${String(envelope?.["schema"])} came where ${schema} was expected; do all processes run the same version?`, { schema });
-      }
+      const values = readEnvelope(bytes, keys) ?? anyEnvelope(bytes);
+      if (values[0] !== schema) throw new PopulaceError("CORRUPT", `a message of schema ${String(values[0])} came where ${schema} was expected; do all processes run the same version?`, { schema });
       const message: Record<string, unknown> = {};
-      for (const name of names) {
-        const value = unpackField(fields[name], envelope[name]);
-        check(schema, name, fields[name], value);
+      for (let index = 0; index < names.length; index += 1) {
+        const name = names[index], kind = kinds[index], value = unpackField(kind, values[index + 1]);
+        check(schema, name, kind, value);
         message[name] = value;
       }
       return message as T;
     },
+    read(bytes) {
+      if (schemaOf(bytes) !== schema) return null;
+      try {
+        return self.decode(bytes);
+      } catch {
+        return null;
+      }
+    },
   };
+  return self;
 }
 
 /** Message data has arbitrary alignment: copied before a typed view is laid over it. */
@@ -89,7 +107,7 @@ export const TICK_OPEN = codec<TickOpen>("TickOpen/1", { run: "text", attempt: "
 export const SHARD_OUT = codec<ShardOut>("ShardOut/3", { run: "text", attempt: "integer", tick: "integer", span: "integer", shard: "integer", view: "integer", incarnation: "text", backend: "text", hashes: "bytes", states: "bytes", personas: "pair", counts: "u32", sections: "u32", mail: "u32" });
 export const COMMIT = codec<Commit>("Commit/3", { run: "text", attempt: "integer", term: "integer", tick: "integer", prevRoot: "text", inputHash: "text", root: "text", sumsHash: "text", checkpoint: "texts", sections: "f64", manifest: "texts", tickSums: "f64", sums: "text", exposures: "integer", authors: "texts", backends: "texts", seconds: "number" });
 export const INPUT = codec<Input>("Input/1", { run: "text", tick: "integer", eventIds: "texts" });
-export const RUN_RECORD = codec<RunRecord>("RunRecord/2", { run: "text", spec: "object", number: "integer", label: "text", priority: "signed", attempt: "integer", firstAttempt: "integer", term: "integer", change: "integer", view: "integer", state: "text", wanted: "object", execution: "object or null", shards: "objects", owners: "texts", unfit: "texts", dispute: "object or null", code: "text", reason: "text", tick: "signed", root: "text", exposures: "integer", seconds: "number", backends: "texts" });
+export const RUN_RECORD = codec<RunRecord>("RunRecord/3", { run: "text", spec: "object", number: "integer", label: "text", priority: "signed", attempt: "integer", firstAttempt: "integer", term: "integer", change: "integer", view: "integer", state: "text", wanted: "object", execution: "object or null", shards: "objects", owners: "texts", unfit: "texts", dispute: "object or null", suspectFrom: "signed", code: "text", reason: "text", tick: "signed", root: "text", exposures: "integer", seconds: "number", backends: "texts" });
 export const HEARTBEAT = codec<Heartbeat>("Heartbeat/5", { incarnation: "text", state: "text", workers: "integer", backends: "texts", backendReason: "text", exposuresPerSecond: "number", memoryBytes: "number", exposures: "integer", term: "integer", loopLagMs: "number", allowsBehaviors: "flag" });
 export const NODE_FAILURE = codec<NodeFailure>("NodeFailure/3", { run: "text", attempt: "integer", tick: "integer", shard: "integer", incarnation: "text", code: "text", message: "text", outputs: "texts" });
 export const RUN_STOP = codec<RunStop>("RunStop/2", { run: "text", attempt: "integer", term: "integer", reason: "text" });
@@ -99,7 +117,7 @@ export const LEADER_BEAT = codec<LeaderBeat>("LeaderBeat/2", { holder: "text", t
 export const RECOMPUTE = codec<Recompute>("Recompute/1", { run: "text", attempt: "integer", term: "integer", view: "integer", incarnation: "text", backend: "text", shard: "integer", tick: "integer", span: "integer", checkpoint: "flag", blocks: "integers" });
 export const RECOMPUTED = codec<Recomputed>("Recomputed/1", { run: "text", attempt: "integer", incarnation: "text", backend: "text", shard: "integer", tick: "integer", compared: "integer" });
 export const FLUSHED = codec<Flushed>("Flushed/1", { nonce: "text", run: "text", tick: "integer" });
-export const RELEASE = codec<Release>("Release/2", { number: "integer", content: "text", model: "text", ledger: "text", note: "text" });
+export const RELEASE = codec<Release>("Release/3", { number: "integer", content: "text", model: "text", ledger: "text", runs: "texts", note: "text" });
 export const OUTCOMES = codec<Outcomes>("Outcomes/1", { run: "text", events: "texts" });
 
 /** Body of a slot or of a COMMIT over LIMITS.slotBytesMax: its address in the blob store. */
@@ -110,14 +128,14 @@ export interface SlotReference {
 /** Codec of the body that stands for one too large for a slot. */
 export const SLOT_REFERENCE = codec<SlotReference>("SlotReference/1", { blob: "text", bytes: "integer" });
 
-/** The schema name of any encoded message, or "" when the bytes are none. */
+/** What every message begins with: a map whose first key is "schema"; the name follows. */
+const HEAD = packr.pack({ schema: "" }).slice(3, -1), NAME_AT = 3 + HEAD.length;
+
+/** The schema name that bytes begin with, or "" when they are no message; what follows it is not looked at. */
 export function schemaOf(bytes: Uint8Array): string {
-  try {
-    const envelope = packr.unpack(bytes) as Record<string, unknown> | null;
-    return typeof envelope?.["schema"] === "string" ? envelope["schema"] : "";
-  } catch {
-    return "";
-  }
+  for (let index = 0; index < HEAD.length; index += 1) if (bytes[3 + index] !== HEAD[index]) return "";
+  const length = bytes[NAME_AT] - 0xa0;
+  return length >= 0 && length < 32 && bytes.length > NAME_AT + length ? String.fromCharCode(...bytes.subarray(NAME_AT + 1, NAME_AT + 1 + length)) : "";
 }
 
 /** Every codec, for the contract text and its tests. */

@@ -174,6 +174,8 @@ export interface RunRecord {
   readonly unfit: readonly string[];
   /** The two outputs of a frozen run that disagree; null elsewhere. */
   readonly dispute: Dispute | null;
+  /** First tick whose committed root a later computation contradicts, as somebody found after the commit; -1 = none. Computing the run anew clears it. */
+  readonly suspectFrom: number;
   /** Error code and sentence of a paused, frozen, failed or canceled run; "" otherwise. */
   readonly code: string;
   readonly reason: string;
@@ -322,6 +324,8 @@ export interface Release {
   readonly model: string;
   /** Run id of the ledger that the model's real outcomes belong to; "" = they stay where they were taken. */
   readonly ledger: string;
+  /** "RUN ROOT" of each finished run that it rests on. */
+  readonly runs: readonly string[];
   /** For people: why it was announced, or of which release it is the roll-back. */
   readonly note: string;
 }

@@ -46,14 +46,14 @@ export function sumsHashOf(sums: Float64Array | Uint32Array, sha256: Sha256): st
 
 /** root_t = H(prevRoot, t, inputHash, Merkle over blocks of (stateHash, outHash), sumsHash), hex. */
 export function rootOf(prevRoot: string, tick: number, inputHash: string, leaves: Uint8Array, sumsHash: string, sha256: Sha256): string {
-  const writer = new CanonicalWriter();
+  const writer = new CanonicalWriter(256);
   writer.text("populace root 1").array(fromHex(prevRoot)).u32(tick).array(fromHex(inputHash)).array(merkleRoot(leaves, sha256)).array(fromHex(sumsHash));
   return toHex(sha256(writer.finish()));
 }
 
 /** SHA-256 (hex) of a sealed input's canonical bytes. */
 export function inputHashOf(input: Input, sha256: Sha256): string {
-  const writer = new CanonicalWriter();
+  const writer = new CanonicalWriter(256);
   writer.text("populace input 1").text(input.run).u32(input.tick).u32(input.eventIds.length);
   for (const eventId of input.eventIds) writer.text(eventId);
   return toHex(sha256(writer.finish()));

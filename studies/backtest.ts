@@ -106,7 +106,8 @@ export function backtest(model: Model, dataset: Dataset, options: BacktestOption
   return new Backtest(model, inOrder(held), options).run(seen);
 }
 
-function withoutSeen(model: Model, dataset: Dataset, allowSeen: boolean): { readonly dataset: Dataset; readonly seen: number } {
+/** The rows that the model was not fitted on, and how many it was; SEEN_ROWS as in `backtest`. */
+export function withoutSeen(model: Model, dataset: Dataset, allowSeen: boolean): { readonly dataset: Dataset; readonly seen: number } {
   if (allowSeen) return { dataset, seen: 0 };
   const known = new Set(hashNumbers(model.fit.seen));
   const hashes = hashNumbers(dataset.hashes);

@@ -40,6 +40,8 @@ export interface CompileOptions {
   readonly certain?: boolean;
   /** Take only every second world, from the first (0) or the second (1) on: choose on one half, report on the other. */
   readonly half?: 0 | 1;
+  /** All stimuli that the model has never seen get the same draws of what features do not explain: then they differ by their features alone, not by luck. */
+  readonly unseenAlike?: boolean;
 }
 
 /**
@@ -240,7 +242,7 @@ const NO_EFFECT = { normal: (): number => 0 };
 function foldAll(model: Model, study: Study, source: PlanSource, options: CompileOptions): Folds {
   const { response, mixture } = model;
   const unseen = RandomStream.of(study.seed, `unseen stimulus${ofHalf(options)}`);
-  const streams = source.stimuli.map((stimulus) => response.steps.map((step) => unseen.child(stimulus.id).child(step.name)));
+  const streams = source.stimuli.map((stimulus) => response.steps.map((step) => unseen.child(options.unseenAlike === true ? "" : stimulus.id).child(step.name)));
   const worlds: readonly (number | null)[] = source.worlds.length === 0 ? [null] : source.worlds;
   return worlds.map((world) =>
     source.stimuli.map((stimulus, position) => {

@@ -1,6 +1,8 @@
 import { id } from "@populace/domain";
 import type { Stimulus } from "@populace/domain";
 import { Entry, didYouMean, readDocument } from "./document.ts";
+import { readDesign } from "./design-space.ts";
+import type { DesignSpace } from "./design-space.ts";
 import type { Model, ModelShock } from "./model.ts";
 
 /** Limits of a study: above them a refusal names the limit. */
@@ -45,6 +47,19 @@ export interface Study {
   readonly economicValueMinor: number | null;
   readonly worlds: number;
   readonly population: StudyPopulation;
+  /** What binds a policy that is to find its own contacts. */
+  readonly contactPolicy: StudyContactPolicy;
+  /** Stimuli that could be made, for a search; null = none are. */
+  readonly design: DesignSpace | null;
+}
+
+export interface StudyContactPolicy {
+  /** What it costs that one leaves, minor units: contacts after the study that will not be made. */
+  readonly leaveCostMinor: number;
+  /** Expected cost of contacts and of offers taken over all agents, at most; null = no bound. */
+  readonly budgetMinor: number | null;
+  /** Contacts of one person over the study, at most; null = no bound. */
+  readonly contactsMax: number | null;
 }
 
 export interface StudyScenario {
@@ -73,7 +88,7 @@ export interface StudyInfluence {
 export function readStudy(source: string | object, model: Model): Study {
   const root = (typeof source === "string" ? readDocument(source, "BAD_STUDY") : new Entry({ path: "the study", code: "BAD_STUDY", lineOf: () => 1 }, [], source)).only([
     "name", "seed", "agents", "ticks", "personas", "stimuli", "newStimuli", "scenarios", "everyTicks", "pressure", "returnRate", "influence", "shocks",
-    "economicValueMinor", "worlds", "population",
+    "economicValueMinor", "worlds", "population", "contactPolicy", "design",
   ]);
   const personas = resolver("persona", model.mixture.personas);
   const newStimuli = root.at("newStimuli").list().map(readStimulus);
@@ -112,6 +127,8 @@ export function readStudy(source: string | object, model: Model): Study {
     economicValueMinor: root.at("economicValueMinor").absent ? null : root.at("economicValueMinor").number({ min: -1e12, max: 1e12 }),
     worlds: root.at("worlds").number({ integer: true, min: 1, max: model.response.worlds, absent: model.response.worlds }),
     population: readPopulation(root.at("population")),
+    contactPolicy: readContactPolicy(root.at("contactPolicy")),
+    design: root.at("design").absent ? null : readDesign(root.at("design"), ticks, [...model.response.stimuli, ...newStimuli]),
   };
 }
 
@@ -162,6 +179,15 @@ function readPopulation(entry: Entry): StudyPopulation {
   };
   if (population.precision === "int16" && population.form === "factor") given.at("precision").fail(`the factor form has int8 factors; leave precision out, or use form "coded"`);
   return population;
+}
+
+function readContactPolicy(entry: Entry): StudyContactPolicy {
+  const given = orEmpty(entry).only(["leaveCostMinor", "budgetMinor", "contactsMax"]);
+  const orNull = (key: string, range: { readonly min: number; readonly max: number; readonly integer?: boolean }): number | null => (given.at(key).absent ? null : given.at(key).number(range));
+  return {
+    leaveCostMinor: given.at("leaveCostMinor").number({ min: 0, max: 1e12, absent: 0 }),
+    budgetMinor: orNull("budgetMinor", { min: 0, max: 1e15 }), contactsMax: orNull("contactsMax", { integer: true, min: 0, max: STUDY_LIMITS.ticks }),
+  };
 }
 
 function readStimulus(entry: Entry): Stimulus {

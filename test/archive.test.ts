@@ -31,7 +31,7 @@ test("a done run, a paused one and the releases come back in an empty cluster, w
   const whole = await before.coordinator.submit(planOf(2), EXECUTION);
   await expect(before.coordinator.submit(planOf(2), EXECUTION, { fresh: true, onProgress: ({ tick }) => { if (tick === 5) void before.coordinator.pause(whole.runId); } })).rejects.toMatchObject({ code: "INTERRUPTED" });
   const content = await before.ports.blobs.put(Buffer.from("a score table")), model = await before.ports.blobs.put(Buffer.from("a model"));
-  await before.coordinator.announce({ content, model, ledger: "", note: "the first" });
+  await before.coordinator.announce({ content, model, ledger: "", runs: [], note: "the first" });
   const path = join(folder, "whole");
   const written = await backup(before.ports, TENANT, path);
   expect(written.runs.map((run) => run.state)).toEqual(["done", "paused"]);
@@ -46,7 +46,7 @@ test("a done run, a paused one and the releases come back in an empty cluster, w
   await after.coordinator.resume(whole.runId);
   const resumed = await after.coordinator.wait(whole.runId);
   expect([resumed.roots, resumed.counts]).toEqual([whole.roots, whole.counts]);
-  expect(await releasesOf(after.ports.registry, TENANT)).toEqual([{ number: 1, content, model, ledger: "", note: "the first" }]);
+  expect(await releasesOf(after.ports.registry, TENANT)).toEqual([{ number: 1, content, model, ledger: "", runs: [], note: "the first" }]);
   expect(await after.ports.blobs.has(model)).toBe(true);
 
   // Another history of the same run: nothing is overwritten.
@@ -80,7 +80,7 @@ test("an archive with a changed byte, a missing part, or cut short is refused, a
   expect((await after.ports.log.read(`pop.${TENANT}.>`)).length).toBe(0);
 });
 
-const releaseOf = (content: string, note: string): { readonly content: string; readonly model: string; readonly ledger: string; readonly note: string } => ({ content, model: "", ledger: "", note });
+const releaseOf = (content: string, note: string): { readonly content: string; readonly model: string; readonly ledger: string; readonly runs: readonly string[]; readonly note: string } => ({ content, model: "", ledger: "", runs: [], note });
 
 test("releases have growing numbers, a roll-back is a new one, and a leader writes again what the registry forgot", async () => {
   const { cluster, coordinator, ports } = await clusterOf(0);

@@ -114,7 +114,7 @@ test("a paused ledger takes nothing and goes on where it was; backup proves the 
   await coordinator.resume(run);
   await until(async () => (await named(run)).length === 3);
   const content = await cluster.shared.blobs.put(Buffer.from("a table"));
-  await coordinator.announce({ content, model: "", ledger: run, note: "" });
+  await coordinator.announce({ content, model: "", ledger: run, runs: [], note: "" });
   expect(await backup(cluster.shared, TENANT, folder)).toMatchObject({ releases: 1, runs: [{ run, state: "running", tick: 1 }] });
   await cluster.close();
 

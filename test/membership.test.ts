@@ -166,6 +166,17 @@ describe("membership during a run", () => {
   });
 });
 
+test("small runs are whole on one node each, and several of them on different nodes", async () => {
+  const cluster = await clusterOf(["a", "b", "c", "d"]);
+  const plans = [21, 22, 23, 24].map((seed) => planOf(8, seed));
+  const outcomes = await Promise.all(plans.map((plan) => cluster.coordinator.submit(plan, { spanTicks: 1 })));
+  const owners = await Promise.all(outcomes.map(async ({ runId }) => new Set((await cluster.outs(runId)).map((out) => out.incarnation))));
+  expect(outcomes.map(({ execution }) => execution.shards)).toEqual([1, 1, 1, 1]);
+  expect(owners.map((of) => of.size)).toEqual([1, 1, 1, 1]);
+  expect(new Set(owners.flatMap((of) => [...of])).size).toBe(4);
+  expect(outcomes[3].roots).toEqual(await rootsOf(plans[3]));
+});
+
 describe("double runs", () => {
   const plan = planOf(6, 12);
 

@@ -14,7 +14,7 @@ const open = (tick: number, more: Partial<TickOpen> = {}): TickOpen => ({
 });
 const record = (more: Partial<RunRecord> = {}): RunRecord => ({
   run: RUN, attempt: 1, view: 1, state: "running", shards: SHARDS, owners: [ME, ME], reason: "",
-  number: 1, label: "", priority: 0, firstAttempt: 1, term: 1, change: 0, wanted: {}, unfit: [], dispute: null, code: "", tick: -1, root: RUN, exposures: 0, seconds: 0, backends: [],
+  number: 1, label: "", priority: 0, firstAttempt: 1, term: 1, change: 0, wanted: {}, unfit: [], dispute: null, suspectFrom: -1, code: "", tick: -1, root: RUN, exposures: 0, seconds: 0, backends: [],
   spec: { kernelSpec: "expose-2", arithmeticProfile: "nest8-2", planHash: "", seed: [0, 0], agents: 20, ticks: 9 },
   execution: { shards: 2, workers: 1, backend: "reference", population: "stored", spanTicks: 1, checkpointTicks: 0 }, ...more,
 });
@@ -110,6 +110,21 @@ describe("node core", () => {
     rig.tick(0, { view: 15 });
     rig.record = record({ term: 2, view: 11, owners: [ME, ME] });
     expect(rig.tick(0, { term: 2, view: 11 })).toEqual(["load", "restore", "compute"]);
+  });
+
+  it("tells a new leader that opens a tick it has gone by, and ignores a late repetition of its own leader's (simulator seed 101411)", () => {
+    const rig = new Rig();
+    rig.tick(0);
+    rig.log.push(commit(0), commit(1, { checkpoint: ["s0", "s1"] }));
+    rig.tick(1);
+    rig.tick(2);
+    expect(rig.tick(1)).toEqual([]);
+    rig.record = record({ term: 2 });
+    expect(rig.tick(2, { term: 2 })).toEqual(["load", "refill"]);
+    expect(rig.tick(1, { term: 2 })).toEqual(["report"]);
+    expect(rig.last("report").code).toBe("NOT_FOUND");
+    rig.record = record({ term: 2, attempt: 2 });
+    expect(rig.tick(0, { term: 2, attempt: 2 })).toEqual(["load", "drop", "restore", "compute"]);
   });
 
   it("refuses a TickOpen that builds on another root, and reads everything anew", () => {

@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import type { Coordinator, CoordinatorMetrics } from "@populace/coordinator";
 import { PopulaceError } from "@populace/domain";
 import type { Metric } from "@populace/io/status-server";
-import { list, whole } from "../arguments.ts";
+import { list, share, whole } from "../arguments.ts";
 import { securityOf, withTlsOptions, type TlsOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
 import { DEFAULT_TENANT, counterName, natsMetrics, natsPortsOf, tenantName, untilStopped, withNatsOptions, type NatsCommandOptions } from "../nats-options.ts";
@@ -15,6 +15,7 @@ interface CoordinatorCommandOptions extends NatsCommandOptions, TlsOptions {
   readonly listen: string;
   readonly advertise?: string;
   readonly replicas: number;
+  readonly doubleRuns: number;
 }
 
 /** Lease times by CLUSTER measurements: one server answers at once, three may take seconds to agree on a new leader of theirs. */
@@ -32,7 +33,8 @@ export const coordinatorCommand: CommandDefinition<CoordinatorCommandOptions> = 
     .requiredOption("--store <folder>", "this coordinator's own database; no two share one")
     .option("--listen <host:port>", "where clients and operators call", "127.0.0.1:7600")
     .option("--advertise <host:port>", "how others reach it, where that is not what it listens on")
-    .option("--replicas <number>", "copies of every stream over the NATS servers; above 1 a lost leader is noticed after 15 s instead of 2", whole(1, 5), 1)),
+    .option("--replicas <number>", "copies of every stream over the NATS servers; above 1 a lost leader is noticed after 15 s instead of 2", whole(1, 5), 1)
+    .option("--double-runs <share>", "share of the blocks that are computed again on a second node and compared, 0 to 1", share, 0.01)),
   async run(context, options) {
     const { claimProcess, createLogger } = await import("@populace/io");
     const { serveGrpc } = await import("@populace/io/rpc");
@@ -59,7 +61,7 @@ export const coordinatorCommand: CommandDefinition<CoordinatorCommandOptions> = 
       const turns = createTurns();
       stops.push(() => Promise.all([...coordinators.values()].map((coordinator) => coordinator.close())));
       for (const tenant of tenants) {
-        coordinators.set(tenant, await startCoordinator({ ports, tenant, turns, logger, holder: `coordinator-${address}`, address, leaseTtlMs: options.replicas > 1 ? LEASE_TTL_MS.several : LEASE_TTL_MS.one }));
+        coordinators.set(tenant, await startCoordinator({ ports, tenant, turns, logger, holder: `coordinator-${address}`, address, doubleRunShare: options.doubleRuns, leaseTtlMs: options.replicas > 1 ? LEASE_TTL_MS.several : LEASE_TTL_MS.one }));
       }
       if (options.metrics !== undefined) {
         const status = await startStatusServer({
@@ -97,6 +99,8 @@ function coordinatorMetrics(all: ReadonlyMap<string, CoordinatorMetrics>): reado
     each("view", "gauge", "Number of the view while it leads.", ({ view }) => view),
     each("nodes", "gauge", "Nodes of the view while it leads.", ({ members }) => members),
     { name: "populace_coordinator_runs", help: "Runs by state.", kind: "gauge", samples: [...all].flatMap(([tenant, { runs }]) => Object.entries(runs).map(([state, value]) => ({ labels: { tenant, state }, value }))) },
+    each("suspect_runs", "gauge", "Committed runs that another computation contradicts.", ({ suspectRuns }) => suspectRuns),
+    each("release_suspect", "gauge", "Whether the release that production serves rests on a suspect run.", ({ isReleaseSuspect }) => (isReleaseSuspect ? 1 : 0)),
     ...counters.map((name) => each(counterName(name), "counter", `${name} of this coordinator, since it started.`, (metrics) => metrics.counters[name])),
   ];
 }

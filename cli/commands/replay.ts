@@ -27,7 +27,7 @@ interface Committed {
 
 export const replayCommand: CommandDefinition<ReplayOptions> = {
   name: "replay",
-  summary: "compute a committed run again on this machine and compare every root",
+  summary: "compute a committed run again on this machine and compare every root; one that differs is marked as suspect",
   examples: ["populace replay 3f9a", "populace replay 3f9a --cluster 127.0.0.1:7600 --backend reference"],
   configure: (command) => withClusterOptions(command
     .argument("<run>", "its id, or a beginning of it that no other run shares")
@@ -44,7 +44,8 @@ export const replayCommand: CommandDefinition<ReplayOptions> = {
       const outcome = await withRunner(runner, bar, () => runner(plan, {}, { signal: context.signal, onProgress: ({ exposures, exposuresTotal }) => bar.update(exposures, exposuresTotal) }));
       const tick = roots.findIndex((root, index) => root !== outcome.roots[index]);
       if (outcome.runId !== runId || tick >= 0) {
-        throw new PopulaceError("DIVERGENCE", `run ${runId.slice(0, 12)}, tick ${Math.max(0, tick)}: the committed root is ${(roots[tick] ?? runId).slice(0, 16)}, this machine (backend ${outcome.backend}) computes ${(outcome.roots[tick] ?? outcome.runId).slice(0, 16)}; what was released from this run is suspect from this tick on`, { run: runId, tick, committed: roots[tick], computed: outcome.roots[tick] });
+        const marked = await mark(context, options, runId, Math.max(0, tick)).catch((error: unknown) => `it could not be marked as suspect: ${error instanceof Error ? error.message : String(error)}`);
+        throw new PopulaceError("DIVERGENCE", `run ${runId.slice(0, 12)}, tick ${Math.max(0, tick)}: the committed root is ${(roots[tick] ?? runId).slice(0, 16)}, this machine (backend ${outcome.backend}) computes ${(outcome.roots[tick] ?? outcome.runId).slice(0, 16)}; ${marked}`, { run: runId, tick, committed: roots[tick], computed: outcome.roots[tick] });
       }
       return {
         json: { runId, ticks: roots.length, ticksPlanned: plan.ticks, rootHash: roots.at(-1) ?? runId, isEqual: true, backend: outcome.backend, exposures: outcome.exposures, seconds: outcome.seconds },
@@ -59,6 +60,21 @@ export const replayCommand: CommandDefinition<ReplayOptions> = {
     }
   },
 };
+
+/** Marks a run whose committed roots are contradicted as suspect, where it was committed. Returns what to say of it. */
+async function mark(context: Parameters<typeof withCluster>[0], options: ReplayOptions, run: string, tick: number): Promise<string> {
+  if (addressesOf(options) !== null) await withCluster(context, options, (cluster) => cluster.call("Suspect", { run, tick }));
+  else {
+    const { embeddedRunner } = await import("../embedded.ts");
+    const runner = embeddedRunner({ storeDir: options.store, ...(options.tenant === undefined ? {} : { tenant: options.tenant }) });
+    try {
+      await (await runner.coordinator()).suspect(run, tick);
+    } finally {
+      await runner.close();
+    }
+  }
+  return "it is marked as suspect from this tick on, with every release that rests on it; submit it again to compute it anew";
+}
 
 async function fromStore(options: ReplayOptions): Promise<Committed> {
   const { openRuns } = await import("../embedded.ts");

@@ -54,6 +54,9 @@ export const runsResolveCommand = change("Resolve", "judge a run that is frozen 
 /** What a run counts: a behavior meets every agent at every tick, a ledger counts what happened. */
 const unitOf = (run: Run): string => ({ behavior: "agent ticks", ledger: "outcomes" })[run.kind] ?? "exposures";
 
+/** What is said of a run that is suspect from a tick on. */
+export const suspectText = (tick: number): string => `from tick ${tick} on: another computation came to another root; submit it again to compute it anew`;
+
 /** One run of a cluster, for `runs show --cluster`. */
 export async function clusterRun(context: Parameters<typeof withCluster>[0], options: RunOptions): Promise<{ readonly json: Readonly<Record<string, unknown>>; readonly lines: readonly string[] }> {
   return withCluster(context, options, async (cluster) => {
@@ -80,7 +83,7 @@ export async function clusterRuns(context: Parameters<typeof withCluster>[0], op
 
 function runLines(run: Run): readonly string[] {
   return ([
-    ["run", run.run], ["kind", run.kind], ["state", `${run.state}${run.reason === "" ? "" : `: ${plain(run.reason)}`}`], ["root hash", run.root], ["ticks", `${run.tick + 1} of ${run.ticks}`],
+    ["run", run.run], ["kind", run.kind], ["state", `${run.state}${run.reason === "" ? "" : `: ${plain(run.reason)}`}`], ["root hash", run.root], ...(run.suspectFrom === undefined ? [] : [["suspect", suspectText(run.suspectFrom)] as const]), ["ticks", `${run.tick + 1} of ${run.ticks}`],
     [unitOf(run), `${count(run.exposures)} in ${duration(run.seconds)}${run.backends.length === 0 ? "" : `, backend ${run.backends.join("+")}`}`],
   ] as const).map(([name, value]) => `${name.padEnd(14)}${value}`);
 }

@@ -5,6 +5,7 @@ import type { BehaviorManifest, Manifest } from "@populace/studies/results";
 import { addressesOf, withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
 import { count, duration, plain, table } from "../output.ts";
+import { suspectText } from "./runs-cluster.ts";
 
 interface RunsOptions extends ClusterCommandOptions {
   readonly store: string;
@@ -36,6 +37,18 @@ function runsOf(store: string): readonly { readonly folder: string; readonly man
 /** What was run, by name: a study with its model, or a behavior. */
 const subjectOf = (manifest: AnyManifest): { readonly kind: "study" | "behavior"; readonly name: string } =>
   ("behavior" in manifest ? { kind: "behavior", name: manifest.behavior.name } : { kind: "study", name: manifest.study.name });
+
+/** From which tick on a run committed in this store is suspect; -1 when nothing is known against it. */
+async function suspicionIn(store: string, run: string): Promise<number> {
+  if (!existsSync(join(store, "data.mdb"))) return -1;
+  const { openRuns } = await import("../embedded.ts");
+  const runs = openRuns(store);
+  try {
+    return (await runs.run(run))?.suspectFrom ?? -1;
+  } finally {
+    await runs.close();
+  }
+}
 
 export const runsListCommand: CommandDefinition<RunsOptions> = {
   name: "list",
@@ -79,10 +92,11 @@ export const runsShowCommand: CommandDefinition<RunsOptions> = {
     }
     const { folder, manifest } = found[0];
     const { kind, name } = subjectOf(manifest);
+    const suspectFrom = await suspicionIn(options.store, manifest.runId);
     return {
-      json: { ...manifest, kind, outDir: folder },
+      json: { ...manifest, kind, ...(suspectFrom < 0 ? {} : { suspectFrom }), outDir: folder },
       lines: ([
-        ["run", manifest.runId], ["root hash", manifest.rootHash], [kind, plain(name)],
+        ["run", manifest.runId], ["root hash", manifest.rootHash], ...(suspectFrom < 0 ? [] : [["suspect", suspectText(suspectFrom)] as const]), [kind, plain(name)],
         "behavior" in manifest
           ? ["parameters", plain(Object.entries(manifest.behavior.parameters).map(([parameter, value]) => `${parameter} = ${value}`).join(", ") || "none")]
           : ["model", `${plain(manifest.model.name)} version ${manifest.model.version} (${manifest.model.evidence})`],

@@ -130,6 +130,18 @@ export async function runPage(data: Pick<ReportData, "title" | "subtitle" | "war
   return page(data, [tiles(data), `<div class="pair">${figures.map(figure).join("")}</div>`, provenance(data, "The same specification and seed give the same root hash on any machine.")]);
 }
 
+/** A page of one experiment: its numbers as tiles, the figures, a table of the arms, and what it was made of. */
+export function experimentPage(data: Pick<ReportData, "title" | "subtitle" | "warnings" | "tiles" | "provenance">, figures: readonly Figure[], columns: readonly string[], rows: readonly (readonly string[])[]): string {
+  const table = `<figure><h2>Arms</h2><table><thead><tr>${columns.map((column) => `<th>${escaped(column)}</th>`).join("")}</tr></thead><tbody>${rows
+    .map((row) => `<tr>${row.map((cell) => `<td>${escaped(cell)}</td>`).join("")}</tr>`).join("")}</tbody></table></figure>`;
+  return page(data, [tiles(data), ...figures.map(figure), table, provenance({ provenance: data.provenance, roots: [] }, "The same counts give the same verdict.")]);
+}
+
+/** A page of figures about a learned network: every number is a query to it. */
+export function networkPage(data: Pick<ReportData, "title" | "subtitle" | "warnings" | "tiles" | "provenance">, figures: readonly Figure[]): string {
+  return page(data, [tiles(data), `<div class="pair">${figures.map(figure).join("")}</div>`, provenance({ provenance: data.provenance, roots: [] }, "Every number is an exact query to the network in the file; nothing was simulated.")]);
+}
+
 /** Rows under the figures of a page. */
 export interface PageTable {
   readonly title: string;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { RUN_STATE, type Plan, type RunState } from "@populace/protocol";
 import { admit, runSize } from "./admission.ts";
 import { decideCommit, decideRefusedAppend, type Link } from "./commit.ts";
-import { resolveExecution, spanAt } from "./execution.ts";
+import { isSmall, resolveExecution, spanAt } from "./execution.ts";
 import { accumulate, exposuresPlanned } from "./ledger.ts";
 import { decideLease, decideRefusedRenewal } from "./lease.ts";
 import { isSettled, stateAfter, transition } from "./run.ts";
@@ -136,6 +136,16 @@ describe("execution", () => {
     const execution = resolveExecution({ ...PLAN, influence: {} as never }, { spanTicks: 9, shards: 1000 }, { workers: 2, exposuresPerSecond: 1e9 });
     expect(execution.spanTicks).toBe(1);
     expect(execution.shards).toBe(Math.ceil(1_000_000 / 65_536) + Math.ceil(500_000 / 65_536));
+  });
+
+  test("a run of little work is one shard, unless told otherwise; one of much, or of large outputs, is many", () => {
+    const cluster = { workers: 8, exposuresPerSecond: 1e9 }, small: Plan = { ...PLAN, personas: PLAN.personas.map((persona) => ({ ...persona, agents: 70_000 })) };
+    expect(exposuresPlanned(PLAN).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(4e6);
+    expect(isSmall(small)).toBe(true);
+    expect(resolveExecution(small, {}, cluster).shards).toBe(1);
+    expect(resolveExecution(small, { shards: 3 }, cluster).shards).toBe(3);
+    expect(resolveExecution(PLAN, {}, cluster).shards).toBeGreaterThan(1);
+    expect(isSmall({ ...small, worlds: 16_384, cells: Array.from({ length: 200 }, () => small.cells[0]) })).toBe(false);
   });
 
   test("sums that leave the exact integers are refused", () => {

@@ -13,6 +13,9 @@ const CHECKPOINT_SECONDS = 10;
 /** Shards a worker: a late one is a small part of the span. */
 const SHARDS_PER_WORKER = 4;
 
+/** A run of less work than this for one worker, by the speeds assumed above, is one shard: the messages of more would take longer than they save. */
+const SMALL_SECONDS = 1;
+
 export interface Cluster {
   readonly workers: number;
   /** Of all workers together; 0 = not measured. */
@@ -26,7 +29,7 @@ export interface Cluster {
 export function resolveExecution(plan: Plan, wanted: Partial<ExecutionPlan>, cluster: Cluster): ExecutionPlan {
   const workers = wanted.workers ?? cluster.workers;
   const blocks = blocksOf(plan).length;
-  const shards = Math.max(1, Math.min(wanted.shards ?? workers * SHARDS_PER_WORKER, blocks, LIMITS.shardsMax));
+  const shards = Math.max(1, Math.min(wanted.shards ?? (isSmall(plan) ? 1 : workers * SHARDS_PER_WORKER), blocks, LIMITS.shardsMax));
   const speed = isBehaviorPlan(plan) ? AGENTS_PER_SECOND_ASSUMED * workers : cluster.exposuresPerSecond > 0 ? cluster.exposuresPerSecond : EXPOSURES_PER_SECOND_ASSUMED * workers;
   const perTick = Math.max(1, exposuresPlanned(plan).reduce((sum, count) => sum + count, 0) / Math.max(1, plan.ticks));
   const bytesPerTick = shardOutBytesPerTick(plan, shards);
@@ -46,6 +49,12 @@ export function resolveExecution(plan: Plan, wanted: Partial<ExecutionPlan>, clu
     spanTicks,
     checkpointTicks: wanted.checkpointTicks ?? Math.max(spanTicks, checkpointWanted),
   };
+}
+
+/** Whether a run is one shard, and whole on one node, unless it is told otherwise: it is little work, and one output may hold all of its ticks. */
+export function isSmall(plan: Plan): boolean {
+  const work = exposuresPlanned(plan).reduce((sum, count) => sum + count, 0);
+  return work < SMALL_SECONDS * (isBehaviorPlan(plan) ? AGENTS_PER_SECOND_ASSUMED : EXPOSURES_PER_SECOND_ASSUMED) && shardOutBytesPerTick(plan, 1) * plan.ticks <= LIMITS.shardOutBytesMax;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { RandomStream } from "@populace/domain";
 import { describe, expect, test } from "vitest";
-import { place, steadyWeights, type Candidate } from "./placement.ts";
+import { leastBusy, place, steadyWeights, type Candidate } from "./placement.ts";
 
 const nodes = (count: number, weight: (node: number) => number = () => 1): Candidate[] =>
   Array.from({ length: count }, (_, node) => ({ incarnation: `node-${node}`, weight: weight(node), isDraining: false }));
@@ -88,6 +88,17 @@ describe("placement", () => {
     expect(drained).not.toContain("node-1");
     expect(drained.every((owner, shard) => owner === after[shard] || after[shard] === "node-1")).toBe(true);
     expect(new Set(place("run", costs, all.map((node) => ({ ...node, isDraining: true })), before)).size).toBe(4);
+  });
+
+  test("the next run of one shard goes where it would end first: not to a busy node, sooner to a fast one, to a draining one only if all drain", () => {
+    const node = (incarnation: string, weight: number, isDraining = false): Candidate => ({ incarnation, weight, isDraining });
+    const names = (held: readonly string[], ...all: readonly Candidate[]): readonly string[] => leastBusy(all, held).map(({ incarnation }) => incarnation);
+    expect(names([], node("a", 1), node("b", 1))).toEqual(["a", "b"]);
+    expect(names(["a"], node("a", 1), node("b", 1))).toEqual(["b"]);
+    expect(names(["a"], node("a", 3), node("b", 1))).toEqual(["a"]);
+    expect(names(["a", "a", "a"], node("a", 3), node("b", 1))).toEqual(["b"]);
+    expect(names(["a"], node("a", 1), node("b", 1, true))).toEqual(["a"]);
+    expect(names([], node("a", 1, true), node("b", 1, true))).toEqual(["a", "b"]);
   });
 
   test("runs of one shard are spread over the nodes", () => {

@@ -84,6 +84,14 @@ export function place(run: string, costs: readonly number[], candidates: readonl
   }
 }
 
+/** Of the nodes those where one more run of one shard would end first: by how many each has already (`held`) over its speed. Draining ones only where all drain. */
+export function leastBusy(candidates: readonly Candidate[], held: readonly string[]): readonly Candidate[] {
+  const willing = candidates.some((node) => !node.isDraining) ? candidates.filter((node) => !node.isDraining) : candidates;
+  const loads = willing.map((node) => (1 + held.filter((owner) => owner === node.incarnation).length) / node.weight);
+  const least = Math.min(...loads);
+  return willing.filter((_, at) => loads[at] <= least * (1 + EPSILON));
+}
+
 /** Differences of shares below this are rounding. */
 const EPSILON = 1e-9;
 

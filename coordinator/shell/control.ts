@@ -1,16 +1,17 @@
 import { PopulaceError } from "@populace/domain";
 import type { Blobs, Bus, Clock } from "@populace/io";
 import type { RpcCall, RpcMethod, RpcService } from "@populace/io/rpc";
-import { BEHAVIOR_SPEC, LEADER_BEAT, LIMITS, blocksOf, decodePlan, drainSubject, encodeLedgerPlan, encodePlan, isLedger, ledgerColumns, type Commit, type ExecutionPlan, type LedgerPlan, type Plan, type RunRecord } from "@populace/protocol";
+import { BEHAVIOR_SPEC, LEADER_BEAT, LIMITS, blocksOf, decodePlan, drainSubject, encodeLedgerPlan, encodePlan, isLedger, ledgerColumns, type Commit, type ExecutionPlan, type LedgerPlan, type Plan, type Release, type RunRecord } from "@populace/protocol";
 import {
   CONTROL, CONTROL_HEADER, CONTROL_SERVICE, checkControlVersion, controlVersionText,
-  type ControlMethods, type Execution, type MovesReply, type Node, type OutcomeHead, type Run,
+  type Announcement, type ControlMethods, type Execution, type MovesReply, type Node, type OutcomeHead, type Run,
 } from "@populace/protocol/control";
 import type { RunOutcome, RunProgress } from "@populace/studies";
 import { isDraining, type Member } from "../core/membership.ts";
 import { place, type Candidate } from "../core/placement.ts";
 import { accumulate } from "../core/ledger.ts";
 import { isSettled } from "../core/run.ts";
+import { restsOn } from "../core/suspicion.ts";
 import type { Coordinator } from "./service.ts";
 
 /** What a process serves control for. */
@@ -123,22 +124,35 @@ export function controlService({ coordinatorOf, ports, version }: ControlOptions
       ports.bus.publish(drainSubject(tenant, incarnation), LEADER_BEAT.encode({ holder: coordinator.leader()?.holder ?? "", term: coordinator.term, view: coordinator.membership().view, release: 0 }));
       return { ...nodeMessage(member, ports.clock.monotonicMs()), state: "draining" };
     },
-    async Release({ tenant, table, model, ledger, note, backTo }) {
+    async Release({ tenant, table, model, ledger, note, backTo, runs: ids, allowSuspect }) {
       const { coordinator } = leading(tenant);
+      const announce = async (release: Parameters<Coordinator["announce"]>[0]): Promise<Announcement> => announcement(coordinator, await coordinator.announce(release, { allowSuspect }));
       if (backTo > 0) {
         const before = coordinator.releases().find(({ number }) => number === backTo);
         if (before === undefined) throw new PopulaceError("NOT_FOUND", `there is no release ${backTo}; "populace release --list" shows them`, { release: backTo });
         if (before.ledger !== "") await coordinator.enterLedger(encodeLedgerPlan((await coordinator.ledger(before.ledger, 0)).plan));
-        return coordinator.announce({ ...before, note: note === "" ? `back to release ${backTo}` : note });
+        return announce({ ...before, note: note === "" ? `back to release ${backTo}` : note });
       }
       if (table.length === 0) throw new PopulaceError("BAD_REQUEST", "a release needs a score table, or the number of an earlier release to go back to", {});
       const run = ledger.length === 0 ? "" : (await coordinator.enterLedger(ledger)).run;
       const [content, text] = [await ports.blobs.put(table), model.length === 0 ? "" : await ports.blobs.put(model)];
+      const runs = await Promise.all(ids.map(async (id) => {
+        const record = await known(coordinator, id);
+        if (record.state !== "done") throw new PopulaceError("BAD_REQUEST", `run ${record.run.slice(0, 12)} is ${record.state}; a release rests on finished runs only`, { run: record.run, state: record.state });
+        return restsOn(record);
+      }));
       const served = coordinator.releases().at(-1);
-      if (served !== undefined && served.content === content && served.model === text && served.ledger === run) return served;
-      return coordinator.announce({ content, model: text, ledger: run, note });
+      if (served !== undefined && served.content === content && served.model === text && served.ledger === run && served.runs.join() === runs.join()) return announcement(coordinator, served);
+      return announce({ content, model: text, ledger: run, runs, note });
     },
-    Releases: (request) => Promise.resolve({ releases: leading(request.tenant).coordinator.releases() }),
+    Releases(request) {
+      const { coordinator } = leading(request.tenant);
+      return Promise.resolve({ releases: coordinator.releases().map((release) => announcement(coordinator, release)) });
+    },
+    async Suspect({ tenant: asked, run, tick }) {
+      const { coordinator, tenant } = leading(asked);
+      return runMessage(await coordinator.suspect((await known(coordinator, run)).run, tick), tenant);
+    },
     async Ledger({ tenant, run, from }) {
       const { record, plan, commits } = await leading(tenant).coordinator.ledger(run, from);
       return { ...ledgerCounts(plan, commits), run: record.run, tick: record.tick, root: record.root, plan: encodeLedgerPlan(plan) };
@@ -242,10 +256,12 @@ const nodeMessage = ({ heartbeat, ...member }: Member, nowMs: number): Node => (
 /** Committed exposures, or those of the span under way as well. */
 const watched = (run: Run, progress: RunProgress | null): Run => (progress === null ? run : { ...run, exposures: Math.max(run.exposures, progress.exposures), exposuresTotal: progress.exposuresTotal });
 
+const announcement = (coordinator: Coordinator, release: Release): Announcement => ({ ...release, suspect: coordinator.suspicion(release) });
+
 const runMessage = (row: RunRecord, tenant: string): Run => ({
   run: row.run, state: row.state, reason: row.reason, code: row.code, attempt: row.attempt, tick: row.tick, ticks: row.spec.ticks, root: row.root, agents: row.spec.agents,
   exposures: row.exposures, exposuresTotal: 0, seconds: row.seconds, backends: row.backends, execution: row.execution, priority: row.priority, label: row.label, planHash: row.spec.planHash, tenant,
-  kind: isLedger(row.spec) ? "ledger" : row.spec.kernelSpec === BEHAVIOR_SPEC ? "behavior" : "study",
+  kind: isLedger(row.spec) ? "ledger" : row.spec.kernelSpec === BEHAVIOR_SPEC ? "behavior" : "study", ...(row.suspectFrom < 0 ? {} : { suspectFrom: row.suspectFrom }),
 });
 
 const headOf = (outcome: RunOutcome): OutcomeHead => ({

@@ -14,7 +14,7 @@ import { isDraining, type Member, type Membership } from "../core/membership.ts"
 import { checkNodes, isFit, mayCompute, unfitBackend, weightsOf } from "../core/node-fit.ts";
 import { decideFailure } from "../core/node-failure.ts";
 import { stateAfter, transition } from "../core/run.ts";
-import { place, steadyWeights, type Candidate } from "../core/placement.ts";
+import { leastBusy, place, steadyWeights, type Candidate } from "../core/placement.ts";
 import { shardMap } from "../core/shard-map.ts";
 import { commitLog } from "./commit-log.ts";
 import { blobOrCopy, keepCopy } from "./copies.ts";
@@ -49,6 +49,8 @@ export interface RunContext {
   isOnlyRun(): boolean;
   /** Bytes of slots that all runs under way have filled since their checkpoints, by run. */
   readonly slotBytes: Map<string, number>;
+  /** Who has each run of one shard that is under way, by run. */
+  readonly wholeOn: Map<string, string>;
 }
 
 /** Thrown inside to begin a new attempt from the newest whole checkpoint: what the current one built on was lost. */
@@ -118,6 +120,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     throw error;
   } finally {
     context.slotBytes.delete(run);
+    context.wholeOn.delete(run);
   }
 
   async function attemptRun(isContinued: boolean): Promise<RunRecord> {
@@ -136,7 +139,10 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       // Not before the new attempt is recorded: a later leader that continued the old one would be refused by nodes that were told it is over.
       if (superseded !== null) stopNodes("superseded", superseded);
       superseded = null;
-    } else record = await changeRecord(context, record);
+    } else {
+      record = await changeRecord(context, record);
+      if (record.shards.length === 1) context.wholeOn.set(run, record.owners[0]);
+    }
     const { attempt, shards, execution } = record as RunRecord & { readonly execution: NonNullable<RunRecord["execution"]> };
     const covered = shards.map((shard) => personasOf(plan, shard));
     const committedTick = readEnd(store, tenant, run).tick;
@@ -370,7 +376,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           context.viewed().then(() => "again" as const),
           clock.sleep(LIMITS.tickOpenRepeatMs, woken.signal).then(() => "again" as const, () => "again" as const),
         ]);
-        woken.abort();
+        woken.abort(null);
         if (outcome === "complete") return;
         // Inside a span the heartbeats tell how far the nodes are; of several runs at once they cannot tell which.
         const inside = context.isOnlyRun() ? Math.min(Math.max(0, nodeExposures() - before), planned.slice(open.tick, open.tick + open.span).reduce((sum, count) => sum + count, 0)) : 0;
@@ -565,13 +571,16 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   }
 
   /**
-   * Who computes which shard now. In the middle of a tick only what lost its owner moves. A run of one shard falls to one node, another run's to
-   * another. The view grows with every change, for nodes read the record again when it does.
+   * Who computes which shard now. In the middle of a tick only what lost its owner moves. A run of one shard goes to the node that has least of
+   * such runs. The view grows with every change, for nodes read the record again when it does.
    */
   function placed(shards: readonly Shard[], isMidTick: boolean): Pick<RunRecord, "owners" | "view"> {
     const before = record.owners.length === shards.length ? record.owners : null;
     const nodes = candidates();
-    const next = place(run, costsOf(shards), nodes, before, isMidTick);
+    const isLost = before === null || !nodes.some((node) => node.incarnation === before[0]);
+    const takers = shards.length === 1 && isLost ? leastBusy(nodes, [...context.wholeOn].flatMap(([other, owner]) => (other === run ? [] : [owner]))) : nodes;
+    const next = place(run, costsOf(shards), takers, before, isMidTick);
+    if (shards.length === 1) context.wholeOn.set(run, next[0]);
     willing = willingNodes(nodes);
     return { owners: next, view: Math.max(context.nextView(), record.view + 1) };
   }

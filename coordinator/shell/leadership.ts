@@ -1,6 +1,6 @@
 import { PopulaceError } from "@populace/domain";
 import type { Clock, Logger, Registry } from "@populace/io";
-import { LEADER_RECORD, LIMITS, leaderKey, schemaOf, type LeaderRecord } from "@populace/protocol";
+import { LEADER_RECORD, LIMITS, leaderKey, type LeaderRecord } from "@populace/protocol";
 import { decideLease, decideRefusedRenewal, type LeaseSight } from "../core/lease.ts";
 
 export interface Leadership {
@@ -141,7 +141,7 @@ const NOBODY: Omit<LeaderRecord, "term"> = { holder: "", nonce: "", address: "" 
 const isVacant = (record: LeaderRecord | null): boolean => record?.holder === NOBODY.holder;
 
 /** A record of another version tells nothing but that somebody holds it. */
-const decoded = (bytes: Uint8Array): LeaderRecord => (schemaOf(bytes) === LEADER_RECORD.schema ? LEADER_RECORD.decode(bytes) : { holder: "a coordinator of another version", nonce: "", term: 0, address: "" });
+const decoded = (bytes: Uint8Array): LeaderRecord => LEADER_RECORD.read(bytes) ?? { holder: "a coordinator of another version", nonce: "", term: 0, address: "" };
 
 /** The answer to a request, or UNAVAILABLE when none came in time. */
 async function answered<T>(clock: Clock, request: Promise<T>, ms: number = LIMITS.requestMs): Promise<T> {
@@ -153,6 +153,6 @@ async function answered<T>(clock: Clock, request: Promise<T>, ms: number = LIMIT
   try {
     return await Promise.race([request, late]);
   } finally {
-    waiting.abort();
+    waiting.abort(null);
   }
 }

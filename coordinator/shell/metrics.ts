@@ -7,6 +7,9 @@ export interface CoordinatorMetrics {
   readonly view: number;
   readonly members: number;
   readonly runs: Readonly<Record<RunState, number>>;
+  /** Runs that another computation contradicts, and whether the release that production serves rests on one. */
+  readonly suspectRuns: number;
+  readonly isReleaseSuspect: boolean;
   readonly counters: Readonly<Counters>;
 }
 

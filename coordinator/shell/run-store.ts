@@ -1,5 +1,5 @@
 import type { Store, StoreTables } from "@populace/io";
-import { COMMIT, RELEASE, RUN_RECORD, eventIdOf, schemaOf, type Commit, type Release, type RunRecord } from "@populace/protocol";
+import { COMMIT, RELEASE, RUN_RECORD, eventIdOf, type Commit, type Release, type RunRecord } from "@populace/protocol";
 import type { ChainEnd } from "../core/commit.ts";
 
 /**
@@ -34,7 +34,7 @@ export function writeRecord(tables: StoreTables, tenant: string, record: RunReco
 }
 
 /** A RunRecord of this version, or null. */
-export const decodeRecord = (bytes: Uint8Array | null): RunRecord | null => (bytes === null || schemaOf(bytes) !== RUN_RECORD.schema ? null : RUN_RECORD.decode(bytes));
+export const decodeRecord = (bytes: Uint8Array | null): RunRecord | null => (bytes === null ? null : RUN_RECORD.read(bytes));
 
 export const readTerm = (tables: Reader, tenant: string): number => {
   const bytes = tables.get("terms", tenant);
@@ -116,7 +116,7 @@ export function readLastRelease(tables: Reader, tenant: string): Release | null 
 }
 
 /** A Release of this version, or null. */
-export const decodeRelease = (bytes: Uint8Array): Release | null => (schemaOf(bytes) === RELEASE.schema ? RELEASE.decode(bytes) : null);
+export const decodeRelease = (bytes: Uint8Array): Release | null => RELEASE.read(bytes);
 
 export const hasCopy = (tables: Reader, hash: string): boolean => tables.range("copies", { prefix: hash, limit: 1, keysOnly: true }).length > 0;
 export const readCopy = (tables: Reader, hash: string): Uint8Array | null => tables.get("copies", hash);

@@ -2,12 +2,13 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type RegistryEntry, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, FLUSHED, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_RECORD, RUN_STATE, STEPS_MAX, VIEW_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, encodeLedgerPlan, encodePlan, flushedSubject, heartbeatSubject, isLedger, leaderBeatSubject, ledgerSpecOf, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, schemaOf, viewKey,
+  COMMIT, FLUSHED, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_RECORD, RUN_STATE, STEPS_MAX, VIEW_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, encodeLedgerPlan, encodePlan, flushedSubject, heartbeatSubject, isLedger, leaderBeatSubject, ledgerSpecOf, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, viewKey,
   type Commit, type ExecutionPlan, type LeaderRecord, type LedgerPlan, type Plan, type Release, type RunRecord, type RunSpec, type RunState, type ViewRecord,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
 import { above, hear, hearEcho, isDraining, judge, nextView, noMembers, type Membership } from "../core/membership.ts";
 import { isSettled, stateAfter, transition } from "../core/run.ts";
+import { suspicionOf } from "../core/suspicion.ts";
 import { newerRecord } from "../core/takeover.ts";
 import { commitLog } from "./commit-log.ts";
 import { blobOrCopy, keepCopy } from "./copies.ts";
@@ -86,7 +87,11 @@ export interface Coordinator extends RunReader {
    */
   resolve(runId: string): Promise<RunRecord>;
   /** Announces what production serves from now on (addresses of blobs; a roll-back names older ones), on this leader's disk and in the registry. NOT_FOUND when a blob is missing. */
-  announce(release: Omit<Release, "number">): Promise<Release>;
+  announce(release: Omit<Release, "number">, options?: { readonly allowSuspect?: boolean }): Promise<Release>;
+  /** Why a release is suspect, or "": what it rests on is. */
+  suspicion(release: Release): string;
+  /** Marks a run as suspect from a committed tick on, for another computation contradicts it: submitted again it is computed anew, and releases that rest on it are refused. */
+  suspect(runId: string, tick: number): Promise<RunRecord>;
   /** All releases of the tenant, as this coordinator's disk has them; the last one is served. */
   releases(): readonly Release[];
   /** The ledger of an encoded plan: begun, or gone on with where it was paused. TOO_LARGE, BAD_REQUEST. */
@@ -116,6 +121,7 @@ interface Reign {
   isWriting: boolean;
   readonly active: Map<string, Active>;
   readonly slotBytes: Map<string, number>;
+  readonly wholeOn: Map<string, string>;
   /** By run and standby: what it has on its disk, and when it said so. */
   readonly flushed: Map<string, Map<string, { readonly tick: number; readonly heardMs: number }>>;
 }
@@ -213,8 +219,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       if (record.dispute === null) throw new PopulaceError("BAD_REQUEST", `run ${record.run.slice(0, 12)} is ${record.state}, and there are no two outputs to decide between; begin it anew`, { runId: record.run, state: record.state });
       return again(record, ["frozen"], {});
     },
-    async announce(announced) {
+    async announce(announced, { allowSuspect = false } = {}) {
       leadingReign().leadership.assertValid();
+      const suspicion = suspicionHere(announced);
+      if (suspicion !== "" && !allowSuspect) throw new PopulaceError("DIVERGENCE", `what is to be released is suspect: ${suspicion}; submit the run again to compute it anew, or allow it with --allow-suspect`, { runs: announced.runs });
       for (const hash of [announced.content, announced.model]) {
         if (hash !== "" && await blobOrCopy(ports, hash) === null) throw new PopulaceError("NOT_FOUND", `what is to be released, ${hash}, is not in the blob store; put it there first`, { content: hash });
         if (!isAlone) await keepCopy(ports, hash);
@@ -225,6 +233,16 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       return release;
     },
     releases: () => readReleases(store, tenant),
+    suspicion: suspicionHere,
+    async suspect(runId, tick) {
+      const record = await known(runId);
+      if (!Number.isInteger(tick) || tick < 0 || tick > record.tick) throw new PopulaceError("BAD_REQUEST", `run ${record.run.slice(0, 12)} has committed the ticks 0 to ${record.tick}; tick ${tick} is none of them`, { runId: record.run, tick });
+      // One that is under way is changed by who drives it.
+      if (!isSettled(record.state)) throw new PopulaceError("BAD_REQUEST", `run ${record.run.slice(0, 12)} is ${record.state}; pause it first`, { runId: record.run, state: record.state });
+      const suspectFrom = record.suspectFrom < 0 ? tick : Math.min(record.suspectFrom, tick);
+      logger.error({ run: record.run, tick: suspectFrom, alarm: "run suspect" }, "a committed run is contradicted by another computation");
+      return changeRecord({ ports, tenant, term: leadingReign().leadership.term }, { ...record, suspectFrom });
+    },
     enterLedger,
     async ledger(runId, from) {
       const record = await known(runId);
@@ -238,9 +256,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     metrics() {
       const runs = Object.fromEntries(Object.keys(RUN_STATE).map((state) => [state, 0])) as Record<RunState, number>;
       // A ledger asks for no node, and nodes are scaled by this.
-      for (const record of readRecords(store, tenant)) if (!isLedger(record.spec)) runs[record.state] += 1;
+      const records = readRecords(store, tenant), served = readLastRelease(store, tenant);
+      for (const record of records) if (!isLedger(record.spec)) runs[record.state] += 1;
       const membership = reign?.membership;
-      return { role: reign === null ? "standby" : "leader", term: reign?.leadership.term ?? 0, view: membership?.view ?? 0, members: membership?.members.size ?? 0, runs, counters: { ...counters } };
+      const suspectRuns = records.filter((record) => record.suspectFrom >= 0).length;
+      return { role: reign === null ? "standby" : "leader", term: reign?.leadership.term ?? 0, view: membership?.view ?? 0, members: membership?.members.size ?? 0, runs, suspectRuns, isReleaseSuspect: served !== null && suspicionHere(served) !== "", counters: { ...counters } };
     },
     async close() {
       const active = [...(reign?.active.values() ?? [])], leadership = reign?.leadership;
@@ -276,7 +296,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
     const mine: Reign = {
       leadership, sinceMs: clock.monotonicMs(), membership: noMembers(claimed.view, clock.monotonicMs(), claimed.dead), viewed: Promise.withResolvers(), viewWritten: claimed.view, isWriting: false,
-      active: new Map(), slotBytes: new Map(), flushed: new Map(),
+      active: new Map(), slotBytes: new Map(), wholeOn: new Map(), flushed: new Map(),
     };
     const stopWatching = watchNodes(mine);
     try {
@@ -382,7 +402,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const { term } = mine.leadership;
     const before = readRecord(store, tenant, run);
     if (mine.active.has(run)) return { record: before!, isCached: false };
-    const isFresh = submission.fresh ?? false;
+    // What is suspect answers nobody.
+    const isFresh = (submission.fresh ?? false) || (before !== null && before.suspectFrom >= 0);
     if (before?.state === "done" && !isFresh && await isReadable(run)) return { record: before, isCached: true };
     if (before?.state === "frozen" && !isFresh) throw new PopulaceError("DIVERGENCE", `run ${run.slice(0, 12)} is frozen: ${before.reason}`, { run });
     if (mine.active.size >= LIMITS.runsQueuedMax) throw new PopulaceError("TOO_LARGE", `${mine.active.size} runs wait already; at most ${LIMITS.runsQueuedMax} may`, { limit: LIMITS.runsQueuedMax });
@@ -398,7 +419,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const record = await changeRecord({ ports, tenant, term }, {
       ...(before === null ? { ...first, ...anew } : isFresh ? { ...before, ...anew } : before),
       ...(submission.label === undefined ? {} : { label: submission.label }), ...(submission.priority === undefined ? {} : { priority: submission.priority }),
-      run, spec, attempt, state: before === null || !isSettled(before.state) ? "submitted" : transition(before.state, "submitted"), wanted: execution, unfit: [], dispute: null, code: "", reason: "",
+      run, spec, attempt, state: before === null || !isSettled(before.state) ? "submitted" : transition(before.state, "submitted"), wanted: execution, unfit: [], dispute: null, suspectFrom: -1, code: "", reason: "",
     });
     carry(mine, record);
     return { record, isCached: false };
@@ -417,7 +438,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       ? { ...before, attempt: before.attempt + 1, state: isSettled(before.state) ? transition(before.state, "submitted") : before.state, code: "", reason: "" }
       : {
           run, spec, number: 1 + (readRecords(store, tenant).at(-1)?.number ?? 0), label: `ledger of ${plan.model}`, priority: 0, attempt: 1, firstAttempt: 1, term, change: 0, view: 0, state: "submitted",
-          wanted: {}, execution: null, shards: [], owners: [], unfit: [], dispute: null, code: "", reason: "", tick: -1, root: run, exposures: 0, seconds: 0, backends: [],
+          wanted: {}, execution: null, shards: [], owners: [], unfit: [], dispute: null, suspectFrom: -1, code: "", reason: "", tick: -1, root: run, exposures: 0, seconds: 0, backends: [],
         });
     carry(mine, record);
     return record;
@@ -522,7 +543,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
     try {
       const context: RunContext = {
-        ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes,
+        ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes, wholeOn: mine.wholeOn,
         doubleRunShare: options.doubleRunShare,
         membership: () => mine.membership,
         viewed: () => mine.viewed.promise,
@@ -606,6 +627,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (term > 0) await publishRecord({ ports, tenant, term }, record);
     if (term > 0) await commitLog({ ports, tenant, term, logger, counters }, record).reconcile(true);
     for (const hash of [record.spec.planHash, readLastCommit(store, tenant, record.run)?.sums ?? ""]) if (hash !== "") await blobOrCopy(ports, hash);
+  }
+
+  function suspicionHere(release: Pick<Release, "runs" | "ledger">): string {
+    return suspicionOf(release, (run) => readRecord(store, tenant, run));
   }
 
   /** Until the run is settled: by what this coordinator drives, else by what the registry says. */
@@ -727,7 +752,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   /** A record of another version tells nothing. */
   async function storedView(): Promise<{ readonly entry: RegistryEntry | null; readonly written: ViewRecord | null }> {
     const entry = await registry.get(viewKey(tenant));
-    return { entry, written: entry === null || schemaOf(entry.bytes) !== VIEW_RECORD.schema ? null : VIEW_RECORD.decode(entry.bytes) };
+    return { entry, written: entry === null ? null : VIEW_RECORD.read(entry.bytes) };
   }
 
   /** Of what this store and COMMIT have seen. */

@@ -37,7 +37,10 @@ export function simulatedDisk(world: SimulatedWorld): SimulatedDisk {
   let isFull = false, transactions = 0, lostTransactions = 0, refused = 0, busyUntilMs = 0;
 
   function put(target: Map<string, Uint8Array>, key: string, bytes: Uint8Array | null): void {
-    if (target === seen && target.has(key) !== (bytes !== null)) sorted = null;
+    if (target === seen && sorted !== null && target.has(key) !== (bytes !== null)) {
+      if (bytes === null) sorted.splice(lowerBound(sorted, key), 1);
+      else sorted.splice(lowerBound(sorted, key), 0, key);
+    }
     if (bytes === null) target.delete(key);
     else target.set(key, bytes);
   }

@@ -18,9 +18,14 @@ interface Subscription {
   readonly matches: (subject: string) => boolean;
   readonly receive: (subject: string, bytes: Uint8Array) => void | Promise<void>;
   /** Under way, oldest first. */
-  readonly pending: Set<{ isDropped: boolean }>;
+  readonly pending: Set<Underway>;
   last: Promise<void>;
   isLive: boolean;
+}
+
+/** A bus message on its way to a process, and those of its subscriptions that dropped it. */
+interface Underway {
+  readonly droppedBy: Subscription[];
 }
 
 /** What all processes of a world share: the bus and the service, on one network. */
@@ -38,11 +43,13 @@ export interface SimulatedHub {
  */
 export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, service: SimulatedService): SimulatedHub {
   const subscriptions = new Set<Subscription>();
-  const wakeFollowers = new Set<() => void>(), wakeWatchers = new Set<(key: string) => void>();
+  /** Who hears a subject, by process; until somebody subscribes or ends. */
+  const hearers = new Map<string, ReadonlyMap<SimulatedLife, readonly Subscription[]>>();
+  const wakeFollowers = new Set<(subject: string) => void>(), wakeWatchers = new Set<(key: string) => void>();
   const listeners: ((from: string, subject: string, bytes: Uint8Array) => void)[] = [];
   let failures = 0, dropped = 0, unanswered = 0;
   service.onEvent((event) => {
-    if (event.kind === "entry") for (const wake of wakeFollowers) wake();
+    if (event.kind === "entry") for (const wake of wakeFollowers) wake(event.entry.subject);
   });
 
   /** Told in order one at a time; a failure is counted. */
@@ -105,15 +112,17 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
           const own = new Uint8Array(bytes);
           life.step(() => {
             for (const listen of listeners) listen(life.name, subject, own);
-            for (const subscription of subscriptions) if (subscription.matches(subject)) carry(life.name, subscription, subject, own);
+            for (const [hearer, heard] of hearersOf(subject)) carry(life.name, hearer, heard, subject, own);
           });
         },
         subscribe(filter, receive) {
           const subscription: Subscription = { life, matches: subjectMatcher(filter), receive, pending: new Set(), last: Promise.resolve(), isLive: true };
           subscriptions.add(subscription);
+          hearers.clear();
           return () => {
             subscription.isLive = false;
             subscriptions.delete(subscription);
+            hearers.clear();
           };
         },
       },
@@ -180,11 +189,12 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
           life.within(() => { for (const entry of entries) last = last.then(() => (isLive ? attended(() => receive(entry)) : undefined)); });
         }, again);
       }
-      wakeFollowers.add(wake);
+      const matches = subjectMatcher(filter), wakeFor = (subject: string): void => { if (matches(subject)) wake(); };
+      wakeFollowers.add(wakeFor);
       wake();
       return () => {
         isLive = false;
-        wakeFollowers.delete(wake);
+        wakeFollowers.delete(wakeFor);
       };
     }
 
@@ -205,24 +215,39 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
     }
   }
 
-  /** One hop stands for two: to the service's host and on. What waits beyond the bound is dropped, the oldest first. */
-  function carry(from: string, subscription: Subscription, subject: string, bytes: Uint8Array): void {
-    const { life, pending } = subscription;
-    if (!life.isAlive) return void subscriptions.delete(subscription);
+  function hearersOf(subject: string): ReadonlyMap<SimulatedLife, readonly Subscription[]> {
+    let found = hearers.get(subject);
+    if (found === undefined) hearers.set(subject, (found = Map.groupBy([...subscriptions].filter(({ life, matches }) => life.isAlive && matches(subject)), ({ life }) => life)));
+    return found;
+  }
+
+  /** One hop stands for two: to the service's host and on, once for all that a process has subscribed to. What waits beyond the bound is dropped, the oldest first. */
+  function carry(from: string, life: SimulatedLife, heard: readonly Subscription[], subject: string, bytes: Uint8Array): void {
+    if (!life.isAlive) {
+      for (const subscription of heard) subscriptions.delete(subscription);
+      return hearers.clear();
+    }
     if (!service.isUp || network.isCut(from, SERVICE) || network.isCut(SERVICE, life.name)) return;
-    const message = { isDropped: false };
-    pending.add(message);
-    if (pending.size > IO_LIMITS.busQueueMax) {
+    const message: Underway = { droppedBy: [] };
+    for (const subscription of heard) {
+      const { pending } = subscription;
+      pending.add(message);
+      if (pending.size <= IO_LIMITS.busQueueMax) continue;
       const [oldest] = pending;
-      oldest.isDropped = true;
+      oldest.droppedBy.push(subscription);
       pending.delete(oldest);
       dropped += 1;
     }
+    const leave = (): void => { for (const { pending } of heard) pending.delete(message); };
     network.send(from, life.name, () => {
-      pending.delete(message);
-      if (message.isDropped) return;
-      life.within(() => { subscription.last = subscription.last.then(() => (subscription.isLive ? attended(() => subscription.receive(subject, new Uint8Array(bytes))) : undefined)); });
-    }, () => pending.delete(message));
+      leave();
+      life.within(() => {
+        for (const subscription of heard) {
+          if (message.droppedBy.includes(subscription)) continue;
+          subscription.last = subscription.last.then(() => (subscription.isLive ? attended(() => subscription.receive(subject, new Uint8Array(bytes))) : undefined));
+        }
+      });
+    }, leave);
   }
 
   return { portsOf, onPublish: (listen) => void listeners.push(listen), counts: () => ({ failures, dropped, unanswered }) };

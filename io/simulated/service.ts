@@ -76,9 +76,9 @@ export function simulatedService(chance: Chance): SimulatedService {
   function read(filter: string, after: number, limit: number): LogEntry[] {
     const matches = subjectMatcher(filter), prefix = literalPrefix(filter);
     const found: LogEntry[] = [];
-    for (const entry of entries) {
-      if (found.length >= limit) break;
-      if (entry.sequence > after && entry.subject.startsWith(prefix) && matches(entry.subject)) found.push(entry);
+    for (let at = after === 0 ? 0 : firstAfter(entries, after); at < entries.length && found.length < limit; at += 1) {
+      const entry = entries[at];
+      if (entry.subject.startsWith(prefix) && matches(entry.subject)) found.push(entry);
     }
     return found;
   }
@@ -179,4 +179,15 @@ export function simulatedService(chance: Chance): SimulatedService {
 export function checkedBlob(address: string, bytes: Uint8Array): Uint8Array {
   if (sha256Hex(bytes) !== address) throw new PopulaceError("CORRUPT", `blob ${address}: the ${bytes.length} bytes that came do not match this hash; let it be computed or copied again`, { address, bytes: bytes.length });
   return new Uint8Array(bytes);
+}
+
+/** Index of the first entry with a sequence above `after`. */
+function firstAfter(entries: readonly LogEntry[], after: number): number {
+  let low = 0, high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (entries[middle].sequence <= after) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -1,6 +1,6 @@
 /** One seed: the real coordinators and nodes over simulated ports, the faults of its schedule, and a record of all that was seen. */
 import { startNode, startWorkersInline, type InlineWork, type RunningNode } from "@populace/agent-runtime";
-import { startCoordinator, type Coordinator } from "@populace/coordinator";
+import { startCoordinator, type Coordinator, type CoordinatorOptions } from "@populace/coordinator";
 import { PopulaceError } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger } from "@populace/io";
 import {
@@ -9,7 +9,7 @@ import {
 } from "@populace/io/simulated";
 import type { ExposeKernel } from "@populace/kernels";
 import { openBackend } from "@populace/kernels/backends";
-import { COMMIT, HEARTBEAT, INPUT, RUN_RECORD, SHARD_OUT, TICK_OPEN, VIEW_RECORD, LEADER_RECORD, inputHashOf, leaderKey, schemaOf, viewKey, type Shard } from "@populace/protocol";
+import { COMMIT, HEARTBEAT, INPUT, RUN_RECORD, SHARD_OUT, TICK_OPEN, VIEW_RECORD, LEADER_RECORD, inputHashOf, leaderKey, viewKey, type Shard } from "@populace/protocol";
 import { chanceOf } from "./chance.ts";
 import { violations, type Violation } from "./invariants.ts";
 import type { ClusterRecord, Expected } from "./records.ts";
@@ -21,6 +21,8 @@ const TENANT = "sim";
 const RECOVERY_MS = 60_000;
 /** Calm this long and not finished: it never will. */
 const STUCK_MS = 180_000;
+/** When every run has its outcome and every fault has struck, the cluster is watched for so long: a lease and the silence of a node. */
+const AFTERMATH_MS = 3500;
 /** A supervisor starts a process that ended by itself again after this. */
 const RESTART_MS = 300;
 /** How often the client looks after its runs. */
@@ -103,8 +105,10 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
           say(`${holder} leads with term ${term}`);
         }
         records.push({ kind: "term", observer: "registry", term, atMs: world.nowMs() });
-      } else if (schemaOf(event.entry.bytes) === RUN_RECORD.schema) {
-        const { run, shards, state, owners, view } = RUN_RECORD.decode(event.entry.bytes);
+      } else {
+        const record = RUN_RECORD.read(event.entry.bytes);
+        if (record === null) return;
+        const { run, shards, state, owners, view } = record;
         if (shards.length > 0) shardsOf.set(run, shards);
         say(`run ${run.slice(0, 8)} is ${state}, view ${view}: ${owners.join(" ")}`);
       }
@@ -117,12 +121,10 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       if (committedEver.has(key)) counts.repairs += 1;
       committedEver.add(key);
       records.push({ kind: "commit", observer: "log", commit, atMs: world.nowMs() });
-      const own = coordinators.find(({ name }) => name === event.by);
-      if (own !== undefined) records.push({ kind: "flushed", by: own.name, run: commit.run, tick: commit.tick, isDurable: own.disk.isDurable(bytes) });
       say(`COMMIT ${commit.run.slice(0, 8)} tick ${commit.tick} term ${commit.term} by ${event.by}`);
       committed();
     } else if (tokens.at(-3) === "out") {
-      const out = schemaOf(bytes) === SHARD_OUT.schema ? SHARD_OUT.decode(bytes) : null;
+      const out = SHARD_OUT.read(bytes);
       const shard = out === null ? undefined : shardsOf.get(out.run)?.[out.shard];
       if (out === null || shard === undefined) return;
       records.push({ kind: "slot", atMs: world.nowMs(), slot: { ...out, firstBlock: shard.first, blocks: shard.count } });
@@ -163,10 +165,27 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     process.life = life;
     process.starts += 1;
     say(`${process.name} starts`);
-    startCoordinator({ ports: { ...hub.portsOf(life), store: process.disk.open(life) }, tenant: TENANT, holder: process.name, incarnation: `${process.name}-${process.starts}`, logger: loggerOf(process.name) }).then(
+    startCoordinator({ ports: watched(process, { ...hub.portsOf(life), store: process.disk.open(life) }), tenant: TENANT, holder: process.name, incarnation: `${process.name}-${process.starts}`, logger: loggerOf(process.name) }).then(
       (coordinator) => { if (process.life === life) process.coordinator = coordinator; },
       (error: unknown) => { if (process.life === life) ended(process, error); },
     );
+  }
+
+  /** Notes whether the own disk holds a commit when it is sent to COMMIT: what arrives may have been on its way for a minute. */
+  function watched({ name, disk }: CoordinatorProcess, ports: CoordinatorOptions["ports"]): CoordinatorOptions["ports"] {
+    return {
+      ...ports,
+      log: {
+        ...ports.log,
+        append(subject, bytes, expectedLast) {
+          if (subject.endsWith(".commit")) {
+            const { run, tick } = COMMIT.decode(bytes);
+            records.push({ kind: "flushed", by: name, run, tick, isDurable: disk.isDurable(bytes) });
+          }
+          return ports.log.append(subject, bytes, expectedLast);
+        },
+      },
+    };
   }
 
   function bootNode(process: NodeProcess): void {
@@ -272,13 +291,16 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   async function wait(truth: Truth, coordinator: Coordinator): Promise<string> {
     const { rootHash, exposures, counts: sums } = await coordinator.wait(truth.run);
     finished.add(truth.run);
+    ending();
     records.push({ kind: "outcome", observer: "client", run: truth.run, root: rootHash, exposures, counts: sums });
     return "done";
   }
 
   // ---- the faults ----
   const pending = [...schedule.strikes];
-  let committedTick = -1, disturbances = 0, lastDisturbedMs = 0, nextStrikes = 0;
+  /** Since when every run is done and every fault has struck. */
+  let doneMs: number | null = null;
+  let committedTick = -1, struck = 0, disturbances = 0, lastDisturbedMs = 0, nextStrikes = 0;
   function committed(): void {
     const ticks = truths.map(({ run, plan }) => {
       let tick = -1;
@@ -333,6 +355,12 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     say(`FAULT ${JSON.stringify(fault)}`);
     perform(fault);
     over();
+    struck += 1;
+    ending();
+  }
+
+  function ending(): void {
+    if (finished.size === truths.length && struck === pending.length) doneMs = world.nowMs();
   }
 
   function perform(fault: Fault): void {
@@ -437,8 +465,8 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   // ---- the course of events ----
   const uncaught = (error: unknown): void => died("a process", error);
   // A system call that costs more than everything else about a heartbeat.
-  const { rss } = process.memoryUsage;
-  process.memoryUsage.rss = () => 0;
+  const { availableMemory } = process;
+  process.availableMemory = () => 2 ** 30;
   const listeners = process.listeners("unhandledRejection");
   process.removeAllListeners("unhandledRejection");
   process.on("unhandledRejection", uncaught);
@@ -451,10 +479,11 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       for (const process of coordinators) if (process.images.push(process.disk.image()) > 8) process.images.shift();
     });
     arm();
-    await world.run(() => hasDied || disturbances === 0 && (finished.size === truths.length || (nextStrikes === pending.length && world.nowMs() - lastDisturbedMs > STUCK_MS) || world.nowMs() - lastDisturbedMs > 10 * STUCK_MS));
+    await world.run(() => hasDied || (doneMs !== null ? disturbances === 0 || world.nowMs() - doneMs > AFTERMATH_MS
+      : disturbances === 0 && world.nowMs() - lastDisturbedMs > (nextStrikes === pending.length ? STUCK_MS : 10 * STUCK_MS)));
     if (disturbances === 0) records.push({ kind: "calm", atMs: lastDisturbedMs });
   } finally {
-    process.memoryUsage.rss = rss;
+    process.availableMemory = availableMemory;
     process.off("unhandledRejection", uncaught);
     for (const listener of listeners) process.on("unhandledRejection", listener);
     for (const each of [...coordinators, ...nodes]) each.life?.kill();

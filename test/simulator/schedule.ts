@@ -97,7 +97,7 @@ export function scheduleOf(seed: number, { kinds }: ScheduleOptions): Schedule {
   while (strikes.length < count || new Set(strikes.map(({ fault }) => fault.kind)).size < KINDS_MIN) {
     // A few kinds a seed, often repeated: two pauses of the same leader find more than one of everything.
     const kind = chance() < 0.5 ? oneOf(chance, drawn) : oneOf(chance, allowed);
-    strikes.push({ tick: between(chance, -1, 17), afterMs: chance() < 0.5 ? 0 : Math.round(chance() * chance() * 4000), step: between(chance, 0, 12), fault: faultOf(kind, chance, coordinators, nodes) });
+    strikes.push({ tick: between(chance, -1, 17), afterMs: chance() < 0.5 ? 0 : Math.round(chance() * chance() * 2000), step: between(chance, 0, 12), fault: faultOf(kind, chance, coordinators, nodes) });
   }
   return {
     seed, coordinators, nodes, plans, strikes: strikes.toSorted((left, right) => left.tick - right.tick),
@@ -106,7 +106,7 @@ export function scheduleOf(seed: number, { kinds }: ScheduleOptions): Schedule {
     spanTicks: oneOf(chance, [1, 2, 3, 5]),
     checkpointTicks: oneOf(chance, [2, 3, 4, 7, 1000]),
     population: oneOf(chance, ["stored", "procedural"] as const),
-    computeMs: oneOf(chance, [1, 5, 30, 200]),
+    computeMs: oneOf(chance, [1, 5, 20, 80]),
   };
 }
 
@@ -114,14 +114,14 @@ function faultOf(kind: FaultKind, chance: Chance, coordinators: number, nodes: n
   const node = between(chance, 0, nodes - 1), coordinator = between(chance, 0, coordinators - 1);
   const process = chance() < 0.5 ? `node-${node}` : `coordinator-${coordinator}`;
   // Mostly below the leases and silences that would be noticed, sometimes far beyond.
-  const ms = Math.round(chance() < 0.6 ? 50 + chance() * 1500 : 2000 + chance() * 12_000);
-  const downMs = Math.round(chance() < 0.5 ? chance() * 500 : chance() * 8000);
+  const ms = Math.round(chance() < 0.6 ? 50 + chance() * 1500 : 2000 + chance() * 8000);
+  const downMs = Math.round(chance() < 0.5 ? chance() * 500 : chance() * 5000);
   switch (kind) {
     case "kill node": case "drain node": return { kind, node, downMs };
-    case "pause node": return { kind, node, ms: chance() < 0.2 ? 30_000 : ms };
+    case "pause node": return { kind, node, ms: chance() < 0.1 ? 30_000 : ms };
     case "add node": case "service forgets all": case "blob bit flipped": case "poison": return { kind };
     case "kill coordinator": case "stop coordinator": case "power cut": case "older disk": case "lost disk": return { kind, coordinator, downMs };
-    case "pause coordinator": return { kind, coordinator, ms: chance() < 0.2 ? 30_000 : ms };
+    case "pause coordinator": return { kind, coordinator, ms: chance() < 0.1 ? 30_000 : ms };
     case "full disk": return { kind, coordinator, ms };
     case "blocked loop": return { kind, process, ms: 10_000 };
     case "clock leap": return { kind, process, ms: 3_600_000 };

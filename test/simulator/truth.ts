@@ -72,7 +72,7 @@ const truths = new Map<number, Promise<Truth>>();
 export function sampleTruth(index: number): Promise<Truth> {
   let truth = truths.get(index);
   if (truth === undefined) {
-    const plan = samplePlan(100 + index, { agents: [9, 14, 5, 11, 7, 12].slice(0, 4 + (index % 3)), ticks: 20 + 2 * index, worlds: 2, worldShift: 1, scenarios: 1, stimuli: 2, steps: 2, traits: 2, influence: index % 2 === 0 });
+    const plan = samplePlan(100 + index, { agents: [9, 14, 5, 11, 7, 12].slice(0, 4 + (index % 3)), ticks: 20 + (index >> 1), worlds: 2, worldShift: 1, scenarios: 1, stimuli: 2, steps: 2, traits: 2, influence: index % 2 === 0 });
     truth = truthOf(plan);
     truths.set(index, truth);
   }

@@ -1,0 +1,54 @@
+// A divergence that is found after the commit: a node that lied alone, a replay that says so, and what becomes of run and releases.
+import { controlService } from "@populace/coordinator/control";
+import { serveGrpc } from "@populace/io/rpc";
+import { samplePlan } from "@populace/kernels/sample-plan";
+import { expect, onTestFinished, test } from "vitest";
+import { openCluster } from "../cli/cluster-client.ts";
+import { runPopulace } from "../cli/program.ts";
+import { TENANT, testCluster, until } from "./helpers/cluster.ts";
+
+test("a replay that contradicts a finished run marks it and every release that rests on it; computed anew, the run is sound and the old release is not", async () => {
+  const cluster = testCluster();
+  onTestFinished(() => cluster.close());
+  const liar = await cluster.node({ lie: true });
+  const { coordinator } = await cluster.coordinator("only");
+  await coordinator.leading();
+  const server = await serveGrpc({ listen: "127.0.0.1:0", services: [controlService({ coordinatorOf: () => ({ coordinator, tenant: TENANT }), ports: cluster.shared, version: "0.0.0" })] });
+  const client = openCluster({ addresses: [server.address] });
+  onTestFinished(async () => {
+    client.close();
+    await server.close();
+  });
+  const populace = async (...args: readonly string[]): Promise<{ readonly code: number; readonly out: string }> => {
+    let out = "";
+    const code = await runPopulace([...args, "--cluster", server.address, "--json"], new AbortController().signal, { out: (text) => { out += text; }, err: () => {} });
+    return { code, out };
+  };
+
+  const plan = samplePlan(33, { agents: [120, 60], ticks: 5, influence: true, worlds: 2, scenarios: 1, steps: 2, traits: 3 });
+  const table = new TextEncoder().encode("{}");
+  const lied = await coordinator.submit(plan, { shards: 2, spanTicks: 1 });
+  const first = await client.call("Release", { table, runs: [lied.runId.slice(0, 12)], note: "rests on what was said alone" });
+  expect(first).toMatchObject({ number: 1, runs: [`${lied.runId} ${lied.rootHash}`], suspect: "" });
+  expect(coordinator.metrics()).toMatchObject({ suspectRuns: 0, isReleaseSuspect: false });
+
+  const replayed = await populace("replay", lied.runId);
+  expect(replayed).toMatchObject({ code: 1, out: expect.stringMatching(/DIVERGENCE.*tick 0.*marked as suspect/) });
+  expect(JSON.parse((await populace("runs", "show", "--run", lied.runId)).out)).toMatchObject({ state: "done", suspectFrom: 0 });
+  expect((await client.call("Releases", {})).releases).toMatchObject([{ number: 1, suspect: expect.stringContaining("suspect from tick 0") }]);
+  expect(coordinator.metrics()).toMatchObject({ suspectRuns: 1, isReleaseSuspect: true });
+  await expect(client.call("Release", { table, model: table, runs: [lied.runId] })).rejects.toMatchObject({ code: "DIVERGENCE", message: expect.stringContaining("--allow-suspect") });
+  expect(await client.call("Release", { table, model: table, runs: [lied.runId], allowSuspect: true })).toMatchObject({ number: 2, suspect: expect.stringContaining("suspect") });
+  await expect(client.call("Suspect", { run: lied.runId, tick: 5 })).rejects.toMatchObject({ code: "BAD_REQUEST" });
+
+  await liar.stop();
+  const node = await cluster.node();
+  await until(() => [...coordinator.membership().members.keys()].join() === node.incarnation);
+  const sound = await coordinator.submit(plan, { shards: 2, spanTicks: 1 });
+  expect(sound.cached).toBe(false);
+  expect(sound.rootHash).not.toBe(lied.rootHash);
+  expect(JSON.parse((await populace("replay", lied.runId)).out)).toMatchObject({ isEqual: true, rootHash: sound.rootHash });
+  expect((await client.call("Get", { run: lied.runId })).suspectFrom).toBeUndefined();
+  expect((await client.call("Releases", {})).releases.map(({ suspect }) => suspect)).toEqual(Array.from({ length: 2 }, () => `run ${lied.runId.slice(0, 12)} was computed again, to another root`));
+  expect(await client.call("Release", { table, runs: [lied.runId], note: "rests on what is sound" })).toMatchObject({ number: 3, suspect: "" });
+});
