@@ -23,7 +23,7 @@ function campaign(factor: number, random: RandomStream): PastCell[] {
 
 interface ExchangeCourse { readonly simulator: string; readonly campaign: number; readonly a0: number; readonly low: number; readonly high: number }
 
-/** Means over `repeats` audiences of a0 and its 90 % limits after each of 20 campaigns, for an honest simulator and one that foretells twice the truth. */
+/** Means over `repeats` audiences of the channel's a0 and its 90 % limits after each of 20 campaigns, for an honest simulator and one that foretells twice the truth. */
 export function exchangeCourses(repeats: number): readonly ExchangeCourse[] {
   return ([["honest", 1], ["foretells twice the truth", 0.5]] as const).flatMap(([simulator, factor]) => {
     const sums = Array.from({ length: 21 }, () => ({ a0: 0, low: 0, high: 0 }));
@@ -32,10 +32,11 @@ export function exchangeCourses(repeats: number): readonly ExchangeCourse[] {
       const past: PastCell[] = [];
       sums.forEach((sum, at) => {
         if (at > 0) past.push(...campaign(factor, random));
-        const { global } = learnExchangeRates(past);
-        sum.a0 += global.mean / repeats;
-        sum.low += global.low / repeats;
-        sum.high += global.high / repeats;
+        const { global, channels } = learnExchangeRates(past);
+        const { mean, low, high } = channels.get("email") ?? global;
+        sum.a0 += mean / repeats;
+        sum.low += low / repeats;
+        sum.high += high / repeats;
       });
     }
     return sums.map((sum, at) => ({ simulator, campaign: at, ...sum }));
