@@ -22,6 +22,7 @@ export * from "./scores.ts";
 export * from "./backtest.ts";
 export { updatedModel } from "./update-response.ts";
 export * from "./learn.ts";
+export * from "./ledger.ts";
 export * from "./calibration.ts";
 export { CALIBRATION } from "./calibration-record.ts";
 export * from "./release-gate.ts";
