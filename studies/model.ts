@@ -1,4 +1,5 @@
 import type { Beta, PersonaMixture, ResponseModel, ValueModel, CellCounts } from "@populace/domain";
+import type { ModelCalibration } from "./calibration.ts";
 import type { Schema } from "./schema.ts";
 
 /** Everything that was learned, in one file: JSON, typed arrays as base64, its own SHA-256 at the end. */
@@ -48,6 +49,8 @@ export interface Model {
   /** Cells in which randomized outcomes have met a prediction: what the exchange rate is learned from. */
   readonly landed: readonly LandedCell[];
   readonly exchangeRate: ModelExchangeRate;
+  /** What the model's predictions were last held against; null in models of old. A release asks for it. */
+  readonly calibration: ModelCalibration | null;
   /** Shocks alive at the model's time: attitude offsets on the logit scale with half-lives. */
   readonly shocks: readonly ModelShock[];
 }
