@@ -133,14 +133,18 @@ describe("POST /v1/outcomes", () => {
     expect(readOutcomes(store, 2)[0]!.outcome).toEqual({ ...outcome, id: "o3", consent: { purpose: "marketing", until: null } });
   });
 
-  it("refuses all of a request with one bad outcome", async () => {
+  it("refuses what cannot be counted with the reason, and lets the others flow", async () => {
     const before = readOutcomes(store).length;
     for (const [change, message] of [[{ stimulus: "sales" }, /did you mean "sale"/], [{ reached: "buy" }, /expected one of open, click/], [{ at: "yesterday" }, /RFC 3339/], [{ attributes: { x: 1 } }, /attribute "x" is unknown/], [{ valueMinor: -1 }, /valueMinor/]] as const) {
-      const { status, body } = await post({ outcomes: [{ ...outcome, id: "new" }, { ...outcome, id: "bad", ...change }] }, "/v1/outcomes");
+      const { status, body } = await post({ outcomes: [{ ...outcome, id: "bad", ...change }] }, "/v1/outcomes");
       expect([status, body.error.code]).toEqual([400, "BAD_REQUEST"]);
       expect(body.error.message).toMatch(message);
     }
     expect(readOutcomes(store)).toHaveLength(before);
+    const mixed = await post({ outcomes: [{ ...outcome, id: "poison", stimulus: "sales" }, { ...outcome, id: "good" }, { ...outcome, id: "late", at: "yesterday" }] }, "/v1/outcomes");
+    expect(mixed).toMatchObject({ status: 202, body: { accepted: 1, doubled: 0, refused: [{ id: "poison", reason: expect.stringMatching(/did you mean "sale"/) }, { id: "late", reason: expect.stringMatching(/RFC 3339/) }] } });
+    expect((await gateway.app.inject({ url: "/v1/outcomes/refused" })).json()).toEqual({ refused: mixed.body.refused });
+    expect(readOutcomes(store).at(-1)!.outcome.id).toBe("good");
   });
 
   it("is refused without a store", async () => {

@@ -48,31 +48,36 @@ export const ledgerSpecOf = (planHash: string): RunSpec => ({ kernelSpec: LEDGER
 /** Whether a run is a ledger: it has no shards, no nodes and no end. */
 export const isLedger = (spec: Pick<RunSpec, "kernelSpec">): boolean => spec.kernelSpec === LEDGER_SPEC;
 
-/** One real outcome: its cell, and how many steps of the funnel were reached. */
+/** One real outcome: its cell, how many steps of the funnel were reached, and when. */
 export interface OutcomeEvent {
   /** EVENT_ID_DIGITS hex digits. */
   readonly id: string;
   readonly persona: number;
   readonly stimulus: number;
   readonly reached: number;
+  /** Days since 1970 (UTC). */
+  readonly day: number;
 }
 
-/** An event as the text that is stored, sealed and hashed: four tokens with spaces between them. */
-export const eventText = ({ id, persona, stimulus, reached }: OutcomeEvent): string => `${id} ${persona} ${stimulus} ${reached}`;
+/** An event as the text that is stored, sealed and hashed: five tokens with spaces between them. */
+export const eventText = ({ id, persona, stimulus, reached, day }: OutcomeEvent): string => `${id} ${persona} ${stimulus} ${reached} ${day}`;
 
 /** The id that a text begins with: that of the event, however malformed the rest is. */
 export const eventIdOf = (text: string): string => text.split(" ", 1)[0];
 
 /** The event of a text, or in one sentence why it cannot be counted in this plan. */
 export function eventOf(text: string, plan: LedgerPlan): OutcomeEvent | string {
-  const match = /^([0-9a-f]{32}) (\d{1,9}) (\d{1,9}) (\d{1,9})$/.exec(text);
-  if (match === null) return "malformed: expected an id, a persona, a stimulus and the steps reached";
-  const [persona, stimulus, reached] = match.slice(2).map(Number);
+  const match = /^([0-9a-f]{32}) (\d{1,9}) (\d{1,9}) (\d{1,9}) (\d{1,9})$/.exec(text);
+  if (match === null) return "malformed: expected an id, a persona, a stimulus, the steps reached and a day";
+  const [persona, stimulus, reached, day] = match.slice(2).map(Number);
   if (persona >= plan.personas.length) return `unknown persona: number ${persona} of ${plan.personas.length}`;
   if (stimulus >= plan.stimuli.length) return `unknown stimulus: number ${stimulus} of ${plan.stimuli.length}`;
   if (reached > plan.steps.length) return `unknown step: ${reached} of ${plan.steps.length} were reached`;
-  return { id: match[1], persona, stimulus, reached };
+  return { id: match[1], persona, stimulus, reached, day };
 }
+
+/** Why the event of an entry of a manifest was refused, or null when it was counted. */
+export const refusalOf = (entry: string): string | null => (/^\S+( \d+){4}$/.test(entry) ? null : entry.slice(entry.indexOf(" ") + 1));
 
 /** Entries a cell has in a ledger's counts, which are personas x stimuli x columns: exposures, then responses of each step. */
 export const ledgerColumns = (plan: Pick<LedgerPlan, "steps">): number => 1 + plan.steps.length;

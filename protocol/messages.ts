@@ -127,7 +127,7 @@ export interface Commit {
    * influence. The inbox of tick + 1 for every shard: a node that joins at t derives warmth from the commits 0..t-1.
    */
   readonly sections: Float64Array;
-  /** Of a ledger: the id of every event of this tick; one that was refused has the reason behind it. Empty elsewhere. */
+  /** Of a ledger: the events that are new in this tick, as text; of one that was refused its id, and the reason. Empty elsewhere. */
   readonly manifest: readonly string[];
   /** cells x personas x columns: the tick's integer sums over worlds. */
   readonly tickSums: Float64Array;

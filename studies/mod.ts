@@ -21,6 +21,7 @@ export * from "./predict.ts";
 export * from "./scores.ts";
 export * from "./backtest.ts";
 export * from "./learn.ts";
+export * from "./ledger.ts";
 export { landedPit } from "./exchange.ts";
 export * from "./cell-rates.ts";
 export * from "./prior.ts";

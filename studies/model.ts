@@ -37,6 +37,8 @@ export interface Model {
   };
   /** Real outcomes later than the response model's version, cell by cell: personas x stimuli x steps. */
   readonly outcomes: readonly CellCounts[];
+  /** How far the ledger of this fit's outcomes is in them: its run and its last tick. Absent: none of it is. */
+  readonly ledger?: { readonly run: string; readonly tick: number };
   /** The same outcomes by period, where the schema has a time: what forgetting needs. Ordered by period and cell. */
   readonly periods: readonly PeriodCounts[];
   /** How fast real outcomes lose their weight, in the schema's unit of time; null = never. */

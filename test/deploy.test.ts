@@ -33,7 +33,7 @@ async function populace(...args: readonly string[]): Promise<{ readonly code: nu
 }
 
 const keysIn = (out: string, ...more: readonly string[]): ReturnType<typeof populace> => populace("keys", "--out", out, ...more);
-const SECRETS = ["nats", "coordinator", "node", "client"] as const;
+const SECRETS = ["nats", "coordinator", "node", "gateway", "client"] as const;
 
 describe("populace keys", () => {
   const out = join(folder, "keys");
@@ -141,7 +141,7 @@ describe("manifests", () => {
         expect(container.securityContext).toEqual({ allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ["ALL"] } });
         expect(container.image).toMatch(/:/);
         const secret = pod.volumes.find((volume) => volume.secret !== undefined)?.secret?.secretName.replace(/^populace-/, "") ?? null;
-        if (pod.name !== "gateway") expect(SECRETS).toContain(secret);
+        expect(SECRETS).toContain(secret);
         if (container.args !== undefined) await expectKnown(container.args, secret);
         for (const probe of [container.startupProbe, container.readinessProbe, container.livenessProbe]) {
           if (probe !== undefined) expect(container.ports!.map((port) => port.name)).toContain(probe.httpGet.port);
@@ -182,7 +182,7 @@ describe("monitoring", () => {
   const rules = unless(promtool);
   test.skipIf(rules.skip)(`raises each alert when it should, and none while all is well${rules.why}`, () => {
     const run = (...args: string[]): string => execFileSync(promtool.path, args, { cwd: join(DEPLOY, "monitoring"), encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-    expect(run("check", "rules", "alerts.yaml")).toMatch(/SUCCESS: 20 rules/);
+    expect(run("check", "rules", "alerts.yaml")).toMatch(/SUCCESS: 21 rules/);
     expect(run("test", "rules", "alerts.test.yaml")).toMatch(/SUCCESS/);
     // A dashboard's expressions are checked as rules too.
     const panels = (JSON.parse(text("monitoring", "dashboard.json")) as { readonly panels: readonly { readonly targets: readonly { readonly expr: string }[] }[] }).panels;
@@ -194,7 +194,7 @@ describe("monitoring", () => {
   test("names a section of the runbook with every alert", () => {
     const sections = [...text("RUNBOOK.md").matchAll(/^## (.+)$/gm)].map((match) => match[1].toLowerCase().replaceAll(" ", "-"));
     const named = [...text("monitoring", "alerts.yaml").matchAll(/runbook: "deploy\/RUNBOOK\.md#([a-z-]+)"/g)].map((match) => match[1]);
-    expect(named.length).toBe(20);
+    expect(named.length).toBe(21);
     for (const section of named) expect(sections).toContain(section);
   });
 });
@@ -257,7 +257,7 @@ describe.skipIf(NATS_CURRENT.path === "")(`the cluster of compose.yaml as proces
     const local = (service: string, role: string): readonly string[] => services[service].command!.map((arg) => arg
       .replace(/^--nats=.*/, `--nats=${servers.map((server) => server.url).join(",")}`).replace("/run/secrets/populace", join(secrets, role)).replace("/data", join(folder, service))
       .replace("0.0.0.0:7600", "127.0.0.1:0").replace(":9100", "127.0.0.1:0").replace("--host=0.0.0.0", "--host=127.0.0.1").replace("--port=8080", "--port=0"));
-    const coordinator = start(local("coordinator-1", "coordinator")), node = start([...local("node", "node"), "--workers=1"]), gateway = start(local("gateway", ""));
+    const coordinator = start(local("coordinator-1", "coordinator")), node = start([...local("node", "node"), "--workers=1"]), gateway = start(local("gateway", "gateway"));
     const [, address] = await coordinator.says(/ at (127\.0\.0\.1:\d+), store/);
     const urls = await Promise.all([coordinator, node].map(async (each) => (await each.says(/readiness at (http:\S+)/))[1]));
     await node.says(/joined the cluster/);

@@ -1,5 +1,6 @@
 // Coordinators that are stopped, killed, cut off or robbed of what they stored: a run ends with the roots of an undisturbed one.
 import { PopulaceError } from "@populace/domain";
+import { boundsFor, createTurns } from "@populace/coordinator";
 import { memoryStore, type Store } from "@populace/io";
 import { samplePlan } from "@populace/kernels/sample-plan";
 import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, TICK_OPEN, commitSubject, openSubject, recomputeSubject, outSubject, runKey, schemaOf } from "@populace/protocol";
@@ -133,6 +134,38 @@ describe("two coordinators", () => {
     await second.coordinator.leading();
     expectSame(await second.coordinator.wait(undisturbed.runId));
   });
+});
+
+test("two tenants share their turns: one whose nodes are gone, or whose leader dies, holds up no other, and both come to their roots", async () => {
+  const turns = createTurns(boundsFor(2));
+  const [one, other] = ["one", "other"].map((tenant) => testCluster(undefined, { tenant }));
+  open.push(one, other);
+  const doomed = await one.node();
+  await other.node();
+  const first = await one.coordinator("first", { turns }), leader = await other.coordinator("leader", { turns });
+  await Promise.all([first.coordinator.leading(), leader.coordinator.leading()]);
+  const rival = await other.coordinator("rival", { turns: createTurns() });
+  await until(() => first.coordinator.membership().members.size + leader.coordinator.membership().members.size === 2);
+  await doomed.stop();
+  await until(() => first.coordinator.membership().members.size === 0);
+  // More than there are turns, and none of them can go on.
+  const seeds = [41, 42, 43, 44, 45, 46];
+  const small = (seed: number): Plan => samplePlan(seed, { agents: [60, 40], ticks: 6, influence: true, worlds: 2, scenarios: 1, steps: 2, traits: 3 });
+  const waiting = seeds.map((seed) => first.coordinator.submit(small(seed), EXECUTION));
+  await until(() => turns.running === 3);
+
+  const dead = leader.stopAt("before", ({ port, method, argument }) => port === "log" && method === "append" && argument.endsWith(".commit"));
+  void leader.coordinator.submit(COUPLED, EXECUTION).catch(() => {});
+  await dead;
+  await rival.coordinator.leading();
+  await until(async () => (await rival.coordinator.runs()).length === 1);
+  expectSame(await rival.coordinator.wait(undisturbed.runId));
+
+  await one.node();
+  const outcomes = await Promise.all(waiting);
+  const { coordinator } = await other.coordinator("judge", { turns: createTurns(), alone: true, tenant: "judge" });
+  await other.node({ tenant: "judge" });
+  for (const [index, seed] of seeds.entries()) expect((await coordinator.submit(small(seed), { shards: 1 })).roots).toEqual(outcomes[index].roots);
 });
 
 describe("what was stored is lost", () => {

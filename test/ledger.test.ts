@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, afterAll, expect, test } from "vitest";
 import { backup, restore } from "@populace/coordinator";
-import { COMMIT, INPUT, OUTCOMES, commitSubject, encodeLedgerPlan, eventIdOf, eventSubject, eventText, inputSubject, type Commit, type LedgerPlan } from "@populace/protocol";
+import { COMMIT, INPUT, OUTCOMES, commitSubject, encodeLedgerPlan, eventIdOf, eventSubject, eventText, inputSubject, refusalOf, type Commit, type LedgerPlan } from "@populace/protocol";
 import { TENANT, testCluster, until, type TestCluster, type TestCoordinator } from "./helpers/cluster.ts";
 
 const PLAN: LedgerPlan = { model: "shop", fit: "ab".repeat(32), personas: ["a", "b"], stimuli: ["mail", "none"], steps: ["open", "click"] };
 const id = (number: number): string => number.toString(16).padStart(32, "0");
 /** An outcome of persona 1 with the mail, opened. */
-const event = (number: number): string => eventText({ id: id(number), persona: 1, stimulus: 0, reached: 1 });
+const event = (number: number): string => eventText({ id: id(number), persona: 1, stimulus: 0, reached: 1, day: 20_000 });
 const COUNTS_OF = (events: number): readonly number[] => [0, 0, 0, 0, 0, 0, events, events, 0, 0, 0, 0];
 
 let cluster: TestCluster, folder = "";
@@ -27,6 +27,7 @@ async function leader(name = "c"): Promise<TestCoordinator> {
 const send = (run: string, events: readonly string[]): Promise<unknown> => cluster.shared.log.append(eventSubject(TENANT, run), OUTCOMES.encode({ run, events }));
 const commitsOf = async (run: string): Promise<readonly Commit[]> => (await cluster.shared.log.read(commitSubject(TENANT, run))).map(({ bytes }) => COMMIT.decode(bytes));
 const named = async (run: string): Promise<readonly string[]> => (await commitsOf(run)).flatMap(({ manifest }) => manifest);
+const namesOf = async (run: string): Promise<readonly string[]> => (await named(run)).map(eventIdOf);
 const sumOf = (commits: readonly Commit[]): readonly number[] => commits.reduce((sum, { tickSums }) => sum.map((count, index) => count + tickSums[index]), COUNTS_OF(0));
 
 test("counts each event once, refuses with its reason what fits no cell, and lets the others flow", async () => {
@@ -35,15 +36,15 @@ test("counts each event once, refuses with its reason what fits no cell, and let
   const { run, state } = await coordinator.enterLedger(encodeLedgerPlan(PLAN));
   expect(state).toBe("submitted");
   expect((await coordinator.enterLedger(encodeLedgerPlan(PLAN))).run).toBe(run);
-  await send(run, [event(1), event(2), event(1), `${id(3)} 0 9 0`, `${id(4)} 7 0 0`, `${id(5)} 0 0 3`, "junk"]);
+  await send(run, [event(1), event(2), event(1), `${id(3)} 0 9 0 1`, `${id(4)} 7 0 0 1`, `${id(5)} 0 0 3 1`, "junk"]);
   await cluster.shared.log.append(eventSubject(TENANT, run), new Uint8Array([1, 2, 3]));
   await send(run, [event(2), event(6)]);
   await until(async () => (await named(run)).length >= 8);
   const manifest = await named(run);
-  expect(manifest.filter((entry) => !entry.includes(" ")).toSorted()).toEqual([id(1), id(2), id(6)]);
-  expect(manifest.filter((entry) => entry.includes(" ")).map((entry) => entry.replace(/^\S+ /, ""))).toEqual([
+  expect(manifest.filter((entry) => refusalOf(entry) === null).toSorted()).toEqual([event(1), event(2), event(6)]);
+  expect(manifest.map(refusalOf).filter((reason) => reason !== null)).toEqual([
     "unknown stimulus: number 9 of 2", "unknown persona: number 7 of 2", "unknown step: 3 of 2 were reached",
-    ...Array.from({ length: 2 }, () => "malformed: expected an id, a persona, a stimulus and the steps reached"),
+    ...Array.from({ length: 2 }, () => "malformed: expected an id, a persona, a stimulus, the steps reached and a day"),
   ]);
   const { commits, record, plan } = await coordinator.ledger(run.slice(0, 12), 0);
   expect([sumOf(commits), plan, record.tick]).toEqual([COUNTS_OF(3), PLAN, commits.length - 1]);
@@ -69,15 +70,15 @@ test("a tick that was sealed by one leader is counted as sealed by the next, and
   await cluster.shared.log.purge(eventSubject(TENANT, run), Number.MAX_SAFE_INTEGER);
   await second.coordinator.leading();
   await until(async () => (await commitsOf(run)).length === 2);
-  expect((await commitsOf(run))[1]).toMatchObject({ manifest: [id(2), id(3)], term: second.coordinator.term });
+  expect((await commitsOf(run))[1]).toMatchObject({ manifest: [event(2), event(3)], term: second.coordinator.term });
   // A leader that slept seals what was counted meanwhile.
   await cluster.shared.log.fill(inputSubject(TENANT, run, 2), INPUT.encode({ run, tick: 2, eventIds: [event(3), event(4)] }));
   await send(run, [event(5)]);
-  await until(async () => (await named(run)).includes(id(5)));
-  expect((await named(run)).map(eventIdOf)).toEqual([1, 2, 3, 4, 5].map(id));
+  await until(async () => (await namesOf(run)).includes(id(5)));
+  expect(await namesOf(run)).toEqual([1, 2, 3, 4, 5].map(id));
   first.go();
   await send(run, [event(6)]);
-  await until(async () => (await named(run)).includes(id(6)));
+  await until(async () => (await namesOf(run)).includes(id(6)));
   const commits = await commitsOf(run);
   expect(sumOf(commits)).toEqual(COUNTS_OF(6));
   commits.forEach((commit, tick) => expect([commit.tick, commit.prevRoot]).toEqual([tick, commits[tick - 1]?.root ?? run]));
@@ -98,8 +99,8 @@ test("COMMIT that was lost is written again when its events come once more, and 
   await first.coordinator.close();
   const second = await leader("second");
   await send(run, [event(1), event(2)]);
-  await until(async () => (await named(run)).includes(id(2)));
-  expect(await named(run)).toEqual([id(1), id(2)]);
+  await until(async () => (await namesOf(run)).includes(id(2)));
+  expect(await namesOf(run)).toEqual([id(1), id(2)]);
   expect(sumOf((await second.coordinator.ledger(run, 0)).commits)).toEqual(COUNTS_OF(2));
 }, 30_000);
 
@@ -107,7 +108,7 @@ test("a paused ledger takes nothing and goes on where it was; backup proves the 
   cluster = testCluster();
   const { coordinator } = await leader();
   const { run } = await coordinator.enterLedger(encodeLedgerPlan(PLAN));
-  await send(run, [event(1), `${id(2)} 0 9 0`]);
+  await send(run, [event(1), `${id(2)} 0 9 0 1`]);
   await until(async () => (await named(run)).length === 2);
   expect((await coordinator.pause(run)).state).toBe("paused");
   await send(run, [event(3)]);
@@ -122,7 +123,7 @@ test("a paused ledger takes nothing and goes on where it was; backup proves the 
   await restore(cluster.shared, folder);
   const after = await leader();
   await send(run, [event(1), event(3), event(4)]);
-  await until(async () => (await named(run)).includes(id(4)));
+  await until(async () => (await namesOf(run)).includes(id(4)));
   expect(sumOf((await after.coordinator.ledger(run, 0)).commits)).toEqual(COUNTS_OF(3));
   // Only what came later.
   expect(sumOf((await after.coordinator.ledger(run, 2)).commits)).toEqual(COUNTS_OF(1));

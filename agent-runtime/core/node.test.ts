@@ -112,6 +112,21 @@ describe("node core", () => {
     expect(rig.tick(0, { term: 2, view: 11 })).toEqual(["load", "restore", "compute"]);
   });
 
+  it("tells a new leader that opens a tick it has gone by, and ignores a late repetition of its own leader's (simulator seed 101411)", () => {
+    const rig = new Rig();
+    rig.tick(0);
+    rig.log.push(commit(0), commit(1, { checkpoint: ["s0", "s1"] }));
+    rig.tick(1);
+    rig.tick(2);
+    expect(rig.tick(1)).toEqual([]);
+    rig.record = record({ term: 2 });
+    expect(rig.tick(2, { term: 2 })).toEqual(["load", "refill"]);
+    expect(rig.tick(1, { term: 2 })).toEqual(["report"]);
+    expect(rig.last("report").code).toBe("NOT_FOUND");
+    rig.record = record({ term: 2, attempt: 2 });
+    expect(rig.tick(0, { term: 2, attempt: 2 })).toEqual(["load", "drop", "restore", "compute"]);
+  });
+
   it("refuses a TickOpen that builds on another root, and reads everything anew", () => {
     const rig = new Rig();
     rig.tick(0);

@@ -37,6 +37,8 @@ export interface NodeRun {
   readonly current: TickOpen | null;
   /** The last one whose slots were filled: a repetition fills them again from memory, in case they were lost. */
   readonly filled: TickOpen | null;
+  /** The one of the highest tick that was taken up in this attempt. */
+  readonly newest: TickOpen | null;
 }
 
 export type NodeEvent =
@@ -63,6 +65,8 @@ export type NodeEffect =
   | { readonly kind: "release"; readonly run: string; readonly shards: readonly Shard[] }
   /** Stop the kernels of the run within one block and forget it. */
   | { readonly kind: "drop"; readonly run: string; readonly attempt: number }
+  /** Tell the leader that this node cannot compute what was opened. */
+  | { readonly kind: "report"; readonly open: TickOpen; readonly code: "NOT_FOUND"; readonly message: string }
   | { readonly kind: "refuse"; readonly open: TickOpen; readonly code: "STALE_TERM" | "STALE_ROOT" | "BAD_REQUEST"; readonly message: string };
 
 export interface NodeStep {
@@ -118,6 +122,7 @@ function onLoaded(state: NodeState, open: TickOpen, record: RunRecord, plan: Pla
     current: record.attempt === open.attempt ? open : null,
     // Kept outputs name the old view's shards; after a change of view they are made anew if they are needed.
     filled: lost.length === 0 && same?.owned.length === owned.length ? same.filled : null,
+    newest: same?.newest ?? null,
   };
   const next = proceed(withRun(state, run), record.run);
   return { state: next.state, effects: [...effects, ...next.effects] };
@@ -127,9 +132,13 @@ function onLoaded(state: NodeState, open: TickOpen, record: RunRecord, plan: Pla
 function proceed(state: NodeState, runId: string): NodeStep {
   const run = state.runs.get(runId);
   if (run === undefined || run.current === null) return { state, effects: [] };
-  const { current: open, commits } = run;
+  const { current: open, commits, newest } = run;
   if (commits.tick < open.tick - 1) return { state, effects: [{ kind: "readCommits", run: runId, after: commits.tick, before: open.tick }] };
   const idle = withRun(state, { ...run, current: null });
+  // No late repetition, for its leader is new: commits that this node has gone by are lost, and what it held before them it holds no more.
+  if (run.owned.length > 0 && newest !== null && open.tick < newest.tick && open.term > newest.term) {
+    return { state: idle, effects: [{ kind: "report", open, code: "NOT_FOUND", message: `run ${runId}: the leader of term ${open.term} opens tick ${open.tick} again in attempt ${open.attempt}; this node was at tick ${newest.tick} in term ${newest.term}, and holds no earlier state` }] };
+  }
   if (run.owned.length === 0 || open.tick <= commits.checkpoint.tick) return { state: idle, effects: [] };
   const root = commits.roots[open.tick - 1 - commits.checkpoint.tick];
   if (root !== open.prevRoot) {
@@ -147,16 +156,17 @@ function proceed(state: NodeState, runId: string): NodeStep {
   }
   // A late repetition: a later tick has been computed since.
   if (run.filled !== null && run.filled.tick > open.tick) return { state: idle, effects: [] };
+  const taken = withRun(state, { ...run, newest: newest === null || open.tick >= newest.tick ? open : newest });
   if (open.tick === 0 && open.span === run.plan.ticks && !isCoupled(run.plan) && !isBehaviorPlan(run.plan) && !open.checkpoint) {
-    return { state, effects: [{ kind: "compute", open, shards: run.owned, climate: climateAt(run.plan, commits, 0), checkpoint: commits.checkpoint, whole: true }] };
+    return { state: taken, effects: [{ kind: "compute", open, shards: run.owned, climate: climateAt(run.plan, commits, 0), checkpoint: commits.checkpoint, whole: true }] };
   }
   const elsewhere = run.owned.filter((shard) => run.cursors.get(shard.index) !== open.tick);
   if (elsewhere.length > 0) {
     const climates: Climate[] = [];
     for (let tick = commits.checkpoint.tick + 1; tick < open.tick; tick++) climates.push(climateAt(run.plan, commits, tick));
-    return { state, effects: [{ kind: "restore", run: runId, shards: elsewhere, checkpoint: commits.checkpoint, climates, tick: open.tick }] };
+    return { state: taken, effects: [{ kind: "restore", run: runId, shards: elsewhere, checkpoint: commits.checkpoint, climates, tick: open.tick }] };
   }
-  return { state, effects: [{ kind: "compute", open, shards: run.owned, climate: climateAt(run.plan, commits, open.tick), checkpoint: commits.checkpoint, whole: false }] };
+  return { state: taken, effects: [{ kind: "compute", open, shards: run.owned, climate: climateAt(run.plan, commits, open.tick), checkpoint: commits.checkpoint, whole: false }] };
 }
 
 function onCommits(state: NodeState, runId: string, list: readonly Commit[]): NodeStep {

@@ -300,14 +300,20 @@ describe("a node", () => {
   });
 
   it("stops a run within a block when told, fills nothing, and takes the next attempt's work", async () => {
-    const drive = new Drive(planOf({ ticks: 40, agents: [400_000] }), { workers: 1, shards: 1, span: 40 });
+    const plan = planOf({ ticks: 40, agents: [400_000] });
+    const drive = new Drive(plan, { workers: 1, shards: 1, span: 40 });
     await drive.join("node-a");
+    let told = Number.NaN;
+    // Heard after the node has heard it.
+    drive.ports.bus.subscribe(stopSubject(TENANT, drive.run, 1), () => { told = drive.node.exposures(); });
     drive.publish(0, 40);
     await until(async () => drive.node.exposures() > 0);
     drive.ports.bus.publish(stopSubject(TENANT, drive.run, 1), RUN_STOP.encode({ run: drive.run, attempt: 1, term: drive.term, reason: "canceled" }));
     let last = -1;
     await until(async () => { const now = drive.node.exposures(), same = now === last; last = now; await settled(); return same && drive.node.exposures() === now; });
-    expect(last).toBeLessThan(2 * 40 * 400_000);
+    const block = blocksOf(plan)[0].agents * plan.scenarios.reduce((sum, { schedule }) => sum + schedule.filter((cell) => cell >= 0).length, 0);
+    expect(last - told).toBeLessThanOrEqual(block);
+    expect(last).toBeLessThan((block * 400_000) / blocksOf(plan)[0].agents);
     expect(await drive.slots(0)).toBeNull();
     expect(drive.failures).toEqual([]);
     const other = new Drive(planOf({ ticks: 1, agents: [100] }), { workers: 1, shards: 1 });

@@ -209,6 +209,9 @@ export function startNode(options: NodeOptions): RunningNode {
       case "refill": return refill(effect.open);
       case "release": return release(effect.run, effect.shards);
       case "drop": return drop(effect.run);
+      case "report":
+        report(effect.open, new PopulaceError(effect.code, effect.message, {}));
+        return null;
       case "refuse":
         logger.warn({ run: effect.open.run, tick: effect.open.tick, code: effect.code, message: effect.message }, "TickOpen refused");
         return null;

@@ -39,7 +39,7 @@ export const coordinatorCommand: CommandDefinition<CoordinatorCommandOptions> = 
     const { claimProcess, createLogger } = await import("@populace/io");
     const { serveGrpc } = await import("@populace/io/rpc");
     const { startStatusServer } = await import("@populace/io/status-server");
-    const { createTurns, startCoordinator } = await import("@populace/coordinator");
+    const { boundsFor, createTurns, startCoordinator } = await import("@populace/coordinator");
     const { controlService } = await import("@populace/coordinator/control");
     const logger = createLogger("coordinator", process.env["POPULACE_LOG"] ?? "info");
     const tenants = [...new Set(options.tenant)];
@@ -58,7 +58,7 @@ export const coordinatorCommand: CommandDefinition<CoordinatorCommandOptions> = 
       const server = await serveGrpc({ listen: options.listen, services: [controlService({ coordinatorOf, ports, version: VERSION })], logger, ...securityOf(options) });
       stops.push(() => server.close());
       const address = options.advertise ?? server.address.replace(/^(0\.0\.0\.0|\[::\])(?=:)/, hostname());
-      const turns = createTurns();
+      const turns = createTurns(boundsFor(tenants.length));
       stops.push(() => Promise.all([...coordinators.values()].map((coordinator) => coordinator.close())));
       for (const tenant of tenants) {
         coordinators.set(tenant, await startCoordinator({ ports, tenant, turns, logger, holder: `coordinator-${address}`, address, doubleRunShare: options.doubleRuns, leaseTtlMs: options.replicas > 1 ? LEASE_TTL_MS.several : LEASE_TTL_MS.one }));

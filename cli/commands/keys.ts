@@ -17,7 +17,7 @@ interface KeysOptions {
 /** Ports of a NATS server: clients, other servers, its own health and counts. */
 const NATS_PORTS = { clients: 4222, servers: 6222, monitor: 8222 } as const;
 /** Who speaks to NATS; a client reads there what it backs up. */
-const NATS_ROLES = ["coordinator", "node", "client"] as const;
+const NATS_ROLES = ["coordinator", "node", "gateway", "client"] as const;
 /** Cursors and registry, beside the streams whose limits are known here. */
 const NATS_SPARE_BYTES = 256 * 1024 * 1024;
 
@@ -50,7 +50,7 @@ export const keysCommand: CommandDefinition<KeysOptions> = {
       written.push(path);
     };
     const kept = (path: string): string | null => (existsSync(join(options.out, path)) ? readFileSync(join(options.out, path), "utf8") : null);
-    for (const folder of ["operator", "nats", "coordinator", "node", "client"]) {
+    for (const folder of ["operator", "nats", "coordinator", "node", "gateway", "client"]) {
       makeFolder(join(options.out, folder));
       chmodSync(join(options.out, folder), 0o700);
     }

@@ -1,12 +1,14 @@
 import { InvalidArgumentError } from "commander";
+import type { RateEstimate } from "@populace/domain";
 import { oneOf, positive } from "../arguments.ts";
-import type { CommandDefinition } from "../command.ts";
+import { addressesOf, withCluster, withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
+import type { CommandContext, CommandDefinition, CommandResult } from "../command.ts";
 import { personaNames } from "../names.ts";
 import { count, evidence, paint, plain, rateText, shortened, table } from "../output.ts";
 
-interface LearnOptions {
+interface LearnOptions extends ClusterCommandOptions {
   readonly model: string;
-  readonly outcomes: string;
+  readonly outcomes?: string;
   readonly out?: string;
   readonly update?: "cells" | "logistic";
   readonly halfLife?: number | "auto" | null;
@@ -30,16 +32,22 @@ export const learnCommand: CommandDefinition<LearnOptions> = {
     "populace learn --model model.json --outcomes ab-test.csv --out model-2.json",
     "populace learn --model model.json --outcomes calls.csv --update logistic --half-life auto",
     "populace learn --model model.json --outcomes one-person.csv --subtract",
+    "populace learn --model model.json --cluster 127.0.0.1:7600        # what its gateways took since the last time",
   ],
-  configure: (command) => command
+  configure: (command) => withClusterOptions(command
     .requiredOption("--model <file>", "the model to correct")
-    .requiredOption("--outcomes <file>", "what happened: CSV, CSV.gz or Parquet in the model's schema")
+    .option("--outcomes <file>", "what happened: CSV, CSV.gz or Parquet in the model's schema; without it, the ledger of a cluster")
     .option("--out <file>", "where to write the corrected model (default: over the old one, whole or not at all)")
     .option("--update <what>", "cells: exact counts by persona and stimulus (default); logistic: the response model itself, its last posterior being the next prior", oneOf("cells", "logistic"))
     .option("--half-life <time>", "days (rows where the schema's time is an index) after which an outcome counts half; auto takes what foretold best, none forgets nothing", halfLife)
-    .option("--subtract", "take these outcomes out again: to the bit the counts of a model that never saw them"),
+    .option("--subtract", "take these outcomes out again: to the bit the counts of a model that never saw them")),
   async run(context, options) {
     const { PopulaceError } = await import("@populace/domain");
+    if (options.outcomes === undefined) {
+      if (addressesOf(options) === null) throw new PopulaceError("BAD_USAGE", "name what happened with --outcomes FILE, or a cluster whose gateways took it with --cluster HOST:PORT");
+      if (options.subtract === true || options.update !== undefined || options.halfLife !== undefined) throw new PopulaceError("BAD_USAGE", "a ledger holds counts by day: --subtract, --update and --half-life need the outcomes themselves, in --outcomes FILE");
+      return learnFromCluster(context, options);
+    }
     if (options.subtract === true && (options.update !== undefined || options.halfLife !== undefined)) throw new PopulaceError("BAD_USAGE", "--subtract takes counted outcomes out; it goes with neither --update nor --half-life");
     const { cellRates, learn, readDataset, readModel, unlearn, writeModel } = await import("@populace/studies");
     const model = readModel(options.model);
@@ -80,10 +88,7 @@ export const learnCommand: CommandDefinition<LearnOptions> = {
     return {
       json: { updated, exchangeRate, pit, score, halfLife: result.model.halfLife, rejected: result.rejected, rows: result.rows, version: result.model.version, out },
       lines: [
-        ...table(
-          [{ title: "persona" }, { title: "stimulus" }, { title: "step" }, { title: "observed", align: "right" }, { title: "before", align: "right" }, { title: "after", align: "right" }, { title: "evidence" }],
-          shown.rows.map((row) => [plain(names.get(row.persona) ?? row.persona), plain(row.stimulus), plain(row.step), `${count(row.responses)} of ${count(row.exposures)}`, rateText(row.before), rateText(row.after), evidence(row.after.label)]),
-        ),
+        ...cellTable(shown.rows, names),
         ...shown.rest, "",
         ...table(
           [{ title: "exchange rate of simulated evidence" }, { title: "a0 [90 % interval]", align: "right" }, { title: "cells", align: "right" }],
@@ -104,6 +109,56 @@ export const learnCommand: CommandDefinition<LearnOptions> = {
     };
   },
 };
+
+async function learnFromCluster(context: CommandContext, options: LearnOptions): Promise<CommandResult> {
+  const { PopulaceError } = await import("@populace/domain");
+  const { cellRates, ledgerFrom, ledgerPlanOf, learnLedger, readModel, writeModel } = await import("@populace/studies");
+  const { sha256, sha256Hex } = await import("@populace/io");
+  const { decodeLedgerPlan, encodeLedgerPlan, ledgerSpecOf, runIdOf } = await import("@populace/protocol");
+  const model = readModel(options.model);
+  const run = runIdOf(ledgerSpecOf(sha256Hex(encodeLedgerPlan(ledgerPlanOf(model)))), sha256), from = ledgerFrom(model, run);
+  const found = await withCluster(context, options, async (cluster) => cluster.call("Ledger", { run, from }).catch((error: unknown) => {
+    if (!(error instanceof PopulaceError) || error.code !== "NOT_FOUND") throw error;
+    throw new PopulaceError("NOT_FOUND", `no gateway of this cluster takes outcomes of ${options.model}: \`populace release --model ${options.model}\` lets them`, { run }, error);
+  }));
+  const learned = learnLedger(model, { run, tick: found.tick, plan: decodeLedgerPlan(found.plan), counts: found.counts });
+  const out = options.out ?? options.model, isNew = learned !== model;
+  if (isNew || options.out !== undefined) writeModel(out, learned);
+  const before = cellRates(model), after = cellRates(learned), { stimuli, steps } = model.response;
+  const updated = learned.outcomes.flatMap((cell, at) => {
+    const exposures = cell.exposures - model.outcomes[at].exposures, place = Math.floor(at / steps.length);
+    if (exposures === 0) return [];
+    return [{
+      persona: model.mixture.personas[Math.floor(place / stimuli.length)].id as string, stimulus: stimuli[place % stimuli.length].id as string, step: steps[at % steps.length].name,
+      exposures, responses: cell.responses - model.outcomes[at].responses, before: before[at], after: after[at],
+    }];
+  });
+  const names = personaNames(learned), shown = shortened(updated, 48, "cells");
+  return {
+    json: { updated, rows: found.counted, refused: found.refused, deadLetters: found.deadLetters, ledger: { run, from, tick: found.tick, root: found.root }, version: learned.version, out },
+    lines: [
+      ...cellTable(shown.rows, names), ...shown.rest, "",
+      `${count(found.counted)} outcomes of ledger ${run.slice(0, 12)} taken, ticks ${from} to ${found.tick}; ${count(found.refused)} were refused`,
+      ...found.deadLetters.slice(-3).map((letter) => paint("yellow", `refused: ${plain(letter)}`)),
+      isNew ? `model version ${learned.version} written to ${paint("bold", out)}; announce it with \`populace release --model ${out}\`` : `model version ${model.version} stays as it was`,
+    ],
+  };
+}
+
+interface UpdatedCell {
+  readonly persona: string;
+  readonly stimulus: string;
+  readonly step: string;
+  readonly exposures: number;
+  readonly responses: number;
+  readonly before: RateEstimate;
+  readonly after: RateEstimate;
+}
+
+const cellTable = (rows: readonly UpdatedCell[], names: ReadonlyMap<string, string>): readonly string[] => table(
+  [{ title: "persona" }, { title: "stimulus" }, { title: "step" }, { title: "observed", align: "right" }, { title: "before", align: "right" }, { title: "after", align: "right" }, { title: "evidence" }],
+  rows.map((row) => [plain(names.get(row.persona) ?? row.persona), plain(row.stimulus), plain(row.step), `${count(row.responses)} of ${count(row.exposures)}`, rateText(row.before), rateText(row.after), evidence(row.after.label)]),
+);
 
 const a0Text = (rate: { readonly a0: number; readonly low: number; readonly high: number }): string => `${rate.a0.toFixed(2)} [${rate.low.toFixed(2)}, ${rate.high.toFixed(2)}]`;
 

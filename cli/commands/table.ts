@@ -9,6 +9,7 @@ import { coordinatorCommand } from "./coordinator.ts";
 import { demoCommand } from "./demo.ts";
 import { experimentAnalyzeCommand, experimentPlanCommand } from "./experiment.ts";
 import { fitCommand } from "./fit.ts";
+import { gatewayCommand } from "./gateway.ts";
 import { keysCommand } from "./keys.ts";
 import { learnCommand } from "./learn.ts";
 import { networkCompareCommand, networkExplainCommand, networkLearnCommand, networkQueryCommand } from "./network.ts";
@@ -17,6 +18,7 @@ import { evaluatePolicyCommand } from "./evaluate-policy.ts";
 import { drainCommand, nodesCommand, planCommand } from "./nodes.ts";
 import { optimizeCommand } from "./optimize.ts";
 import { prioritizeCommand } from "./prioritize.ts";
+import { releaseCommand } from "./release.ts";
 import { replayCommand } from "./replay.ts";
 import { reportCommand } from "./report.ts";
 import { runsListCommand, runsShowCommand } from "./runs.ts";
@@ -33,7 +35,7 @@ type AnyCommand = CommandDefinition<any>;
 /** In the order of the loop, which is the order of `populace --help`. */
 export const COMMANDS: readonly AnyCommand[] = [
   demoCommand, fitCommand, surfaceCommand, simulateCommand, behaveCommand, sweepCommand, optimizeCommand, learnCommand, prioritizeCommand, backtestCommand, evaluatePolicyCommand, clusterCommand, upCommand, reportCommand, backendsCommand,
-  coordinatorCommand, nodeCommand, nodesCommand, planCommand, drainCommand, replayCommand, compileCommand, backupCommand, restoreCommand, keysCommand,
+  coordinatorCommand, nodeCommand, gatewayCommand, releaseCommand, nodesCommand, planCommand, drainCommand, replayCommand, compileCommand, backupCommand, restoreCommand, keysCommand,
 ];
 export const EXPERIMENT_COMMANDS: readonly AnyCommand[] = [experimentPlanCommand, experimentAnalyzeCommand];
 export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, signalsSentimentCommand, signalsRunCommand];

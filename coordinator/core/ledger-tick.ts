@@ -4,7 +4,7 @@ import { eventIdOf, eventOf, ledgerColumns, type LedgerPlan } from "@populace/pr
 export interface LedgerTick {
   /** personas x stimuli x (exposures, responses of each step): integers. */
   readonly counts: Float64Array;
-  /** Ids of the events that are new in this tick; behind one that was refused stands the reason. */
+  /** The events that are new in this tick; of one that was refused its id, and the reason. */
   readonly manifest: readonly string[];
   readonly counted: number;
 }
@@ -23,7 +23,7 @@ export function ledgerTick(plan: LedgerPlan, sealed: readonly string[], isCommit
       manifest.push(`${id} ${event}`);
       continue;
     }
-    manifest.push(id);
+    manifest.push(text);
     counted += 1;
     const cell = (event.persona * plan.stimuli.length + event.stimulus) * columns;
     for (let column = 0; column <= event.reached; column += 1) counts[cell + column] += 1;

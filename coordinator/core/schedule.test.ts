@@ -1,6 +1,6 @@
 import { RandomStream } from "@populace/domain";
 import { describe, expect, test } from "vitest";
-import { OVERTAKEN_MAX, afterStart, emptySchedule, nextRun, type ScheduledRun } from "./schedule.ts";
+import { OVERTAKEN_MAX, afterStart, emptySchedule, nextRun, type ScheduledRun, boundsFor } from "./schedule.ts";
 
 const run = (name: string, tenant: string, number: number, priority = 0): ScheduledRun => ({ run: name, tenant, number, priority });
 const bounds = { activeMax: 1, activePerTenantMax: 1 };
@@ -78,4 +78,8 @@ describe("schedule", () => {
       }
     }
   });
+});
+
+test("with more tenants each leaves a turn to every other, and nobody is left without", () => {
+  expect([1, 2, 4, 9].map(boundsFor)).toEqual([{ activeMax: 4, activePerTenantMax: 4 }, { activeMax: 4, activePerTenantMax: 3 }, { activeMax: 4, activePerTenantMax: 1 }, { activeMax: 9, activePerTenantMax: 1 }]);
 });

@@ -1,3 +1,5 @@
+import { LIMITS } from "@populace/protocol";
+
 /** A submitted run that waits for its turn, or one that has it. */
 export interface ScheduledRun {
   readonly run: string;
@@ -14,6 +16,9 @@ export interface ScheduleBounds {
   /** Parts of the cluster by tenant, positive; 1 for those not named. */
   readonly weights?: ReadonlyMap<string, number>;
 }
+
+/** Bounds for so many tenants of one process: runs of one that wait for its nodes never take the turns of all. */
+export const boundsFor = (tenants: number): ScheduleBounds => ({ activeMax: Math.max(LIMITS.runsActiveMax, tenants), activePerTenantMax: Math.max(1, LIMITS.runsActiveMax + 1 - tenants) });
 
 /** What was started so far; a new leader may begin with nothing. */
 export interface Schedule {

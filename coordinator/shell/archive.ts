@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { PopulaceError } from "@populace/domain";
 import { sha256, sha256Hex, writeFileAtomic, type Blobs, type Log, type Registry } from "@populace/io";
-import { COMMIT, RELEASE, RUN_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, eventIdOf, fitBody, isLedger, ledgerColumns, releaseKey, rootOf, runIdOf, runKey, sumsHashOf, type Commit, type RunRecord } from "@populace/protocol";
+import { COMMIT, RELEASE, RUN_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, eventIdOf, fitBody, isLedger, ledgerColumns, refusalOf, releaseKey, rootOf, runIdOf, runKey, sumsHashOf, type Commit, type RunRecord } from "@populace/protocol";
 import { exposuresIn, ledgerShape } from "../core/ledger.ts";
 import { releasesOf } from "./releases.ts";
 import { runReader } from "./run-reader.ts";
@@ -146,7 +146,7 @@ function prove(record: RunRecord, commits: readonly Commit[], root: string, read
   if (isLedger(record.spec)) {
     const columns = ledgerColumns(decodeLedgerPlan(planBytes)), named = new Set<string>();
     for (const { tick, prevRoot, inputHash, tickSums, sumsHash, root: stated, manifest } of commits) {
-      const counted = manifest.filter((entry) => !entry.includes(" ")).length;
+      const counted = manifest.filter((entry) => refusalOf(entry) === null).length;
       if (sumsHashOf(tickSums, sha256) !== sumsHash || rootOf(prevRoot, tick, inputHash, new Uint8Array(0), sumsHash, sha256) !== stated || exposuresIn(tickSums, columns) !== counted) fail(`the counts of tick ${tick} are not those of its root`);
       for (const entry of manifest) named.add(eventIdOf(entry));
     }

@@ -1,15 +1,14 @@
 import { PopulaceError } from "@populace/domain";
 import type { Blobs, Bus, Clock } from "@populace/io";
 import type { RpcCall, RpcMethod, RpcService } from "@populace/io/rpc";
-import { BEHAVIOR_SPEC, LEADER_BEAT, LIMITS, blocksOf, decodePlan, drainSubject, encodeLedgerPlan, encodePlan, isLedger, ledgerColumns, type Commit, type ExecutionPlan, type LedgerPlan, type Plan, type Release, type RunRecord } from "@populace/protocol";
+import { BEHAVIOR_SPEC, LEADER_BEAT, LIMITS, blocksOf, decodePlan, drainSubject, encodeLedgerPlan, encodePlan, eventOf, isLedger, type Commit, type ExecutionPlan, type LedgerPlan, type Plan, type Release, type RunRecord } from "@populace/protocol";
 import {
   CONTROL, CONTROL_HEADER, CONTROL_SERVICE, checkControlVersion, controlVersionText,
-  type Announcement, type ControlMethods, type Execution, type MovesReply, type Node, type OutcomeHead, type Run,
+  type Announcement, type ControlMethods, type Execution, type LedgerCounts, type MovesReply, type Node, type OutcomeHead, type Run,
 } from "@populace/protocol/control";
 import type { RunOutcome, RunProgress } from "@populace/studies";
 import { isDraining, type Member } from "../core/membership.ts";
 import { place, type Candidate } from "../core/placement.ts";
-import { accumulate } from "../core/ledger.ts";
 import { isSettled } from "../core/run.ts";
 import { restsOn } from "../core/suspicion.ts";
 import type { Coordinator } from "./service.ts";
@@ -231,17 +230,23 @@ function imbalance(loads: ReadonlyMap<string, number>, nodes: readonly Candidate
 }
 
 /** The counts of some ticks of a ledger. */
-function ledgerCounts(plan: LedgerPlan, commits: readonly Commit[]): { readonly counted: number; readonly refused: number; readonly deadLetters: readonly string[]; readonly counts: Uint8Array } {
-  const counts = new Float64Array(plan.personas.length * plan.stimuli.length * ledgerColumns(plan)), deadLetters: string[] = [];
-  let events = 0, refused = 0;
-  for (const { tickSums, manifest } of commits) {
-    accumulate(counts, tickSums);
-    const letters = manifest.filter((entry) => entry.includes(" "));
-    events += manifest.length;
-    refused += letters.length;
-    deadLetters.push(...letters);
+function ledgerCounts(plan: LedgerPlan, commits: readonly Commit[]): Pick<LedgerCounts, "counted" | "refused" | "deadLetters" | "counts"> {
+  const cells = new Map<string, { readonly day: number; readonly cell: number; exposures: number; readonly responses: number[] }>(), deadLetters: string[] = [];
+  let counted = 0;
+  for (const entry of commits.flatMap(({ manifest }) => manifest)) {
+    const event = eventOf(entry, plan);
+    if (typeof event === "string") {
+      deadLetters.push(entry);
+      continue;
+    }
+    const { day, persona, stimulus, reached } = event, cell = persona * plan.stimuli.length + stimulus, key = `${day} ${cell}`;
+    const counts = cells.get(key) ?? { day, cell, exposures: 0, responses: plan.steps.map(() => 0) };
+    cells.set(key, counts);
+    counted += 1;
+    counts.exposures += 1;
+    for (let step = 0; step < reached; step += 1) counts.responses[step] += 1;
   }
-  return { counted: events - refused, refused, deadLetters: deadLetters.slice(-DEAD_LETTERS_MAX), counts: new Uint8Array(counts.buffer) };
+  return { counted, refused: deadLetters.length, deadLetters: deadLetters.slice(-DEAD_LETTERS_MAX), counts: [...cells.values()].toSorted((left, right) => left.day - right.day || left.cell - right.cell) };
 }
 
 function* parts(bytes: Uint8Array): Generator<Uint8Array> {

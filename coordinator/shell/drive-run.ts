@@ -616,6 +616,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     while (checkpointed.checkpoint.length === 0 && checkpointed.tick > 0) checkpointed = readCommit(store, tenant, run, checkpointed.tick - 1)!;
     if (record.state === "submitted") record = { ...record, state: transition(record.state, "planned") };
     if (record.state === "planned") record = { ...record, state: transition(record.state, "running") };
+    // Where a standby lives, nothing is called done that only this disk and the transport have.
+    while (context.flushed().length > 0 && !context.flushed().some((tick) => tick >= last.tick)) await clock.sleep(FLUSHED_POLL_MS);
     // What is done is read from COMMIT by everybody: it is whole then, and what it names is on this disk too.
     if (!context.isAlone) {
       await commits.reconcile(true);

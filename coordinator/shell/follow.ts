@@ -1,4 +1,4 @@
-import type { Logger, Ports, Stop, Store } from "@populace/io";
+import type { LogEntry, Logger, Ports, Stop, Store } from "@populace/io";
 import { COMMIT, bodyOf, commitSubject, releaseKey, runKey, type Commit, type RunRecord } from "@populace/protocol";
 import { newerRecord } from "../core/takeover.ts";
 import { keepCopy } from "./copies.ts";
@@ -6,16 +6,19 @@ import { decodeRecord, decodeRelease, discardCommits, raiseTerm, readCommit, rea
 
 /**
  * Keeps the own store level with COMMIT and the registry, flushed: what a standby needs to lead, and the second copy of what the
- * transport may lose. What it cannot fit in (a gap, two roots) is left to the reconciliation of the next leader. `onTerm` hears the
+ * transport may lose. A gap (the disk refused a commit) is filled from COMMIT; what cannot be fitted in then (COMMIT has the gap too, two roots) is
+ * left to the reconciliation of the next leader. `onTerm` hears the
  * terms of others, `onFlushed` how far a run is on this disk, `onRecord` every change of a run.
  */
 export function followTenant(ports: Ports & { readonly store: Store }, tenant: string, logger: Logger, hooks: { onTerm(term: number): void; onFlushed(run: string, tick: number): void; onRecord(record: RunRecord): void }): Stop {
   const { log, registry, blobs, store } = ports;
+  /** Last tick before a gap that COMMIT could not fill, by run. */
+  const gaps = new Map<string, number>();
 
   async function onCommit(commit: Commit): Promise<void> {
     hooks.onTerm(commit.term);
     const { run, tick } = commit;
-    let record: RunRecord | null = null;
+    let record: RunRecord | null = null, gapAfter: number | null = null;
     const changed = await store.transaction((tables): boolean => {
       record = readRecord(tables, tenant, run);
       if (record !== null && commit.attempt < record.firstAttempt) return false;
@@ -33,18 +36,36 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
         discardCommits(tables, tenant, run, tick);
         end = { tick: tick - 1, root: commit.prevRoot };
       }
+      if (tick > end.tick + 1) gapAfter = end.tick;
       if (tick !== end.tick + 1 || commit.prevRoot !== end.root) return false;
       writeCommit(tables, tenant, commit, false);
       return true;
     });
+    if (gapAfter !== null && gaps.get(run) !== gapAfter) {
+      gaps.set(run, gapAfter);
+      await catchUp(run, gapAfter);
+    }
     if (!changed) return;
+    gaps.delete(run);
     if (tick + 1 === (record as RunRecord | null)?.spec.ticks) await keepCopy(ports, commit.sums);
     await store.flushed();
     hooks.onFlushed(run, tick);
   }
 
+  const decode = async ({ subject, sequence, bytes }: LogEntry): Promise<Commit> => COMMIT.decode(await bodyOf(bytes, blobs, `entry ${sequence} of ${subject}`));
+
+  async function catchUp(run: string, tick: number): Promise<void> {
+    const subject = commitSubject(tenant, run);
+    for (let page = await log.read(subject); page.length > 0; page = await log.read(subject, { after: page.at(-1)!.sequence })) {
+      for (const entry of page) {
+        const commit = await decode(entry);
+        if (commit.tick > tick) await onCommit(commit);
+      }
+    }
+  }
+
   const stops = [
-    log.follow(commitSubject(tenant, "*"), 0, async ({ subject, sequence, bytes }) => onCommit(COMMIT.decode(await bodyOf(bytes, blobs, `entry ${sequence} of ${subject}`)))),
+    log.follow(commitSubject(tenant, "*"), 0, async (entry) => onCommit(await decode(entry))),
     registry.watch(runKey(tenant, "*"), async (_, entry) => {
       const there = decodeRecord(entry?.bytes ?? null);
       if (there === null) return;

@@ -255,9 +255,9 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     membership: () => reign?.membership ?? noMembers(0, 0),
     metrics() {
       const runs = Object.fromEntries(Object.keys(RUN_STATE).map((state) => [state, 0])) as Record<RunState, number>;
-      // A ledger asks for no node, and nodes are scaled by this.
+      // A ledger under way asks for no node, and nodes are scaled by this.
       const records = readRecords(store, tenant), served = readLastRelease(store, tenant);
-      for (const record of records) if (!isLedger(record.spec)) runs[record.state] += 1;
+      for (const record of records) if (!isLedger(record.spec) || isSettled(record.state)) runs[record.state] += 1;
       const membership = reign?.membership;
       const suspectRuns = records.filter((record) => record.suspectFrom >= 0).length;
       return { role: reign === null ? "standby" : "leader", term: reign?.leadership.term ?? 0, view: membership?.view ?? 0, members: membership?.members.size ?? 0, runs, suspectRuns, isReleaseSuspect: served !== null && suspicionHere(served) !== "", counters: { ...counters } };
@@ -755,14 +755,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     return { entry, written: entry === null ? null : VIEW_RECORD.read(entry.bytes) };
   }
 
-  /** Of what this store and COMMIT have seen. */
+  /** Of what this store and COMMIT have seen. A record that settles a run is written after its last commit: only of other runs, and of those that the registry forgot, COMMIT knows more. */
   async function highestTerm(): Promise<number> {
-    let highest = Math.max(heardTerm, readTerm(store, tenant));
-    const runs = new Set([...readRecords(store, tenant), ...(await registry.list(runKey(tenant, "*"))).map((entry) => decodeRecord(entry.bytes)).filter((record) => record !== null)].map((record) => {
-      highest = Math.max(highest, record.term);
-      return record.run;
-    }));
-    const terms = await Promise.all([...runs].map(async (run) => {
+    const there = (await registry.list(runKey(tenant, "*"))).map((entry) => decodeRecord(entry.bytes)).filter((record) => record !== null), here = readRecords(store, tenant);
+    const highest = [...there, ...here].reduce((most, record) => Math.max(most, record.term), Math.max(heardTerm, readTerm(store, tenant)));
+    const settled = new Set(there.filter((record) => isSettled(record.state)).map((record) => record.run));
+    const terms = await Promise.all([...new Set([...there, ...here].map((record) => record.run))].filter((run) => !settled.has(run)).map(async (run) => {
       const entry = await log.last(commitSubject(tenant, run));
       return entry === null ? 0 : COMMIT.decode(await bodyOf(entry.bytes, blobs, `a commit of run ${run}`)).term;
     }));

@@ -8,6 +8,10 @@ export const GATEWAY_LIMITS = {
   campaignsMax: 1_000,
   /** Outcomes of one request: 400 above. */
   outcomesMax: 5_000,
+  /** Outcomes that wait for a cluster to count them: 503 above. A hundred bytes each. */
+  eventsWaitingMax: 10_000_000,
+  /** Outcomes that could not be counted, kept with the reason: the oldest is dropped. */
+  deadLettersMax: 10_000,
   attributesMax: 500,
   /** Characters of an id or a name. */
   nameMax: 256,

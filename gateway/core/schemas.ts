@@ -49,7 +49,7 @@ const DecisionSchema = Type.Object({
   decisionId: Type.String({ description: "SHA-256 of the release, the day, the campaigns held and the body, then the recipient's place among several: the same request to the same release gives the same decision." }),
   recipient: Type.String(), persona: Type.String(), probability: Type.Number(), fitsNone: Type.Boolean(), ranked: Type.Array(RankedSchema), suppressed: Type.Array(SuppressedSchema),
 });
-const Release = { release: Type.String(), model: Type.String(), version: Type.Integer(), evidence: Type.String() };
+const Release = { release: Type.String(), releaseNumber: Type.Integer({ description: "Grows with every release that a cluster announces, roll-backs too; 0 = from the gateway's own store." }), model: Type.String(), version: Type.Integer(), evidence: Type.String() };
 export const PrioritizeResponse = Type.Object({ ...Release, mode: Type.String(), currency: Type.String(), minorUnits: Type.Number(), decisions: Type.Array(DecisionSchema) });
 
 const Text = Type.String({ maxLength: 10_000 });
@@ -100,7 +100,9 @@ export const OutcomeSchema = Type.Object(
 );
 export type Outcome = Static<typeof OutcomeSchema>;
 export const OutcomesRequest = Type.Object({ outcomes: Type.Array(OutcomeSchema, { minItems: 1, maxItems: GATEWAY_LIMITS.outcomesMax }), purpose: Type.Optional(Name) }, closed);
-export const OutcomesResponse = Type.Object({ accepted: Type.Integer(), doubled: Type.Integer(), withoutConsent: Type.Integer() });
+const Refused = Type.Array(Type.Object({ id: Type.String(), reason: Type.String() }), { description: "Outcomes that cannot be counted, with the reason: dead letters. The others were taken." });
+export const OutcomesResponse = Type.Object({ accepted: Type.Integer(), doubled: Type.Integer(), withoutConsent: Type.Integer(), refused: Refused });
+export const DeadLettersResponse = Type.Object({ refused: Refused });
 
 export const ErrorResponse = Type.Object({ error: Type.Object({ code: Type.String(), message: Type.String(), details: Type.Object({}, { additionalProperties: true }) }) });
 

@@ -1,6 +1,7 @@
 import { getResponseRate } from "@populace/domain";
 import { consolePage } from "../core/console.ts";
 import { ErrorResponse, ModelResponse, PersonasResponse } from "../core/schemas.ts";
+import { releaseFields } from "../core/release.ts";
 import { served } from "./context.ts";
 import type { GatewayApp, RouteContext } from "./context.ts";
 
@@ -10,9 +11,9 @@ const CONSOLE_HEADERS = { contentSecurityPolicy: { useDefaults: false, directive
 /** GET /v1/personas, /v1/model and the console's page. */
 export function modelRoutes(app: GatewayApp, context: RouteContext): void {
   app.get("/v1/personas", { schema: { summary: "Personas with their response rates", response: { 200: PersonasResponse, "5xx": ErrorResponse } } }, () => {
-    const { table } = served(context);
+    const current = served(context), { table } = current;
     return {
-      release: table.release, model: table.model, version: table.version, evidence: table.evidence,
+      ...releaseFields(current),
       personas: table.mixture.personas.map((persona, p) => ({
         id: persona.id as string, name: persona.name, share: persona.share, lineage: { ...persona.lineage, parents: [...persona.lineage.parents] },
         rates: table.stimuli.flatMap((stimulus, s) => table.steps.map((step, index) => {
@@ -24,9 +25,9 @@ export function modelRoutes(app: GatewayApp, context: RouteContext): void {
   });
 
   app.get("/v1/model", { schema: { summary: "The release being served", response: { 200: ModelResponse, "5xx": ErrorResponse } } }, () => {
-    const { table } = served(context);
+    const current = served(context), { table } = current;
     return {
-      release: table.release, model: table.model, version: table.version, evidence: table.evidence, steps: [...table.steps], currency: table.currency,
+      ...releaseFields(current), steps: [...table.steps], currency: table.currency,
       stimuli: table.stimuli.map(({ id, name, contact, channel }) => ({ id, name, contact, channel })),
       attributes: table.mixture.codings.map(({ name, kind, unit, levels }) => ({ name, kind, unit, levels: [...levels] })),
       campaigns: context.policy.campaigns.map((campaign) => campaign.id), consentPurpose: context.policy.requireConsent ? context.policy.purpose : null,

@@ -1,5 +1,6 @@
 import { PopulaceError } from "@populace/domain";
 import { ErrorResponse, SimulateRequest, SimulateResponse } from "../core/schemas.ts";
+import { releaseFields } from "../core/release.ts";
 import { served } from "./context.ts";
 import type { GatewayApp, RouteContext } from "./context.ts";
 
@@ -12,7 +13,7 @@ export function simulateRoute(app: GatewayApp, context: RouteContext): void {
       body: SimulateRequest, response: { 200: SimulateResponse, "4xx": ErrorResponse, "5xx": ErrorResponse },
     },
     async handler(request) {
-      const { table } = served(context);
+      const current = served(context), { table } = current;
       if (context.whatIf === null) throw new PopulaceError("UNAVAILABLE", "this gateway was started without models, so it cannot simulate", {});
       const startedMs = performance.now();
       const { stimulus, agents, personas, seed } = request.body;
@@ -20,7 +21,7 @@ export function simulateRoute(app: GatewayApp, context: RouteContext): void {
         stimulus, ...(agents === undefined ? {} : { agents }), ...(personas === undefined ? {} : { personas }), ...(seed === undefined ? {} : { seed }),
       });
       return {
-        release: table.release, model: table.model, version: table.version, evidence: table.evidence,
+        ...releaseFields(current),
         stimulus: answer.stimulus, agents: answer.agents, exposures: answer.exposures, backend, milliseconds: performance.now() - startedMs,
         rates: answer.rates.map(({ persona, step, mean, low, high, ess, label, responses, exposures }) => ({ persona, step, mean, low, high, ess, label, responses, exposures })),
       };

@@ -17,12 +17,17 @@ import { operationRoutes } from "../routes/operation.ts";
 import { outcomesRoute } from "../routes/outcomes.ts";
 import { prioritizeRoute } from "../routes/prioritize.ts";
 import { simulateRoute } from "../routes/simulate.ts";
+import type { ClusterLink } from "./cluster.ts";
 import { GatewayMetrics } from "./metrics.ts";
 import { WhatIfDesk, type LoadModel } from "./what-if.ts";
 
 export interface GatewayOptions {
-  /** The newest committed score table, or null while there is none. Called at the start and at every refresh. */
-  readonly loadTable: () => ScoreTable | null | Promise<ScoreTable | null>;
+  /** The newest committed score table, or null while there is none. Called at the start and at every refresh; without it `cluster` says what is served. */
+  readonly loadTable?: () => ScoreTable | null | Promise<ScoreTable | null>;
+  /** What the gateway follows, and where its outcomes are counted. */
+  readonly cluster?: ClusterLink;
+  /** Staleness of the release from which /ready says no; default: never, for an old decision is better than none. */
+  readonly staleSecondsMax?: number;
   /** The model behind the newest committed table; without it what-if questions are refused. */
   readonly loadModel?: LoadModel;
   /** Milliseconds between looks for a newer release; 0 (default) = only when `refresh` is called. */
@@ -35,6 +40,8 @@ export interface GatewayOptions {
   /** Ask every recipient for consent; default false: only those who bring one, or when a request names a purpose. */
   readonly requireConsent?: boolean;
   readonly logger?: Logger;
+  /** More lines for /metrics, in the Prometheus text format. */
+  readonly moreMetrics?: () => Promise<string>;
   readonly nowMs?: () => number;
 }
 
@@ -51,12 +58,13 @@ export interface Gateway {
  * `UNAVAILABLE`. Listening is `startGateway`'s.
  */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
-  const { loadTable, loadModel, refreshMs = 0, store = null, campaigns = [], purpose = "marketing", requireConsent = false, logger = SILENT, nowMs = Date.now } = options;
+  const { loadTable = () => null, cluster = null, staleSecondsMax = Number.POSITIVE_INFINITY, loadModel, refreshMs = 0, store = null, campaigns = [], purpose = "marketing", requireConsent = false, logger = SILENT, moreMetrics = () => Promise.resolve(""), nowMs = Date.now } = options;
   const policy: DecisionPolicy = { campaigns, purpose, requireConsent };
   const releases = new Releases(policy);
   const metrics = new GatewayMetrics();
   const whatIf = loadModel === undefined ? null : new WhatIfDesk(loadModel, logger);
-  const context: RouteContext = { releases, policy, store, metrics, whatIf, nowMs };
+  const context: RouteContext = { releases, policy, store, cluster, staleSecondsMax, metrics, moreMetrics, whatIf, nowMs };
+  if (cluster !== null) metrics.watch(cluster);
 
   const app = fastify({
     bodyLimit: GATEWAY_LIMITS.bodyBytesMax,
@@ -86,6 +94,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   // Answers for machines carry the few headers that matter to them; the page gets the full set.
   app.addHook("onRequest", (_request, reply, done) => {
     reply.headers(API_HEADERS);
+    if (cluster !== null) reply.header("populace-stale-seconds", staleText(cluster.staleSeconds()));
     done();
   });
   // The text of a body is kept while its request lasts: decisions are named by it.
@@ -104,8 +113,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
   const refresh = async (): Promise<boolean> => {
     try {
-      const table = await loadTable();
-      if (table === null || !releases.swap(table)) return false;
+      const announced = cluster?.release() ?? null;
+      const table = cluster === null ? await loadTable() : (announced?.table ?? null);
+      if (table === null || !releases.swap(table, announced ?? undefined)) return false;
+      metrics.number.set(announced?.number ?? 0);
       metrics.version.set(table.version);
       logger.info({ release: table.release, version: table.version }, "release served");
       whatIf?.serve(table.release).catch((error: unknown) => logger.warn({ error: (error as Error).message }, "what-if questions cannot be answered"));
@@ -117,6 +128,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     }
   };
   await refresh();
+  cluster?.onRelease(() => void refresh());
   let refreshing = false;
   const timer = refreshMs > 0 ? setInterval(() => {
     // One look at a time: a slow source must not pile up.
@@ -136,6 +148,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     },
   };
 }
+
+/** Tenths of a second are enough; before the first release there is no age. */
+const staleText = (seconds: number): string => (Number.isFinite(seconds) ? seconds.toFixed(1) : "unknown");
 
 const API_HEADERS = { "content-security-policy": "default-src 'none'; frame-ancestors 'none'", "x-content-type-options": "nosniff", "x-frame-options": "DENY", "referrer-policy": "no-referrer", "cache-control": "no-store" };
 

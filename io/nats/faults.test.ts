@@ -98,6 +98,9 @@ describeOnNats("through faults of NATS", (program) => {
     await server.kill();
     rmSync(server.storeDir, { recursive: true });
     await server.start();
+    // All at once, whichever is asked for first, and before any is.
+    const witness = await rawClient(server);
+    await until("all streams", async () => ((await api(witness, "STREAM.NAMES", {})) as unknown as { readonly streams: readonly string[] | null }).streams?.length === 5);
     expect(await ports.log.append("record.1", numbered(10), 0)).toEqual({ appended: true, sequence: 1 });
     await until("the first new entry", () => seen.includes("1:10"));
     expect(ports.connection.counters.streamLosses).toBeGreaterThan(0);

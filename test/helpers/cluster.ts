@@ -83,7 +83,7 @@ export interface TestCluster {
   readonly shared: EmbeddedPorts;
   coordinator(name: string, options?: Partial<CoordinatorOptions>, store?: Store): Promise<TestCoordinator>;
   /** A node; `lie` may change what it computes, `fail` makes its kernel throw. */
-  node(options?: { readonly lie?: boolean; readonly fail?: boolean }): Promise<RunningNode>;
+  node(options?: { readonly lie?: boolean; readonly fail?: boolean; readonly tenant?: string }): Promise<RunningNode>;
   close(): Promise<void>;
 }
 
@@ -108,11 +108,11 @@ export function testCluster(openPorts?: OpenPorts, options: { readonly ttlMs?: n
       });
       return { ...gate, coordinator, store };
     },
-    async node({ lie = false, fail = false } = {}) {
+    async node({ lie = false, fail = false, tenant: whose = tenant } = {}) {
       const { kernels } = await openBackend("reference", "expose");
       const ports = await portsOf("node", "node");
       const node = startNode({
-        ports, tenant, workers: 1, backend: "reference", incarnation: `${lie ? "liar" : fail ? "broken" : "node"}-${randomUUID().slice(0, 8)}`, leaseTtlMs: ttlMs,
+        ports, tenant: whose, workers: 1, backend: "reference", incarnation: `${lie ? "liar" : fail ? "broken" : "node"}-${randomUUID().slice(0, 8)}`, leaseTtlMs: ttlMs,
         startPool: (size) => startWorkersInline(size, {
           kernel: kernels.expose, exposuresPerSecond: 1e6,
           // Other processes have their turns between two pieces of work.

@@ -54,8 +54,8 @@ export interface NemesisCluster {
   kill(member: Member): Promise<void>;
   /** Its end, by a signal of its own or a drain, is no surprise. */
   mayEnd(member: Member): void;
-  /** Value of a metric of a coordinator. */
-  metric(coordinator: Member, name: string): Promise<number>;
+  /** Value of a metric of a coordinator or node. */
+  metric(member: Member, name: string): Promise<number>;
   /** Bytes that the server's streams hold. */
   streamBytes(): Promise<number>;
   /** Samples of each process's resident memory in MiB. */
@@ -106,7 +106,7 @@ export async function startCluster({ program, nodes: nodeCount, workers = 1, ser
   }
 
   async function startNode({ proxied = isProxied, namespace }: { readonly proxied?: boolean; readonly namespace?: Namespace } = {}): Promise<Member> {
-    const node = await member(`node-${(nodeNumber += 1)}`, proxied, "", (url) => startPopulace(["node", "--nats", namespace === undefined ? url : `nats://${namespace.host}:${nats.port}`, "--workers", String(workers)], { nodeOptions: ["--inspect-port=0"], prefix: namespace?.prefix ?? [] }));
+    const node = await member(`node-${(nodeNumber += 1)}`, proxied, "", (url) => startPopulace(["node", "--nats", namespace === undefined ? url : `nats://${namespace.host}:${nats.port}`, "--workers", String(workers), "--metrics", "127.0.0.1:0"], { nodeOptions: ["--inspect-port=0"], prefix: namespace?.prefix ?? [] }));
     void node.ended.then(() => nodes.delete(node));
     nodes.add(node);
     await node.says(/joined the cluster/);
@@ -150,8 +150,8 @@ export async function startCluster({ program, nodes: nodeCount, workers = 1, ser
       victim.child.kill("SIGKILL");
       await victim.ended;
     },
-    async metric(coordinator, name) {
-      const [, url] = await coordinator.says(/readiness at (http:\S+)/);
+    async metric(each, name) {
+      const [, url] = await each.says(/readiness at (http:\S+)/);
       return Number(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, "m").exec(await (await fetch(`${url}/metrics`)).text())?.[1] ?? Number.NaN);
     },
     async streamBytes() {

@@ -1,4 +1,5 @@
 import { loadavg } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { samplePlan } from "@populace/kernels/sample-plan";
 import type { NatsProgram } from "../../io/nats/server.fixture.ts";
 import { median } from "../bench/bench.ts";
@@ -21,6 +22,8 @@ export interface Figure {
 /** Lease of a leader on one NATS server. */
 const TTL_MS = 2000;
 const ENDLESS_TICKS = 50_000;
+/** Kernels that count nothing for so long have stopped. */
+const STILL_MS = 400;
 
 /** Times from a SIGKILL to the commits that show that it is overcome, the cost of a tick's commit, and what a planned move costs. */
 export async function figures(program: NatsProgram, rounds: number, onNote: (note: string) => void): Promise<readonly Figure[]> {
@@ -84,6 +87,28 @@ export async function figures(program: NatsProgram, rounds: number, onNote: (not
     }
     add({ what: "commit of a tick alone: transaction, flush, append (means of two or three ticks)", unit: "ms", floor: "5", target: "2" }, commitsMs);
     await cluster.client.call("Cancel", { run });
+  });
+
+  await on({ program, nodes: 2, coordinators: 1 }, async (cluster) => {
+    const repliesMs: number[] = [], lastMs: number[] = [];
+    const exposures = async (): Promise<readonly number[]> => Promise.all(cluster.nodes().map((node) => cluster.metric(node, "populace_node_exposures_total")));
+    for (let round = 0; round < rounds; round += 1) {
+      const before = await exposures();
+      // Whole lives, block by block: kernels read no message for as long as a span takes, which is the run.
+      const { run } = await cluster.client.submit(samplePlan(1000 + round, { agents: [20_000_000, 20_000_000], ticks: 60, worlds: 4, worldShift: 2, traits: 4, steps: 2 }), {});
+      while ((await exposures()).some((count, node) => count === before[node])) await sleep(5);
+      const askedMs = performance.now();
+      const canceled = cluster.client.call("Cancel", { run }).then(() => { repliesMs.push(performance.now() - askedMs); });
+      let last = await exposures(), changedMs = performance.now();
+      for (let now = last; performance.now() - changedMs < STILL_MS; now = await exposures()) {
+        if (now.some((count, node) => count !== last[node])) changedMs = performance.now();
+        last = now;
+      }
+      await canceled;
+      lastMs.push(changedMs - askedMs);
+    }
+    add({ what: "Cancel of a run that lives whole lives on 2 nodes to its answer, the record on disk", unit: "ms", floor: "-", target: "-" }, repliesMs);
+    add({ what: "the same to the last exposure that any kernel counts", unit: "ms", floor: "-", target: "100" }, lastMs);
   });
 
   await on({ program, nodes: 4, coordinators: 1 }, async (cluster) => {

@@ -1,6 +1,6 @@
 /** One seed: the real coordinators and nodes over simulated ports, the faults of its schedule, and a record of all that was seen. */
 import { startNode, startWorkersInline, type InlineWork, type RunningNode } from "@populace/agent-runtime";
-import { startCoordinator, type Coordinator } from "@populace/coordinator";
+import { startCoordinator, type Coordinator, type CoordinatorOptions } from "@populace/coordinator";
 import { PopulaceError } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger } from "@populace/io";
 import {
@@ -121,8 +121,6 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       if (committedEver.has(key)) counts.repairs += 1;
       committedEver.add(key);
       records.push({ kind: "commit", observer: "log", commit, atMs: world.nowMs() });
-      const own = coordinators.find(({ name }) => name === event.by);
-      if (own !== undefined) records.push({ kind: "flushed", by: own.name, run: commit.run, tick: commit.tick, isDurable: own.disk.isDurable(bytes) });
       say(`COMMIT ${commit.run.slice(0, 8)} tick ${commit.tick} term ${commit.term} by ${event.by}`);
       committed();
     } else if (tokens.at(-3) === "out") {
@@ -167,10 +165,27 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     process.life = life;
     process.starts += 1;
     say(`${process.name} starts`);
-    startCoordinator({ ports: { ...hub.portsOf(life), store: process.disk.open(life) }, tenant: TENANT, holder: process.name, incarnation: `${process.name}-${process.starts}`, logger: loggerOf(process.name) }).then(
+    startCoordinator({ ports: watched(process, { ...hub.portsOf(life), store: process.disk.open(life) }), tenant: TENANT, holder: process.name, incarnation: `${process.name}-${process.starts}`, logger: loggerOf(process.name) }).then(
       (coordinator) => { if (process.life === life) process.coordinator = coordinator; },
       (error: unknown) => { if (process.life === life) ended(process, error); },
     );
+  }
+
+  /** Notes whether the own disk holds a commit when it is sent to COMMIT: what arrives may have been on its way for a minute. */
+  function watched({ name, disk }: CoordinatorProcess, ports: CoordinatorOptions["ports"]): CoordinatorOptions["ports"] {
+    return {
+      ...ports,
+      log: {
+        ...ports.log,
+        append(subject, bytes, expectedLast) {
+          if (subject.endsWith(".commit")) {
+            const { run, tick } = COMMIT.decode(bytes);
+            records.push({ kind: "flushed", by: name, run, tick, isDurable: disk.isDurable(bytes) });
+          }
+          return ports.log.append(subject, bytes, expectedLast);
+        },
+      },
+    };
   }
 
   function bootNode(process: NodeProcess): void {

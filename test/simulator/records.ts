@@ -7,7 +7,7 @@ import type { Commit, Input, ShardOut } from "@populace/protocol";
 export type ClusterRecord =
   /** A commit as it stands in one copy, or as one reader was told; repeated where a copy is read again. */
   | { readonly kind: "commit"; readonly observer: string; readonly commit: CommitSeen; readonly atMs: number }
-  /** COMMIT was appended by a leader whose own store does (not) hold it beyond a power cut. */
+  /** A commit was sent to COMMIT by a leader whose own store did (not) hold it beyond a power cut. */
   | { readonly kind: "flushed"; readonly by: string; readonly run: string; readonly tick: number; readonly isDurable: boolean }
   /** The copy lost entries: what it held before says nothing about what is there now. */
   | { readonly kind: "forgot"; readonly observer: string; readonly atMs: number }

@@ -1,0 +1,55 @@
+import { PopulaceError } from "@populace/domain";
+import type { Announcement } from "@populace/protocol/control";
+import { whole } from "../arguments.ts";
+import { withCluster, withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
+import type { CommandDefinition } from "../command.ts";
+import { count, paint, plain, table } from "../output.ts";
+
+interface ReleaseOptions extends ClusterCommandOptions {
+  readonly model?: string;
+  readonly backTo?: number;
+  readonly list?: boolean;
+  readonly note?: string;
+}
+
+export const releaseCommand: CommandDefinition<ReleaseOptions> = {
+  name: "release",
+  summary: "announce what the gateways of a cluster serve from now on",
+  examples: [
+    "populace release --model model.json --cluster 127.0.0.1:7600",
+    "populace release --back-to 3 --cluster 127.0.0.1:7600        # a new release of what number 3 served",
+    "populace release --list --cluster 127.0.0.1:7600",
+  ],
+  configure: (command) => withClusterOptions(command
+    .option("--model <file>", "the model whose rates are served")
+    .option("--back-to <number>", "an earlier release to go back to", whole(1, Number.MAX_SAFE_INTEGER))
+    .option("--list", "show all releases")
+    .option("--note <text>", "why, for people")),
+  async run(context, options) {
+    const given = [options.model, options.backTo, options.list].filter((value) => value !== undefined);
+    if (given.length !== 1) throw new PopulaceError("BAD_USAGE", "name one of --model FILE, --back-to NUMBER and --list", {});
+    const { modelText, ledgerPlanOf, readModel, scoreTableOf } = await import("@populace/studies");
+    const { encodeLedgerPlan } = await import("@populace/protocol");
+    const model = options.model === undefined ? null : readModel(options.model);
+    return withCluster(context, options, async (cluster) => {
+      if (options.list === true) {
+        const { releases } = await cluster.call("Releases", {});
+        return {
+          json: { releases },
+          lines: releases.length === 0 ? ["no releases yet; `populace release --model MODEL --cluster HOST:PORT` announces one"] : table(
+            [{ title: "release", align: "right" }, { title: "content" }, { title: "ledger" }, { title: "note" }],
+            releases.map((each) => [count(each.number), each.content.slice(0, 16), each.ledger.slice(0, 16), plain(each.note)]),
+          ),
+        };
+      }
+      const utf8 = new TextEncoder(), note = options.note ?? (model === null ? "" : `${model.name}, version ${model.version}`);
+      const release: Announcement = await cluster.call("Release", model === null
+        ? { backTo: options.backTo!, note }
+        : { table: utf8.encode(JSON.stringify(scoreTableOf(model))), model: utf8.encode(modelText(model)), ledger: encodeLedgerPlan(ledgerPlanOf(model)), note });
+      return {
+        json: { ...release },
+        lines: [`release ${paint("bold", count(release.number))} is announced: ${plain(release.note)}`, `outcomes of its gateways are counted in ledger ${release.ledger.slice(0, 16) || "of their own stores"}`],
+      };
+    });
+  },
+};

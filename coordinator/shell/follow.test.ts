@@ -1,0 +1,43 @@
+import { SILENT } from "@populace/io";
+import { simulatedDisk, simulatedHub, simulatedNetwork, simulatedService, simulatedWorld } from "@populace/io/simulated";
+import { COMMIT, commitSubject, type Commit } from "@populace/protocol";
+import { expect, test } from "vitest";
+import { followTenant } from "./follow.ts";
+import { readCommits } from "./run-store.ts";
+
+const RUN = "aa", TICKS = 12;
+const commit = (tick: number): Commit => ({
+  run: RUN, attempt: 1, term: 1, tick, prevRoot: tick === 0 ? RUN : `root-${tick - 1}`, inputHash: "", root: `root-${tick}`, sumsHash: "", checkpoint: [], manifest: [], sections: new Float64Array(0), tickSums: new Float64Array(0),
+  sums: "", exposures: 0, authors: [], backends: [], seconds: 0,
+});
+
+/** Ticks on the disk of a standby that refused everything while ticks 3 to 6 were committed; COMMIT had lost those below `lostBelow` by the time it took something again. */
+async function ticksKept(lostBelow: number): Promise<readonly number[]> {
+  const world = simulatedWorld(() => 0.5), service = simulatedService(world.chance), hub = simulatedHub(world, simulatedNetwork(world), service), disk = simulatedDisk(world);
+  const standby = world.life("standby"), store = disk.open(standby);
+  const stop = followTenant({ ...hub.portsOf(standby), store }, "t", SILENT, { onTerm() {}, onFlushed() {}, onRecord() {} });
+  const subject = commitSubject("t", RUN);
+  const sequences: number[] = [];
+  for (let tick = 0; tick < TICKS; tick += 1) {
+    if (tick === 3) disk.setFull(true);
+    if (tick === 7) {
+      disk.setFull(false);
+      service.purge(subject, sequences[lostBelow]);
+    }
+    const result = service.append("leader", subject, COMMIT.encode(commit(tick)));
+    if (result.appended) sequences.push(result.sequence);
+    const untilMs = world.nowMs() + 20;
+    world.after(20, () => {});
+    await world.run(() => world.nowMs() >= untilMs);
+  }
+  stop();
+  return readCommits(store, "t", RUN).map(({ tick }) => tick);
+}
+
+test("a standby whose disk was full for a while fills the gap from COMMIT", async () => {
+  expect(await ticksKept(0)).toEqual(Array.from({ length: TICKS }, (_, tick) => tick));
+});
+
+test("a gap that COMMIT has too is left to the next leader", async () => {
+  expect(await ticksKept(5)).toEqual([0, 1, 2]);
+});
