@@ -40,3 +40,5 @@ export { WHAT_IF_AGENTS, openWhatIf, type WhatIfAnswer, type WhatIfQuestion } fr
 export * from "./rank-recipients.ts";
 export * from "./off-policy.ts";
 export * from "./experiment.ts";
+export { readOnnxMapping } from "./onnx.ts";
+export * from "./distill.ts";

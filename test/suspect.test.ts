@@ -39,6 +39,8 @@ test("a replay that contradicts a finished run marks it and every release that r
   expect(coordinator.metrics()).toMatchObject({ suspectRuns: 1, isReleaseSuspect: true });
   await expect(client.call("Release", { table, model: table, runs: [lied.runId] })).rejects.toMatchObject({ code: "DIVERGENCE", message: expect.stringContaining("--allow-suspect") });
   expect(await client.call("Release", { table, model: table, runs: [lied.runId], allowSuspect: true })).toMatchObject({ number: 2, suspect: expect.stringContaining("suspect") });
+  expect(await populace("release", "--back-to", "1")).toMatchObject({ code: 1, out: expect.stringContaining("--allow-suspect") });
+  expect(JSON.parse((await populace("release", "--list")).out).releases.map(({ suspect }: { suspect: string }) => suspect)).toEqual([expect.stringContaining("suspect from tick 0"), expect.stringContaining("suspect from tick 0")]);
   await expect(client.call("Suspect", { run: lied.runId, tick: 5 })).rejects.toMatchObject({ code: "BAD_REQUEST" });
 
   await liar.stop();

@@ -1,6 +1,6 @@
 import { PopulaceError } from "@populace/domain";
 import type { Announcement } from "@populace/protocol/control";
-import { whole } from "../arguments.ts";
+import { list, whole } from "../arguments.ts";
 import { withCluster, withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
 import { count, paint, plain, table } from "../output.ts";
@@ -10,6 +10,8 @@ interface ReleaseOptions extends ClusterCommandOptions {
   readonly backTo?: number;
   readonly list?: boolean;
   readonly note?: string;
+  readonly runs?: readonly string[];
+  readonly allowSuspect?: boolean;
 }
 
 export const releaseCommand: CommandDefinition<ReleaseOptions> = {
@@ -17,6 +19,7 @@ export const releaseCommand: CommandDefinition<ReleaseOptions> = {
   summary: "announce what the gateways of a cluster serve from now on",
   examples: [
     "populace release --model model.json --cluster 127.0.0.1:7600",
+    "populace release --model model.json --runs 3f9a,77c0 --cluster 127.0.0.1:7600",
     "populace release --back-to 3 --cluster 127.0.0.1:7600        # a new release of what number 3 served",
     "populace release --list --cluster 127.0.0.1:7600",
   ],
@@ -24,6 +27,8 @@ export const releaseCommand: CommandDefinition<ReleaseOptions> = {
     .option("--model <file>", "the model whose rates are served")
     .option("--back-to <number>", "an earlier release to go back to", whole(1, Number.MAX_SAFE_INTEGER))
     .option("--list", "show all releases")
+    .option("--runs <ids>", "finished runs of the cluster that the model rests on, with commas between them; the release is suspect when one of them is", list)
+    .option("--allow-suspect", "announce it although a run or ledger that it rests on is suspect")
     .option("--note <text>", "why, for people")),
   async run(context, options) {
     const given = [options.model, options.backTo, options.list].filter((value) => value !== undefined);
@@ -37,18 +42,19 @@ export const releaseCommand: CommandDefinition<ReleaseOptions> = {
         return {
           json: { releases },
           lines: releases.length === 0 ? ["no releases yet; `populace release --model MODEL --cluster HOST:PORT` announces one"] : table(
-            [{ title: "release", align: "right" }, { title: "content" }, { title: "ledger" }, { title: "note" }],
-            releases.map((each) => [count(each.number), each.content.slice(0, 16), each.ledger.slice(0, 16), plain(each.note)]),
+            [{ title: "release", align: "right" }, { title: "content" }, { title: "ledger" }, { title: "suspect" }, { title: "note" }],
+            releases.map((each) => [count(each.number), each.content.slice(0, 16), each.ledger.slice(0, 16), plain(each.suspect), plain(each.note)]),
           ),
         };
       }
+      const allowSuspect = options.allowSuspect === true;
       const utf8 = new TextEncoder(), note = options.note ?? (model === null ? "" : `${model.name}, version ${model.version}`);
       const release: Announcement = await cluster.call("Release", model === null
-        ? { backTo: options.backTo!, note }
-        : { table: utf8.encode(JSON.stringify(scoreTableOf(model))), model: utf8.encode(modelText(model)), ledger: encodeLedgerPlan(ledgerPlanOf(model)), note });
+        ? { backTo: options.backTo!, note, allowSuspect }
+        : { table: utf8.encode(JSON.stringify(scoreTableOf(model))), model: utf8.encode(modelText(model)), ledger: encodeLedgerPlan(ledgerPlanOf(model)), note, runs: options.runs ?? [], allowSuspect });
       return {
         json: { ...release },
-        lines: [`release ${paint("bold", count(release.number))} is announced: ${plain(release.note)}`, `outcomes of its gateways are counted in ledger ${release.ledger.slice(0, 16) || "of their own stores"}`],
+        lines: [`release ${paint("bold", count(release.number))} is announced: ${plain(release.note)}`, ...(release.suspect === "" ? [] : [paint("yellow", `it is suspect: ${plain(release.suspect)}`)]), `outcomes of its gateways are counted in ledger ${release.ledger.slice(0, 16) || "of their own stores"}`],
       };
     });
   },

@@ -21,7 +21,7 @@ describeOnNats("at the start, NATS", (program) => {
     await bare.kill();
     await expect(open(bare, { startMs: 0 })).rejects.toMatchObject({ code: "UNAVAILABLE", message: expect.stringContaining(bare.url) });
     const small = await started({ program, fileBytesMax: 10 * MB });
-    await expect(open(small)).rejects.toMatchObject({ code: "STORE_FAILED", message: expect.stringMatching(/stream populace_\w+ needs \d+ bytes.*max_file_store/) });
+    await expect(open(small)).rejects.toMatchObject({ code: "STORE_FAILED", message: expect.stringMatching(/stream populace_\w+ needs \d+ bytes.*all streams together need \d+: raise max_file_store/) });
   });
 
   test("with a wrong credential is FORBIDDEN, with a missing seed file FILE_MISSING", async () => {

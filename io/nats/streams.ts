@@ -88,7 +88,7 @@ export async function probeServer(link: Link): Promise<void> {
 export async function makeStreams(link: Link, streams: readonly Stream[], replicas: number, untilMs: number): Promise<void> {
   for (const stream of streams) {
     const found = await settingsFound(link, stream);
-    compare(stream, settingsOf(stream, replicas), found ?? (await made(link, stream, replicas, untilMs)), []);
+    compare(stream, settingsOf(stream, replicas), found ?? (await made(link, stream, replicas, untilMs, streams.reduce((sum, { spec }) => sum + spec.bytesMax, 0))), []);
   }
 }
 
@@ -142,7 +142,8 @@ function settingsFound(link: Link, stream: Stream): Promise<Settings | null> {
   });
 }
 
-function made(link: Link, stream: Stream, replicas: number, untilMs: number): Promise<Settings> {
+/** `bytesOfAll`: what all streams together reserve on a server. */
+function made(link: Link, stream: Stream, replicas: number, untilMs: number, bytesOfAll: number): Promise<Settings> {
   const settings = settingsOf(stream, replicas);
   return link.persist(`making stream ${stream.name}`, async () => {
     try {
@@ -152,13 +153,13 @@ function made(link: Link, stream: Stream, replicas: number, untilMs: number): Pr
       // Another coordinator was faster, by other settings: what it made is compared.
       if (error.errorCode === 10058) return (await settingsFound(link, stream)) ?? {};
       if (/insufficient storage/i.test(error.message)) {
-        throw new PopulaceError("STORE_FAILED", `stream ${stream.name} needs ${stream.spec.bytesMax} bytes and NATS at ${link.client.getServer()} has less left; raise max_file_store of the server, give it more disk, or lower the stream's limit`, { stream: stream.name, bytesMax: stream.spec.bytesMax }, error);
+        throw new PopulaceError("STORE_FAILED", `stream ${stream.name} needs ${stream.spec.bytesMax} bytes and NATS at ${link.client.getServer()} has less left; all streams together need ${bytesOfAll}: raise max_file_store of the server to that and more, or give it more disk`, { stream: stream.name, bytesMax: stream.spec.bytesMax, bytesOfAll }, error);
       }
       if (replicas > 1 && /insufficient resources|replicas|no suitable peers/i.test(error.message)) {
         // A server of the cluster that has just been started is no peer yet.
         if (performance.now() < untilMs) {
           await new Promise((resolve) => setTimeout(resolve, 200));
-          return made(link, stream, replicas, untilMs);
+          return made(link, stream, replicas, untilMs, bytesOfAll);
         }
         throw new PopulaceError("SERVER_UNFIT", `stream ${stream.name} wants ${replicas} replicas, which NATS at ${link.client.getServer()} cannot give (${error.message}); start as many servers in one cluster, or ask for fewer replicas`, { stream: stream.name, replicas }, error);
       }
