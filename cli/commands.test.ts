@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -207,6 +207,41 @@ describe("the JSON contract of the commands", () => {
     expect(found.rows.some((row: { kind: string }) => row.kind === "known")).toBe(true);
     expect(readFileSync(found.page, "utf8")).toContain("Value against leaving");
     expect(await json(2, "optimize", "--model", file("model.json"), "--find", "design")).toMatchObject({ error: { code: "BAD_STUDY", message: expect.stringContaining("design") } });
+  });
+
+  it("backtest --record: the verdict goes into the model, and a page is drawn; a model that failed or was never judged is not released without force", async () => {
+    copyFileSync(file("model.json"), file("judged.json"));
+    const judged = await json(0, "backtest", "--model", file("judged.json"), "--data", file("held-out.csv"), "--record", "--report", file("backtest.html"));
+    expect(judged.calibration).toMatchObject({ against: "held-out rows", verdict: expect.stringMatching(/passed|failed/) });
+    expect(judged.pit.counts.reduce((sum: number, each: number) => sum + each, 0)).toBe(judged.cells.length);
+    const { readModel, writeModel } = await import("@populace/studies");
+    const model = readModel(file("judged.json"));
+    expect(model.calibration).toEqual(judged.calibration);
+    expect(readFileSync(file("backtest.html"), "utf8").match(/<svg /g)?.length).toBe(2);
+    expect(await json(2, "backtest", "--model", file("judged.json"), "--data", file("held-out.csv"), "--record", "--by", "region")).toMatchObject({ error: { code: "BAD_USAGE" } });
+
+    const { admitRelease } = await import("./release.ts");
+    const notes: string[] = [];
+    const released = (calibration: typeof model.calibration, isForced = false): void => admitRelease({ ...model, calibration }, isForced, (note) => notes.push(note));
+    const failed = { ...model.calibration!, verdict: "failed" as const, reason: "9 of 20 outcomes lie outside" };
+    expect(() => released({ ...failed, verdict: "passed" })).not.toThrow();
+    expect(() => released(null)).toThrow(expect.objectContaining({ code: "UNCALIBRATED", message: expect.stringContaining("no calibration record") }) as Error);
+    expect(() => released(failed)).toThrow(expect.objectContaining({ code: "UNCALIBRATED", message: expect.stringContaining("9 of 20 outcomes lie outside") }) as Error);
+    expect(notes).toEqual([]);
+    released(failed, true);
+    expect(notes).toEqual([expect.stringContaining("released by force")]);
+    writeModel(file("judged.json"), { ...model, calibration: failed });
+    expect(await json(2, "up", "--model", file("judged.json"), "--store", file("refused-store"), "--port", "0")).toMatchObject({ error: { code: "UNCALIBRATED" } });
+  });
+
+  it("learn --update logistic, --half-life, --subtract", async () => {
+    const absorbed = await json(0, "learn", "--model", file("model.json"), "--outcomes", file("outcomes.csv"), "--update", "logistic", "--half-life", "60", "--out", file("absorbed.json"));
+    expect(absorbed).toMatchObject({ rows: 792, halfLife: 60, score: { every: 1000, memories: [{ halfLife: 60, logLoss: expect.any(Number) }] } });
+    expect(await json(0, "learn", "--model", file("absorbed.json"), "--outcomes", file("outcomes.csv"), "--subtract")).toMatchObject({ subtracted: 0, pending: 792 });
+    await json(0, "learn", "--model", file("model.json"), "--outcomes", file("outcomes.csv"), "--out", file("counted.json"));
+    expect(await json(0, "learn", "--model", file("counted.json"), "--outcomes", file("outcomes.csv"), "--subtract")).toMatchObject({ subtracted: 792, pending: 0, exchangeRate: { learned: false } });
+    expect(await json(2, "learn", "--model", file("counted.json"), "--outcomes", file("outcomes.csv"), "--half-life", "-3")).toMatchObject({ error: { code: "BAD_USAGE" } });
+    expect(await json(2, "learn", "--model", file("counted.json"), "--outcomes", file("outcomes.csv"), "--subtract", "--half-life", "3")).toMatchObject({ error: { code: "BAD_USAGE" } });
   });
 
   it("learn: updated, exchangeRate, rejected; the same file twice counts once", async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readBif } from "@populace/studies";
+import { readBif, readNetwork } from "@populace/studies";
 import { retailerLog, retailerLogCsv, retailerPeople } from "./examples/retailer.ts";
 import { runPopulace } from "./program.ts";
 
@@ -97,6 +97,17 @@ describe("network learn, query, explain and compare", () => {
     expect(visits.filter(({ agrees }: { agrees: boolean }) => agrees).length).toBeGreaterThanOrEqual(0.8 * visits.length);
     const said = await populace("network", "compare", "--network", file("n.json"), "--run", file("run.json"));
     expect(said.out).toMatch(/pairs of 90 % intervals meet; root mean square difference/);
+  });
+
+  test("forget takes rows out of the counts", async () => {
+    const [header, ...lines] = readFileSync(file("log.csv"), "utf8").trimEnd().split("\n");
+    writeFileSync(file("subject.csv"), `${[header, ...lines.slice(0, 2)].join("\n")}\n`);
+    await json(0, "network", "learn", "--schema", SCHEMA, "--data", file("log.csv"), "--out", file("all.json"));
+    const result = await json(0, "network", "forget", "--network", file("all.json"), "--schema", SCHEMA, "--data", file("subject.csv"), "--out", file("rest.json"));
+    const counted = (name: string): number => readNetwork(file(name)).learned!.counts[0].reduce((sum, each) => sum + each, 0);
+    expect(result.forgotten).toBeGreaterThan(0);
+    expect(counted("all.json") - counted("rest.json")).toBe(result.forgotten);
+    expect((await json(2, "network", "forget", "--network", file("n.json"), "--schema", SCHEMA, "--data", file("subject.csv"), "--out", file("x.json"))).error.code).toBe("BAD_USAGE");
   });
 
   test("say what is wrong with their input: exit 2", async () => {

@@ -83,3 +83,6 @@ export function shortened<T>(rows: readonly T[], limit: number, what: string): {
     ? { rows, rest: [] }
     : { rows: rows.slice(0, limit), rest: [paint("dim", `… and ${count(rows.length - limit)} more ${what} (--json shows all)`)] };
 }
+
+/** One bar a number, the tallest full. */
+export const sparkline = (counts: readonly number[]): string => counts.map((each) => "▁▂▃▄▅▆▇█"[Math.round((7 * each) / Math.max(...counts, 1))]).join("");

@@ -2,8 +2,21 @@ import { PopulaceError } from "@populace/domain";
 import type { ScoreTable } from "@populace/domain";
 import { announceRelease, releasesOf } from "@populace/coordinator";
 import type { Ports } from "@populace/io";
+import { releaseRefusal } from "@populace/studies";
+import type { Model } from "@populace/studies";
 import type { Release } from "@populace/protocol";
 import { LOCAL_TENANT } from "./names.ts";
+
+/**
+ * Lets a model pass to its release, or throws UNCALIBRATED: its calibration record is missing or failed. By force it passes, and `say` hears why it
+ * should not have; a model that could not be tested passes with a note.
+ */
+export function admitRelease(model: Model, isForced: boolean, say: (note: string) => void): void {
+  const refusal = releaseRefusal(model);
+  if (refusal !== null && !isForced) throw new PopulaceError("UNCALIBRATED", refusal, { model: model.name, version: model.version });
+  if (refusal !== null) say(`released by force: ${refusal.slice(0, refusal.lastIndexOf(";"))}`);
+  else if (model.calibration?.verdict === "untested") say(`released untested: ${model.calibration.reason}`);
+}
 
 /**
  * Commits a score table and the text of its model file as the store's release: the contents first, then the name, so that a reader never sees a

@@ -18,6 +18,7 @@ export const ERROR_TABLE = {
   BAD_NETWORK: { sentence: "A Bayesian network is malformed: a cycle, an unknown parent, a table that does not fit or does not add to 1.", http: 422, grpc: "INVALID_ARGUMENT", exit: 2, retry: false },
   IMPOSSIBLE_EVIDENCE: { sentence: "Evidence was given to a network in which it has probability 0.", http: 422, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
   SEEN_ROWS: { sentence: "Rows that were in the fit were offered as held-out rows.", http: 422, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
+  UNCALIBRATED: { sentence: "A model's calibration record is missing or failed.", http: 422, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },
   TOO_LARGE: { sentence: "The work asked for exceeds a stated limit of this machine or of the protocol.", http: 413, grpc: "RESOURCE_EXHAUSTED", exit: 2, retry: false },
   ARITHMETIC_RANGE: { sentence: "A weight does not fit the arithmetic profile.", http: 422, grpc: "OUT_OF_RANGE", exit: 2, retry: false },
   BACKEND_MISSING: { sentence: "The kernel backend asked for does not exist on this machine.", http: 422, grpc: "FAILED_PRECONDITION", exit: 2, retry: false },

@@ -1,6 +1,8 @@
 import { closeSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
-import { PopulaceError, RandomStream, assignRows, betaBinomialInterval } from "@populace/domain";
-import type { Stimulus, StepModel } from "@populace/domain";
+import { PopulaceError, RandomStream, assignRows, betaBinomialInterval, betaBinomialPit } from "@populace/domain";
+import type { PitSummary, Stimulus, StepModel } from "@populace/domain";
+import { calibrationOf } from "./calibration.ts";
+import type { ModelCalibration } from "./calibration.ts";
 import type { Dataset } from "./dataset.ts";
 import { selectRows } from "./dataset.ts";
 import type { Model } from "./model.ts";
@@ -72,6 +74,10 @@ export interface BacktestResult {
   readonly evidence: Model["evidence"];
   readonly cells: readonly BacktestCell[];
   readonly coverage90: number;
+  /** Where the cells' outcomes fell in their predictions. */
+  readonly pit: PitSummary;
+  /** The verdict a release asks for. */
+  readonly calibration: ModelCalibration;
   /** Scores of the first step; `steps` has them all. */
   readonly ece: number;
   readonly logLoss: number;
@@ -223,10 +229,15 @@ class Backtest {
       };
       return { step: name, logLoss: mean((row) => logLossOf(p[row], y[row])), auc: auc(p, y, w), ece: calibrationError(p, y, w), coverage90: covered(finished.filter((cell) => cell.step === name)), observed: mean((row) => y[row]), predicted: mean((row) => p[row]) };
     });
+    const ties = RandomStream.of(seed, "backtest pit");
+    const pits = finished.map(({ alpha, beta, exposures, observed }) => betaBinomialPit(Math.round(observed * exposures), exposures, alpha, beta, ties.uniform()));
+    const calibration = calibrationOf(this.#options.allowSeen === true ? "rows of the fit" : "held-out rows", pits, scores[0]);
     return {
       rows,
       seen,
       evidence: this.#model.evidence,
+      pit: calibration.pit,
+      calibration,
       cells: finished,
       coverage90: covered(finished),
       ece: scores[0].ece,

@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { JunctionTree, RandomStream, evidenceOf } from "@populace/domain";
+import { JunctionTree, RandomStream, evidenceOf, learnTables } from "@populace/domain";
 import type { PopulaceError } from "@populace/domain";
 import { binOf, campaignRows, forgetCampaignRows, learnCampaignNetwork } from "./campaign-network.ts";
-import { readDataset } from "./dataset.ts";
+import { readDataset, selectRows } from "./dataset.ts";
 import type { Dataset } from "./dataset.ts";
 import { fitModel } from "./fit.ts";
 import { networkText, parseNetwork } from "./network-file.ts";
@@ -100,21 +100,21 @@ describe("a campaign's network", () => {
     expect(dropped.learned.counts[stimulus].reduce((sum, count) => sum + count, 0)).toBe(dropped.learning.completeRows);
   });
 
-  test("forgets a subject to the bit", async () => {
+  test("forgets a subject to the bit: what is left is what the others' rows count, tables and intervals too", async () => {
     const data = await shop(600, 5);
-    const { rows, variables } = campaignRows(data);
-    const campaign = learnCampaignNetwork(data);
-    const width = variables.length;
-    const rest = forgetCampaignRows(campaign, { states: rows.states.slice(7 * width, 9 * width), rows: 2, weight: null });
-    campaign.learned.counts.forEach((counts, v) => {
-      const expected = counts.slice();
-      for (const row of [7, 8]) {
-        const at = campaign.learned.network.parents[v].reduce((entry, parent) => entry * variables[parent].states.length + rows.states[row * width + parent], 0);
-        expected[at * variables[v].states.length + rows.states[row * width + v]]--;
-      }
-      expect(rest.learned.counts[v]).toEqual(expected);
-    });
-    expect(rest.learning.rows).toBe(598);
+    const model = fitModel(data.schema, data, { personas: 2, worlds: 16 });
+    const campaign = learnCampaignNetwork(data, { model });
+    const gone = [7, 8, 599], kept = Array.from({ length: 600 }, (_, row) => row).filter((row) => !gone.includes(row));
+    const { campaign: rest, forgotten } = forgetCampaignRows(campaign, selectRows(data, gone), model);
+    expect([forgotten, rest.learning.rows]).toEqual([3, 597]);
+    // The others alone, in the same bins and with the same arcs.
+    const { variables, parents } = rest.learned.network, { rows } = campaignRows(data, { model });
+    const width = variables.length, states = new Int16Array(kept.length * width);
+    kept.forEach((row, at) => states.set(rows.states.subarray(row * width, (row + 1) * width), at * width));
+    expect(rest.learned).toEqual(learnTables("shop", variables, parents, { states, rows: kept.length, weight: null }, campaign.learned.impossible));
+    expect(() => forgetCampaignRows(campaign, selectRows(data, gone))).toThrow(expect.objectContaining({ code: "BAD_USAGE" }) as Error);
+    const filled = learnCampaignNetwork(await shop(600, 5, 0.1), { missing: "em" });
+    expect(() => forgetCampaignRows(filled, selectRows(data, gone))).toThrow(expect.objectContaining({ code: "DEGENERATE_DATA" }) as Error);
   });
 
   test("of too few rows is refused", async () => {

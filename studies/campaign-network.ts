@@ -1,7 +1,7 @@
-import { BINARY_CODE, MISSING, PopulaceError, assignRows, forgetRows, learnStructure, learnTables, learnWithMissing, variableIndex } from "@populace/domain";
-import type { Arc, ImpossibleState, LearnedNetwork, NetworkRows, NetworkVariable } from "@populace/domain";
+import { PopulaceError, assignRows, forgetRows, learnStructure, learnTables, learnWithMissing, variableIndex } from "@populace/domain";
+import type { Arc, ImpossibleState, LearnedNetwork, NetworkRows, NetworkVariable, Stimulus } from "@populace/domain";
 import { codingsOf, encodeDataset } from "./codings.ts";
-import type { Dataset } from "./dataset.ts";
+import type { DataColumn, Dataset } from "./dataset.ts";
 import type { Model } from "./model.ts";
 import { quantileOfSorted } from "./rates.ts";
 import { populationWeights } from "./response-fit.ts";
@@ -65,56 +65,74 @@ const NO_YES = ["no", "yes"] as const;
  */
 export function campaignRows(dataset: Dataset, { model, bins = BINS }: Pick<CampaignNetworkOptions, "model" | "bins"> = {}): { readonly variables: readonly CampaignVariable[]; readonly rows: NetworkRows; readonly impossible: readonly ImpossibleState[]; readonly notes: readonly string[] } {
   const { codings, notes } = codingsOf(dataset);
-  const encoded = encodeDataset(dataset, codings);
-  const variables: CampaignVariable[] = [], columns: Int16Array[] = [], impossible: ImpossibleState[] = [];
-  const add = (variable: CampaignVariable, stateOf: (row: number) => number): void => {
-    variables.push(variable);
-    columns.push(Int16Array.from({ length: dataset.rows }, (_, row) => stateOf(row)));
-  };
-  codings.forEach((coding, t) => {
-    const { name, unit } = coding;
-    const column = dataset.columns[dataset.schema.attributes.findIndex((attribute) => attribute.name === name)];
-    if (column.kind === "number") {
-      const edges = edgesOf(column.values, bins);
-      add({ name, unit, role: "attribute", edges, states: binNames(edges) }, (row) => (Number.isNaN(column.values[row]) ? -1 : binOf(edges, column.values[row])));
-      return;
-    }
-    const width = codings.length;
-    const levelOf = (row: number): number => {
-      const code = encoded.codes[row * width + t];
-      return code === MISSING ? -1 : coding.kind === "binary" ? code / BINARY_CODE : code;
-    };
+  const { otherLevels } = encodeDataset(dataset, codings);
+  const variables = codings.map(({ name, unit, kind, levels }): CampaignVariable => {
+    const column = columnOf(dataset, name)!;
+    const edges = column.kind === "number" ? edgesOf(column.values, bins) : [];
     // Nobody may be "other": the level is then left out.
-    const isUsed = coding.kind !== "categorical" || (encoded.otherLevels[name] ?? 0) > 0;
-    add({ name, unit, role: "attribute", edges: [], states: isUsed ? coding.levels : coding.levels.slice(0, -1) }, levelOf);
+    const isUsed = kind !== "categorical" || (otherLevels[name] ?? 0) > 0;
+    return { name, unit, role: "attribute", edges, states: column.kind === "number" ? binNames(edges) : isUsed ? levels : levels.slice(0, -1) };
   });
-  if (model !== undefined) {
-    const persona = assignRows(model.mixture, encodeDataset(dataset, model.mixture.codings).codes);
-    add({ name: PERSONA, unit: "", role: "persona", edges: [], states: model.mixture.personas.map(({ id }) => id) }, (row) => persona[row]);
-  }
+  const impossible: ImpossibleState[] = [];
+  const add = (name: string, role: VariableRole, states: readonly string[]): number => variables.push({ name, unit: "", role, edges: [], states }) - 1;
+  if (model !== undefined) add(PERSONA, "persona", model.mixture.personas.map(({ id }) => id));
   const { stimuli } = dataset.schema.stimulus;
   if (stimuli.length > 1) {
-    add({ name: STIMULUS, unit: "", role: "stimulus", edges: [], states: stimuli.map(({ id }) => id) }, (row) => dataset.stimulus[row]);
+    const stimulus = add(STIMULUS, "stimulus", stimuli.map(({ id }) => id));
     // What stimuli have in common can then be asked about without naming one.
-    const parts: readonly (readonly [string, readonly string[]])[] = [[`${STIMULUS}.channel`, stimuli.map(({ channel }) => channel)], [`${STIMULUS}.priceCut`, stimuli.map(({ offer }) => String(offer.priceCut ?? 0))]];
-    for (const [name, values] of parts) {
-      const states = [...new Set(values)].toSorted();
+    for (const [name, partOf] of Object.entries(PARTS)) {
+      const values = stimuli.map(partOf), states = [...new Set(values)].toSorted();
       if (states.length === 1 || states.length === stimuli.length) continue;
-      const stimulus = variables.findIndex(({ role }) => role === "stimulus");
-      values.forEach((value, parentState) => states.forEach((other, state) => { if (other !== value) impossible.push({ variable: variables.length, state, parent: stimulus, parentState }); }));
-      add({ name, unit: "", role: "stimulus part", edges: [], states }, (row) => states.indexOf(values[dataset.stimulus[row]]));
+      const variable = add(name, "stimulus part", states);
+      values.forEach((value, parentState) => states.forEach((other, state) => { if (other !== value) impossible.push({ variable, state, parent: stimulus, parentState }); }));
     }
   }
-  const steps = dataset.schema.funnel.length;
-  dataset.schema.funnel.forEach(({ name }, step) => {
-    if (step > 0) impossible.push({ variable: variables.length, state: 1, parent: variables.length - 1, parentState: 0 });
-    add({ name, unit: "", role: "step", edges: [], states: NO_YES }, (row) => dataset.outcomes[row * steps + step]);
-  });
+  let before = -1;
+  for (const { name } of dataset.schema.funnel) {
+    const step = add(name, "step", NO_YES);
+    if (before >= 0) impossible.push({ variable: step, state: 1, parent: before, parentState: 0 });
+    before = step;
+  }
   const twice = variables.find(({ name }, at) => variables.findIndex((other) => other.name === name) !== at);
   if (twice !== undefined) throw new PopulaceError("BAD_SCHEMA", `${dataset.path}: two variables of the network would be called "${twice.name}"; rename the attribute or the step in the schema`, { variable: twice.name });
+  return { variables, rows: statesOf(variables, dataset, model), impossible, notes };
+}
+
+const columnOf = (dataset: Dataset, name: string): DataColumn | undefined => dataset.columns[dataset.schema.attributes.findIndex((attribute) => attribute.name === name)];
+
+/** Parts of a stimulus that are variables of their own where some stimuli share them. */
+const PARTS: Readonly<Record<string, (stimulus: Stimulus) => string>> = {
+  [`${STIMULUS}.channel`]: ({ channel }) => channel,
+  [`${STIMULUS}.priceCut`]: ({ offer }) => String(offer.priceCut ?? 0),
+};
+
+/** A dataset's rows as states of the variables; what is missing, or a value that no state stands for, is -1. */
+function statesOf(variables: readonly CampaignVariable[], dataset: Dataset, model: Model | undefined): NetworkRows {
+  const { stimuli } = dataset.schema.stimulus, steps = dataset.schema.funnel.length;
+  const persona = model === undefined ? null : assignRows(model.mixture, encodeDataset(dataset, model.mixture.codings).codes);
+  const columns = variables.map(({ name, role, states, edges }): ((row: number) => number) => {
+    if (role === "persona") {
+      const stateOf = model?.mixture.personas.map(({ id }) => states.indexOf(id)) ?? [];
+      return (row) => (persona === null ? -1 : stateOf[persona[row]]);
+    }
+    if (role === "stimulus" || role === "stimulus part") {
+      const stateOf = stimuli.map((stimulus) => states.indexOf(role === "stimulus" ? stimulus.id : PARTS[name](stimulus)));
+      return (row) => stateOf[dataset.stimulus[row]];
+    }
+    if (role === "step") {
+      const step = dataset.schema.funnel.findIndex((each) => each.name === name);
+      return (row) => (step < 0 ? -1 : dataset.outcomes[row * steps + step]);
+    }
+    const column = columnOf(dataset, name);
+    if (column === undefined) return () => -1;
+    if (column.kind === "number") return (row) => (Number.isNaN(column.values[row]) ? -1 : binOf(edges, column.values[row]));
+    const other = states.at(-1) === "other" ? states.length - 1 : -1;
+    const stateOf = column.dictionary.map((text) => (states.includes(text) ? states.indexOf(text) : other));
+    return (row) => (column.codes[row] < 0 ? -1 : stateOf[column.codes[row]]);
+  });
   const states = new Int16Array(dataset.rows * variables.length);
-  columns.forEach((column, v) => { for (let row = 0; row < dataset.rows; row++) states[row * variables.length + v] = column[row]; });
-  return { variables, rows: { states, rows: dataset.rows, weight: effectiveWeights(dataset) }, impossible, notes };
+  columns.forEach((stateOf, v) => { for (let row = 0; row < dataset.rows; row++) states[row * variables.length + v] = stateOf(row); });
+  return { states, rows: dataset.rows, weight: effectiveWeights(dataset) };
 }
 
 /** Weights that make rows stand for the population and whose sum is the effective number of rows (Kish 1965). */
@@ -216,8 +234,17 @@ function rulesOf(variables: readonly CampaignVariable[], isRandomized: boolean):
   };
 }
 
-/** The network that would have been learned from the data without these rows and with the same arcs and bins, to the bit. Errors as `forgetRows`. */
-export function forgetCampaignRows(campaign: CampaignNetwork, rows: NetworkRows): CampaignNetwork {
-  const gone = rows.rows;
-  return { ...campaign, learned: forgetRows(campaign.learned, rows), learning: { ...campaign.learning, rows: campaign.learning.rows - gone, completeRows: campaign.learning.completeRows - gone } };
+/**
+ * The network that would have been learned with the same arcs and bins from the data without these rows, to the bit. `dataset` holds the
+ * subject's rows as they were in the data, `model` is the one that the network was learned with; incomplete rows were not counted and are
+ * passed over. BAD_USAGE when the personas' model is missing; else errors as `forgetRows`.
+ */
+export function forgetCampaignRows(campaign: CampaignNetwork, dataset: Dataset, model?: Model): { readonly campaign: CampaignNetwork; readonly forgotten: number } {
+  if (model === undefined && campaign.variables.some(({ role }) => role === "persona")) throw new PopulaceError("BAD_USAGE", "the network has personas; name the model it was learned with, --model FILE", {});
+  const rows = completeRows(statesOf(campaign.variables, dataset, model), campaign.variables.length);
+  const { learning } = campaign;
+  return {
+    campaign: { ...campaign, learned: forgetRows(campaign.learned, rows), learning: { ...learning, rows: learning.rows - dataset.rows, completeRows: learning.completeRows - rows.rows } },
+    forgotten: rows.rows,
+  };
 }

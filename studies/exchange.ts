@@ -49,8 +49,8 @@ export const placeOf = (persona: string, stimulus: Stimulus): Pick<LandedCell, "
 /** What makes a landed cell one and the same. */
 export const keyOf = (cell: Pick<LandedCell, "persona" | "stimulus" | "step" | "responseVersion">): string => JSON.stringify([cell.responseVersion, cell.persona, cell.stimulus, cell.step]);
 
-/** Randomized by the cell's name, so that it is the same whenever it is looked at. */
-const pitOf = (cell: LandedCell): number => pastCellPit(cell, RandomStream.of(0, `pit ${keyOf(cell)}`).uniform());
+/** Probability integral transform of a landed cell, randomized by its name, so that it is the same whenever it is looked at. */
+export const pitOf = (cell: LandedCell): number => pastCellPit(cell, RandomStream.of(0, `pit ${keyOf(cell)}`).uniform());
 
 /** Transforms of all landed cells of a model: are its predictions those of the world they met? */
 export const landedPit = (model: Pick<Model, "landed">): PitSummary => pitSummary(model.landed.map(pitOf));

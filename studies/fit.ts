@@ -4,6 +4,7 @@ import { mixtureEngine } from "@populace/kernels";
 import type { Dataset } from "./dataset.ts";
 import type { Model } from "./model.ts";
 import type { Schema } from "./schema.ts";
+import { fitCheck } from "./calibration.ts";
 import { codingsOf, encodeDataset } from "./codings.ts";
 import { UNLEARNED_EXCHANGE_RATE } from "./exchange.ts";
 import { latestPeriod } from "./forgetting.ts";
@@ -145,10 +146,11 @@ export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptio
       seed,
     },
     outcomes: Array.from({ length: mixture.personas.length * layout.stimuli.length * schema.funnel.length }, () => ({ exposures: 0, responses: 0 })),
-    periods: [], halfLife: null, landed: [], exchangeRate: UNLEARNED_EXCHANGE_RATE,
+    periods: [], halfLife: null, landed: [], exchangeRate: UNLEARNED_EXCHANGE_RATE, calibration: null,
     shocks: [],
   };
-  return { model, notes: [...dataset.notes, ...notes] };
+  const calibration = fitCheck(model, rows, rows.weight !== null || schema.sampling.kind === "base-rate");
+  return { model: { ...model, calibration }, notes: [...dataset.notes, ...notes] };
 }
 
 /** Responders with an amount below which no value model is fitted. */

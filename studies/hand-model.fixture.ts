@@ -57,7 +57,7 @@ export function handModel(hand: HandModel): Model {
     responseVersion: 1, value: null, evidence: hand.evidence ?? "randomized",
     fit: { rows: 1_000, rejected: 0, missing: {}, otherLevels: {}, noConsent: 0, seen: new Uint8Array(0), absorbed: 0, latest: null, candidates: [], seed: 1 },
     outcomes: Array.from({ length: personas.length * stimuli.length * steps.length }, () => ({ exposures: 0, responses: 0 })),
-    periods: [], halfLife: null, landed: [], exchangeRate: UNLEARNED_EXCHANGE_RATE,
+    periods: [], halfLife: null, landed: [], exchangeRate: UNLEARNED_EXCHANGE_RATE, calibration: null,
     shocks: [],
   };
 }

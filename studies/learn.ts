@@ -1,5 +1,6 @@
 import { PopulaceError, assignRows } from "@populace/domain";
 import type { CellCounts, PitSummary } from "@populace/domain";
+import { afterLanding } from "./calibration.ts";
 import { encodeDataset } from "./codings.ts";
 import type { Dataset } from "./dataset.ts";
 import { exchangeRateOf, landedPit, markedMixture } from "./exchange.ts";
@@ -70,7 +71,7 @@ export function learn(model: Model, outcomes: Dataset, options: LearnOptions = {
   const landed = taken.length > 0 && outcomes.schema.assignment.kind === "randomized" ? landedCells(model, tally.exposures, tally.responses) : model.landed;
   const exchangeRate = landed === model.landed ? model.exchangeRate : exchangeRateOf(landed);
   const pit = landedPit({ landed });
-  const common = { ...model, version: model.version + 1, landed, exchangeRate, mixture: markedMixture(model.mixture, exchangeRate.demoted) };
+  const common = { ...model, version: model.version + 1, landed, exchangeRate, mixture: markedMixture(model.mixture, exchangeRate.demoted), calibration: afterLanding(model, landed) };
   if (update === "logistic" && taken.length > 0) {
     const moved = updateResponse(model, outcomes, taken, tally.persona, { halfLife, seed: options.seed ?? 1 });
     const hashes = joined(model.fit.seen.subarray(0, model.fit.absorbed * HASH_BYTES), hashesOf(outcomes, taken), model.fit.seen.subarray(model.fit.absorbed * HASH_BYTES));

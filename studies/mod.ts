@@ -20,8 +20,12 @@ export * from "./model-file.ts";
 export * from "./predict.ts";
 export * from "./scores.ts";
 export * from "./backtest.ts";
+export { updatedModel } from "./update-response.ts";
 export * from "./learn.ts";
 export * from "./ledger.ts";
+export * from "./calibration.ts";
+export { CALIBRATION } from "./calibration-record.ts";
+export * from "./release-gate.ts";
 export { landedPit } from "./exchange.ts";
 export * from "./cell-rates.ts";
 export * from "./prior.ts";
@@ -40,3 +44,5 @@ export { WHAT_IF_AGENTS, openWhatIf, type WhatIfAnswer, type WhatIfQuestion } fr
 export * from "./rank-recipients.ts";
 export * from "./off-policy.ts";
 export * from "./experiment.ts";
+export { readOnnxMapping } from "./onnx.ts";
+export * from "./distill.ts";

@@ -68,18 +68,24 @@ export function parseModel(text: string, path = "model"): Model {
   } catch (cause) {
     return refuse("the file is damaged (not JSON)", cause);
   }
-  const model = { ...LATER_FIELDS, ...(value as Model & { sha256?: string }) };
+  const model = value as Model & { sha256?: string };
   const formatVersion: number = model.formatVersion;
   if (formatVersion !== FORMAT_VERSION) return refuse(`format version ${String(formatVersion)}, this program reads version ${FORMAT_VERSION}; fit the model again or use the program that wrote it`);
   const found = createHash("sha256").update(text.slice(0, at)).digest("hex");
   if (found !== model.sha256) return refuse(`the file is damaged: its contents hash to ${found.slice(0, 12)}..., it says ${String(model.sha256).slice(0, 12)}...`);
   delete model.sha256;
-  const { fit } = model;
-  return { ...model, exchangeRate: { ...UNLEARNED_EXCHANGE_RATE, ...model.exchangeRate }, fit: { ...fit, absorbed: fit.absorbed ?? Math.min(fit.rows, fit.seen.length / 8), latest: fit.latest ?? null } };
+  return withLaterFields(model);
 }
 
-/** What models written before these fields existed have in their place. */
-const LATER_FIELDS = { responseVersion: 1, periods: [], halfLife: null, landed: [] } as const;
+/** A model of before a field existed gets what it then meant; all others keep every key in its place, so that their text stays theirs. */
+function withLaterFields(model: Model): Model {
+  if ("landed" in model && "calibration" in model) return model;
+  const { fit, exchangeRate } = model as Model;
+  return {
+    ...({ responseVersion: 1, periods: [], halfLife: null, landed: [], calibration: null } as const), ...(model as Model),
+    exchangeRate: { ...UNLEARNED_EXCHANGE_RATE, ...exchangeRate }, fit: { ...fit, absorbed: fit.absorbed ?? Math.min(fit.rows, fit.seen.length / 8), latest: fit.latest ?? null },
+  };
+}
 
 function revive(_key: string, value: unknown): unknown {
   if (typeof value !== "object" || value === null || !("$" in value)) return value;

@@ -1,4 +1,5 @@
 import type { Beta, PersonaMixture, ResponseModel, ValueModel, CellCounts } from "@populace/domain";
+import type { ModelCalibration } from "./calibration.ts";
 import type { Schema } from "./schema.ts";
 
 /** Everything that was learned, in one file: JSON, typed arrays as base64, its own SHA-256 at the end. */
@@ -20,6 +21,8 @@ export interface Model {
   readonly rowRates?: Readonly<Record<string, Float64Array>>;
   /** "observational" when the assignment is unknown: uplift and policy values carry the label and feed no exchange rate. */
   readonly evidence: "randomized" | "logged" | "observational" | "prior only";
+  /** Where the responses came from when a foreign model was distilled; what it knew is external evidence. */
+  readonly imported?: ImportedFrom;
   readonly fit: {
     readonly rows: number;
     readonly rejected: number;
@@ -46,6 +49,8 @@ export interface Model {
   /** Cells in which randomized outcomes have met a prediction: what the exchange rate is learned from. */
   readonly landed: readonly LandedCell[];
   readonly exchangeRate: ModelExchangeRate;
+  /** What the model's predictions were last held against; null in models of old. A release asks for it. */
+  readonly calibration: ModelCalibration | null;
   /** Shocks alive at the model's time: attitude offsets on the logit scale with half-lives. */
   readonly shocks: readonly ModelShock[];
 }
@@ -94,6 +99,20 @@ export interface ModelExchangeRate {
   readonly levels: readonly ExchangeRateLevel[];
   /** Ids of personas whose simulated intervals keep missing: their simulated evidence counts for nothing. */
   readonly demoted: readonly string[];
+}
+
+/** A foreign response model and how far the distilled one is from it. */
+export interface ImportedFrom {
+  readonly file: string;
+  readonly sha256: string;
+  readonly inputs: readonly { readonly name: string; readonly type: string; readonly columns: readonly string[] }[];
+  readonly output: string;
+  /** Real observations the intervals are those of, as stated. */
+  readonly observations: number;
+  /** Rows that were scored, with every stimulus. */
+  readonly rows: number;
+  /** On rows that took no part: mean and 95 % quantile of the absolute error in probability per exposure, and the share of the logits' variance that is kept. */
+  readonly errors: readonly { readonly step: string; readonly mean: number; readonly p95: number; readonly r2: number }[];
 }
 
 export interface ModelShock {

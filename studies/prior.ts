@@ -1,5 +1,6 @@
 import { BINARY_CODE, CODES_PER_UNIT, PopulaceError, RandomStream, id, indexOfLargest, logDensity } from "@populace/domain";
 import type { Persona, PersonaMixture, ResponseModel, StepModel, Term, Trait, TraitCoding, TraitDistribution } from "@populace/domain";
+import { UNTESTED } from "./calibration.ts";
 import { UNLEARNED_EXCHANGE_RATE } from "./exchange.ts";
 import { LEAVE_PRIOR, responseLayout } from "./fit.ts";
 import type { Model } from "./model.ts";
@@ -43,7 +44,7 @@ export function authoredModel(schema: Schema, options: { readonly worlds?: numbe
     formatVersion: 1, name: schema.name, version: 1, schema, mixture, response, responseVersion: 1, value: null, evidence: "prior only",
     fit: { rows: 0, rejected: 0, missing: {}, otherLevels: {}, noConsent: 0, seen: new Uint8Array(0), absorbed: 0, latest: null, candidates: [], seed },
     outcomes: Array.from({ length: mixture.personas.length * layout.stimuli.length * schema.funnel.length }, () => ({ exposures: 0, responses: 0 })),
-    periods: [], halfLife: null, landed: [], exchangeRate: UNLEARNED_EXCHANGE_RATE,
+    periods: [], halfLife: null, landed: [], exchangeRate: UNLEARNED_EXCHANGE_RATE, calibration: UNTESTED,
     shocks: [],
   };
 }

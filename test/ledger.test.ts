@@ -1,17 +1,17 @@
 // The ledger of real outcomes: coordinators over shared ports in memory, with gateways played by hand.
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, afterAll, expect, test } from "vitest";
 import { backup, restore } from "@populace/coordinator";
-import { COMMIT, INPUT, OUTCOMES, commitSubject, encodeLedgerPlan, eventIdOf, eventSubject, eventText, inputSubject, refusalOf, type Commit, type LedgerPlan } from "@populace/protocol";
+import { COMMIT, INPUT, OUTCOMES, commitSubject, encodeLedgerPlan, eventIdOf, eventOf, eventSubject, eventText, inputSubject, refusalOf, type Commit, type LedgerPlan } from "@populace/protocol";
 import { TENANT, testCluster, until, type TestCluster, type TestCoordinator } from "./helpers/cluster.ts";
 
 const PLAN: LedgerPlan = { model: "shop", fit: "ab".repeat(32), personas: ["a", "b"], stimuli: ["mail", "none"], steps: ["open", "click"] };
 const id = (number: number): string => number.toString(16).padStart(32, "0");
 /** An outcome of persona 1 with the mail, opened. */
 const event = (number: number): string => eventText({ id: id(number), persona: 1, stimulus: 0, reached: 1, day: 20_000 });
-const COUNTS_OF = (events: number): readonly number[] => [0, 0, 0, 0, 0, 0, events, events, 0, 0, 0, 0];
+const COUNTS_OF = (events: number): number[] => [0, 0, 0, 0, 0, 0, events, events, 0, 0, 0, 0];
 
 let cluster: TestCluster, folder = "";
 beforeAll(() => { folder = mkdtempSync(join(tmpdir(), "populace-ledger-")); });
@@ -28,7 +28,14 @@ const send = (run: string, events: readonly string[]): Promise<unknown> => clust
 const commitsOf = async (run: string): Promise<readonly Commit[]> => (await cluster.shared.log.read(commitSubject(TENANT, run))).map(({ bytes }) => COMMIT.decode(bytes));
 const named = async (run: string): Promise<readonly string[]> => (await commitsOf(run)).flatMap(({ manifest }) => manifest);
 const namesOf = async (run: string): Promise<readonly string[]> => (await named(run)).map(eventIdOf);
-const sumOf = (commits: readonly Commit[]): readonly number[] => commits.reduce((sum, { tickSums }) => sum.map((count, index) => count + tickSums[index]), COUNTS_OF(0));
+const sumOf = (commits: readonly Commit[]): readonly number[] => {
+  const sum = COUNTS_OF(0).slice();
+  for (const counted of commits.flatMap(({ manifest }) => manifest.map((entry) => eventOf(entry, PLAN)))) {
+    if (typeof counted === "string") continue;
+    for (let column = 0; column <= counted.reached; column += 1) sum[(counted.persona * PLAN.stimuli.length + counted.stimulus) * 3 + column] += 1;
+  }
+  return sum;
+};
 
 test("counts each event once, refuses with its reason what fits no cell, and lets the others flow", async () => {
   cluster = testCluster();
@@ -120,6 +127,11 @@ test("a paused ledger takes nothing and goes on where it was; backup proves the 
   await cluster.close();
 
   cluster = testCluster();
+  // A count that was changed is not that of its root.
+  const file = join(folder, "runs", `${run}.commits`), sound = readFileSync(file), at = sound.indexOf(`${id(1)} 1 0 1`);
+  writeFileSync(file, Buffer.from(sound).fill("2", at + 37, at + 38));
+  await expect(restore(cluster.shared, folder)).rejects.toMatchObject({ code: "CORRUPT", message: expect.stringContaining("counts of tick 0") });
+  writeFileSync(file, sound);
   await restore(cluster.shared, folder);
   const after = await leader();
   await send(run, [event(1), event(3), event(4)]);

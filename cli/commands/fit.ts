@@ -63,7 +63,7 @@ export const fitCommand: CommandDefinition<FitOptions> = {
         personas: personas.map((persona) => ({ id: persona.id, name: persona.name, share: persona.share, size: Math.round(persona.share * model.fit.rows) })),
         steps: model.response.steps.map((step) => step.name),
         rows: model.fit.rows, rejected: model.fit.rejected, noConsent: model.fit.noConsent, missing: model.fit.missing, otherLevels: model.fit.otherLevels,
-        stimuli: model.response.stimuli.map((stimulus) => stimulus.id), evidence: model.evidence, candidates: model.fit.candidates, out: options.out, seconds,
+        stimuli: model.response.stimuli.map((stimulus) => stimulus.id), evidence: model.evidence, calibration: model.calibration, candidates: model.fit.candidates, out: options.out, seconds,
       },
       lines: [
         ...table(
@@ -72,6 +72,7 @@ export const fitCommand: CommandDefinition<FitOptions> = {
         ),
         "",
         `${count(model.fit.rows)} rows read, ${count(model.fit.rejected)} rejected, ${count(model.fit.noConsent)} without consent left out; evidence: ${model.evidence}`,
+        ...(model.calibration === null || model.calibration.pit.cells === 0 ? [] : [`posterior predictive check on its own rows: ${Math.round(model.calibration.pit.coverage90 * model.calibration.pit.cells)} of ${model.calibration.pit.cells} cells inside their 90 % intervals, calibration error ${(model.calibration.ece ?? 0).toFixed(4)}: ${model.calibration.verdict}`]),
         ...notes.map((note) => paint("yellow", `note: ${plain(note)}`)),
         `model written to ${paint("bold", options.out)} in ${duration(seconds)}; next: ${howToCall()} simulate --model ${shellWord(options.out)}`,
       ],

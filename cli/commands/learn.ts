@@ -4,7 +4,7 @@ import { oneOf, positive } from "../arguments.ts";
 import { addressesOf, withCluster, withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandContext, CommandDefinition, CommandResult } from "../command.ts";
 import { personaNames } from "../names.ts";
-import { count, evidence, paint, plain, rateText, shortened, table } from "../output.ts";
+import { count, evidence, paint, plain, rateText, shortened, sparkline, table } from "../output.ts";
 
 interface LearnOptions extends ClusterCommandOptions {
   readonly model: string;
@@ -98,7 +98,7 @@ export const learnCommand: CommandDefinition<LearnOptions> = {
           ],
         ),
         ...levels.rest,
-        ...(pit.cells === 0 ? [] : [`${count(pit.cells)} predictions have met outcomes: ${(100 * pit.coverage90).toFixed(0)} % inside their 90 % intervals; PIT ${histogram(pit.counts)} (uniform with p = ${pit.pValue.toPrecision(2)})`]),
+        ...(pit.cells === 0 ? [] : [`${count(pit.cells)} predictions have met outcomes: ${(100 * pit.coverage90).toFixed(0)} % inside their 90 % intervals; PIT ${sparkline(pit.counts)} (uniform with p = ${pit.pValue.toPrecision(2)})`]),
         ...exchangeRate.demoted.map((persona) => paint("yellow", `demoted: ${plain(names.get(persona) ?? persona)}; its intervals keep missing, so what is simulated of it counts for nothing beside real outcomes`)),
         ...(score === null ? [] : score.memories.map((memory) => `updated every ${count(score.every)} rows, each predicted before it was taken in: log loss ${memory.logLoss.toFixed(4)} ${memoryName(memory.halfLife)}${score.memories.length > 1 && memory.halfLife === result.model.halfLife ? " (taken)" : ""}`)),
         ...(result.model.halfLife === null ? [] : [`real outcomes count half after ${count(result.model.halfLife)} ${model.schema.time?.format === "index" ? "rows" : "days"}`]),
@@ -167,6 +167,3 @@ const named = (level: string, names: ReadonlyMap<string, string>): string => {
   const [persona, ...rest] = level.split(", ");
   return [names.get(persona) ?? persona, ...rest].join(", ");
 };
-
-/** Ten bars, the tallest full: a flat line is what right predictions give. */
-const histogram = (counts: readonly number[]): string => counts.map((each) => "▁▂▃▄▅▆▇█"[Math.round((7 * each) / Math.max(...counts, 1))]).join("");

@@ -343,3 +343,41 @@ export const networkCompareCommand: CommandDefinition<CompareOptions> = {
     };
   },
 };
+
+interface ForgetOptions {
+  readonly network: string;
+  readonly data: string;
+  readonly schema?: string;
+  readonly model?: string;
+  readonly out: string;
+}
+
+export const networkForgetCommand: CommandDefinition<ForgetOptions> = {
+  name: "forget",
+  summary: "take a subject's rows out of a network, to the bit",
+  examples: ["populace network forget --network network.json --schema schema.yaml --data subject.csv --out network-2.json"],
+  configure: (command) => command
+    .requiredOption("--network <file>", "a network learned from complete rows without weights")
+    .requiredOption("--data <file>", "the subject's rows as they were in the data")
+    .option("--schema <file>", "what the columns mean (default: the model's)")
+    .option("--model <file>", "the model the network was learned with, where it has personas")
+    .requiredOption("--out <file>", "where to write the network without them"),
+  async run(context, options) {
+    const { forgetCampaignRows, networkText, readDataset, readModel, readNetwork, readSchema } = await import("@populace/studies");
+    const { writeFileAtomic } = await import("@populace/io");
+    const { campaign } = readNetwork(options.network);
+    if (campaign === null) throw new PopulaceError("BAD_USAGE", `${options.network}: it was not learned from rows, so there is nothing to forget`, { file: options.network });
+    const model = options.model === undefined ? undefined : readModel(options.model);
+    if (options.schema === undefined && model === undefined) throw new PopulaceError("BAD_USAGE", "name what the columns mean: --schema FILE, or --model FILE for the model's own schema");
+    const dataset = await readDataset(options.schema === undefined ? model!.schema : readSchema(options.schema), options.data);
+    context.signal.throwIfAborted();
+    const { campaign: rest, forgotten } = forgetCampaignRows(campaign, dataset, model);
+    writeFileAtomic(options.out, networkText(rest));
+    return {
+      json: { forgotten, incomplete: dataset.rows - forgotten, noConsent: dataset.noConsent, rows: rest.learning.rows, out: options.out },
+      lines: [`${count(forgotten)} rows taken out, ${count(rest.learning.rows)} left; network written to ${paint("bold", options.out)}`, paint("dim", "arcs and bins stay as they were found; learn again to choose them anew"),
+        ...(dataset.noConsent > 0 ? [paint("yellow", `note: ${count(dataset.noConsent)} rows have no consent now and were passed over; if they had it when the network was learned, learn it again without them`)] : []),
+      ],
+    };
+  },
+};

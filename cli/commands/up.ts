@@ -9,6 +9,7 @@ interface UpOptions {
   readonly host: string;
   readonly store: string;
   readonly requireConsent?: boolean;
+  readonly force?: boolean;
 }
 
 /** How often the store is asked for a newer release: a decision may be as old as this. */
@@ -24,12 +25,13 @@ export const upCommand: CommandDefinition<UpOptions> = {
     .option("--port <number>", "where to listen; 0 takes a free port", whole(0, 65_535), 8080)
     .option("--host <name>", "address to listen on; put authentication in front before opening it to a network", "127.0.0.1")
     .option("--store <folder>", "where releases and outcomes are kept", ".populace")
+    .option("--force", "release a model whose calibration record is missing or failed")
     .option("--require-consent", "decide only for recipients who bring a permission"),
   async run(context, options) {
     const { startGateway } = await import("@populace/gateway");
     const { modelText, readModel, scoreTableOf } = await import("@populace/studies");
     const { embeddedRunner } = await import("../embedded.ts");
-    const { commitRelease, committedModel, committedRelease } = await import("../release.ts");
+    const { admitRelease, commitRelease, committedModel, committedRelease } = await import("../release.ts");
     const { readCampaigns } = await import("../campaign-file.ts");
     const { sampleRequest } = await import("../sample-request.ts");
     const campaigns = options.campaigns === undefined ? [] : readCampaigns(options.campaigns);
@@ -37,6 +39,7 @@ export const upCommand: CommandDefinition<UpOptions> = {
     const runner = embeddedRunner({ storeDir: options.store });
     try {
       const ports = await runner.ports();
+      if (model !== null) admitRelease(model, options.force === true, (note) => context.say(paint("yellow", note)));
       if (model !== null) await commitRelease(ports, scoreTableOf(model), modelText(model));
       const gateway = await startGateway({
         loadTable: () => committedRelease(ports), loadModel: (release) => committedModel(ports, release), refreshMs: REFRESH_MS, store: ports.store, campaigns, port: options.port, host: options.host, requireConsent: options.requireConsent === true,

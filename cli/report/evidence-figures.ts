@@ -51,3 +51,11 @@ export const pitHistogram = (pit: { readonly counts: readonly number[]; readonly
     `Flat when predictions are right; high ends mean that intervals are too narrow. ${pit.cells} cells, ${(100 * pit.coverage90).toFixed(0)} % inside their 90 % intervals (uniform with p = ${pit.pValue.toPrecision(2)}; the band holds nine bars of ten).`,
     [{ name: "probability integral transform", counts: pit.counts }], "share of the prediction below the outcome",
   );
+
+/** Ranks of known truths among posterior draws. */
+export const rankHistograms = (ranks: readonly ReportHistogram[]): Promise<Figure> =>
+  flatHistograms(
+    "ranks", "The product's posteriors against known truth",
+    `Simulation-based calibration: parameters drawn from their prior, data from them, and where the truth then ranks among the posterior's draws. Flat is right; the band holds nine bars of ten. ${ranks.length} parameters of ${new Set(ranks.map((each) => each.name.split(":")[0])).size} families.`,
+    ranks, "rank",
+  );

@@ -3,7 +3,7 @@ import type { Manifest } from "@populace/studies/results";
 import { personaNames, stimulusNames } from "../names.ts";
 import { count, duration } from "../output.ts";
 import type { ModelParts, ReportData, ReportRate, ReportShock } from "./report.ts";
-import { OBSERVATIONAL, PRIOR_ONLY } from "./wording.ts";
+import { OBSERVATIONAL, PRIOR_ONLY, importedWarning } from "./wording.ts";
 
 /** Sentences a reader of anything made from this model must not miss. */
 export function warningsOf(model: Model): readonly string[] {
@@ -11,6 +11,7 @@ export function warningsOf(model: Model): readonly string[] {
   const names = personaNames(model);
   return [
     ...(model.evidence === "observational" ? [OBSERVATIONAL] : model.evidence === "prior only" ? [PRIOR_ONLY] : []),
+    ...(model.imported === undefined ? [] : [importedWarning(model.imported)]),
     ...(demoted.length === 0 ? [] : [`${demoted.map((persona) => names.get(persona) ?? persona).join("; ")}: outcomes keep missing the simulated intervals of ${demoted.length === 1 ? "this persona" : "these personas"}, so what is simulated of ${demoted.length === 1 ? "it" : "them"} counts for nothing beside real outcomes.`]),
   ];
 }

@@ -1,5 +1,5 @@
 import { betaBinomialInterval } from "@populace/domain";
-import { landedPit } from "@populace/studies";
+import { CALIBRATION, landedPit } from "@populace/studies";
 import type { Model } from "@populace/studies";
 import { personaNames } from "../names.ts";
 import type { ReportCalibration, ReportLearned } from "./report.ts";
@@ -22,6 +22,7 @@ export function learnedOf(model: Model): ReportLearned {
       }),
     ],
     pit: pit.cells === 0 ? null : pit,
+    ranks: CALIBRATION.families.flatMap((family) => family.ranks.map(({ parameter, counts }) => ({ name: `${family.name.replace(/ \(.*/, "")}: ${parameter}`, counts }))),
   };
 }
 

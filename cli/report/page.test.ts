@@ -27,6 +27,7 @@ function fullReport(name: string): ReportData {
     calibration: { against: "generated truth", coverage90: 0.5, cells: rates.map((rate, index) => ({ group: rate.persona, stimulus: rate.stimulus, step: rate.step, observed: rate.mean * (index % 2 === 0 ? 1 : 2), predicted: rate.mean, low: rate.low, high: rate.high })) },
     learned: {
       exchangeRates: [{ level: "overall", a0: 0.6, low: 0.3, high: 0.9, cells: 12, isDemoted: false }, { level: name, a0: 0.1, low: 0.02, high: 0.2, cells: 12, isDemoted: true }],
+      ranks: [{ name, counts: [48, 52, 50, 49, 51, 50, 50, 50, 47, 53] }, { name: "another", counts: [50, 50, 50, 50, 50, 50, 50, 50, 50, 50] }],
       pit: { counts: [3, 1, 0, 2, 1, 1, 0, 1, 1, 2], cells: 12, coverage90: 0.75, pValue: 0.4 },
     },
     posteriors: [{ cell: name, before: { mean: 0.1, ess: 50, label: "prior only" }, after: { mean: 0.14, ess: 900, label: "real" }, observed: 0.141 }],
@@ -56,7 +57,7 @@ describe("reportPage", () => {
   it("is self-contained: no script, no link, no address of anything outside the file", async () => {
     const page = await reportPage(fullReport("plain"));
     expect(page.match(/https?:|\/\/[a-z]|<script|<link|<iframe|@import|src=|url\((?!#)/gi)).toBeNull();
-    expect(page.match(/<svg /g)?.length).toBe(14);
+    expect(page.match(/<svg /g)?.length).toBe(15);
     expect(page).toContain("role=\"img\"");
   });
 
@@ -100,7 +101,7 @@ describe("reportPage", () => {
         await page.goto(pathToFileURL(file).href);
         expect(alarms).toEqual([]);
         const boxes = await Promise.all((await page.locator("figure svg").all()).map((svg) => svg.boundingBox()));
-        expect(boxes.length).toBe(14);
+        expect(boxes.length).toBe(15);
         for (const box of boxes) {
           expect(box!.width).toBeGreaterThan(100);
           expect(box!.x + box!.width).toBeLessThanOrEqual(1200);

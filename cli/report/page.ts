@@ -1,5 +1,5 @@
 import { calibrationPlot, perCent, personaMap, posteriorCurves, rateHeatmap, rateIntervals, regretCurve, shockSeries, tornadoPlot, traitProfile } from "./figures.ts";
-import { exchangeRatePlot, pitHistogram } from "./evidence-figures.ts";
+import { exchangeRatePlot, pitHistogram, rankHistograms } from "./evidence-figures.ts";
 import type { Figure } from "./figures.ts";
 import type { ModelParts, ReportData, ReportSurface } from "./report.ts";
 import { spread, surfaceFigure } from "./surface-figure.ts";
@@ -102,6 +102,7 @@ export async function reportPage(data: ReportData, model?: ModelFigures): Promis
   await add("calibration", "populace backtest", calibration === null || calibration.cells.length === 0 ? null : () => calibrationPlot(calibration));
   await add("exchange rate", "needs a model", learned === null ? null : () => exchangeRatePlot(learned.exchangeRates));
   await add("PIT histogram", "populace learn", learned === null || learned.pit === null ? null : () => pitHistogram(learned.pit!));
+  await add("ranks of known truths", "needs a model", learned === null || learned.ranks.length === 0 ? null : () => rankHistograms(learned.ranks));
   await add("posterior before and after", "populace learn", data.posteriors.length === 0 ? null : () => posteriorCurves(data.posteriors));
   await add("shock", "a study with shocks", shock === null || shock.series.length === 0 ? null : () => shockSeries(shock));
   await add("tornado of traits", "needs a model", drawn.tornado);

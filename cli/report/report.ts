@@ -55,6 +55,8 @@ export interface ReportHistogram {
 /** What outcomes have taught about the simulation. */
 export interface ReportLearned {
   readonly exchangeRates: readonly ReportExchangeRate[];
+  /** Ranks of truths among posterior draws, one histogram a parameter of the product's posteriors. */
+  readonly ranks: readonly ReportHistogram[];
   /** Null while no outcome has met a prediction. */
   readonly pit: { readonly counts: readonly number[]; readonly cells: number; readonly coverage90: number; readonly pValue: number } | null;
 }

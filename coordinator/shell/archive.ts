@@ -2,8 +2,9 @@ import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { PopulaceError } from "@populace/domain";
 import { sha256, sha256Hex, writeFileAtomic, type Blobs, type Log, type Registry } from "@populace/io";
-import { COMMIT, RELEASE, RUN_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, eventIdOf, fitBody, isLedger, ledgerColumns, refusalOf, releaseKey, rootOf, runIdOf, runKey, sumsHashOf, type Commit, type RunRecord } from "@populace/protocol";
-import { exposuresIn, ledgerShape } from "../core/ledger.ts";
+import { COMMIT, RELEASE, RUN_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, eventIdOf, fitBody, isLedger, refusalOf, releaseKey, rootOf, runIdOf, runKey, sumsHashOf, type Commit, type RunRecord } from "@populace/protocol";
+import { ledgerShape } from "../core/ledger.ts";
+import { ledgerTick } from "../core/ledger-tick.ts";
 import { releasesOf } from "./releases.ts";
 import { runReader } from "./run-reader.ts";
 import { decodeRecord } from "./run-store.ts";
@@ -144,10 +145,10 @@ function prove(record: RunRecord, commits: readonly Commit[], root: string, read
   if ((commits.at(-1)?.root ?? record.run) !== root) fail(`its commits end at another root than the archive states, ${root.slice(0, 16)}`);
   // Every tick of a ledger counts what its manifest says, and its root says so.
   if (isLedger(record.spec)) {
-    const columns = ledgerColumns(decodeLedgerPlan(planBytes)), named = new Set<string>();
-    for (const { tick, prevRoot, inputHash, tickSums, sumsHash, root: stated, manifest } of commits) {
-      const counted = manifest.filter((entry) => refusalOf(entry) === null).length;
-      if (sumsHashOf(tickSums, sha256) !== sumsHash || rootOf(prevRoot, tick, inputHash, new Uint8Array(0), sumsHash, sha256) !== stated || exposuresIn(tickSums, columns) !== counted) fail(`the counts of tick ${tick} are not those of its root`);
+    const plan = decodeLedgerPlan(planBytes), named = new Set<string>();
+    for (const { tick, prevRoot, inputHash, sumsHash, root: stated, manifest } of commits) {
+      const { counts } = ledgerTick(plan, manifest.filter((entry) => refusalOf(entry) === null), (id) => named.has(id));
+      if (sumsHashOf(counts, sha256) !== sumsHash || rootOf(prevRoot, tick, inputHash, new Uint8Array(0), sumsHash, sha256) !== stated) fail(`the counts of tick ${tick} are not those of its root`);
       for (const entry of manifest) named.add(eventIdOf(entry));
     }
     if (named.size !== commits.reduce((sum, { manifest }) => sum + manifest.length, 0)) fail("an event stands in two of its ticks");

@@ -32,7 +32,7 @@ export function commitLog(context: CommitLogContext, record: Pick<RunRecord, "ru
   const { run, firstAttempt } = record;
   const subject = commitSubject(tenant, run);
   const short = run.slice(0, 12);
-  let lastSequence = 0;
+  let lastSequence = 0, lastTerm = 0;
 
   const decode = async (entry: LogEntry): Promise<Commit> => COMMIT.decode(await bodyOf(entry.bytes, blobs, `entry ${entry.sequence} of ${subject}`));
   const counts = (commit: Commit): boolean => commit.attempt >= firstAttempt;
@@ -45,10 +45,19 @@ export function commitLog(context: CommitLogContext, record: Pick<RunRecord, "ru
     return found.filter(({ commit }) => counts(commit));
   }
 
+  /** Terms of COMMIT never fall: what is appended again behind commits of a later term carries that one. */
   async function put(commit: Commit): Promise<boolean> {
-    const result = await log.append(subject, await fitBody(COMMIT.encode(commit), blobs), lastSequence);
-    if (result.appended) lastSequence = result.sequence;
-    return result.appended;
+    const stamped = commit.term < lastTerm ? { ...commit, term: lastTerm } : commit;
+    const result = await log.append(subject, await fitBody(COMMIT.encode(stamped), blobs), lastSequence);
+    if (!result.appended) return false;
+    lastSequence = result.sequence;
+    lastTerm = stamped.term;
+    return true;
+  }
+
+  function ends(entry: LogEntry | null, last: Commit | null): void {
+    lastSequence = entry?.sequence ?? 0;
+    lastTerm = last?.term ?? 0;
   }
 
   async function appendOne(commit: Commit): Promise<void> {
@@ -57,15 +66,15 @@ export function commitLog(context: CommitLogContext, record: Pick<RunRecord, "ru
       const entry = await log.last(subject);
       const last = entry === null ? null : await decode(entry);
       const since = entry === null || entry.sequence <= lastSequence ? [] : (await readAll(lastSequence)).map((one) => one.commit);
-      const decision = decideRefusedAppend(last === null || !counts(last) ? null : last, since, commit);
+      const decision = decideRefusedAppend(last === null || !counts(last) ? null : last, since, { ...commit, term });
       if (decision === "step-down") throw staleTerm(commit.tick);
       if (decision === "divergence") throw diverged(commit.tick, commit.root, [...since, last!].find((one) => one.tick === commit.tick)!.root);
       if (decision === "done") {
         // What an earlier leader appended beyond it is met, and compared, when its turn comes.
-        if (last!.tick === commit.tick) lastSequence = entry!.sequence;
+        if (last!.tick === commit.tick) ends(entry, last);
         return;
       }
-      lastSequence = entry?.sequence ?? 0;
+      ends(entry, last);
       if (decision === "rewrite") return rewrite(readCommits(store, tenant, run));
       const lost = readCommitsAfter(store, tenant, run, last !== null && counts(last) ? last.tick : -1, commit.tick - 1);
       if (lost.length > 0) logger.error({ run, tick: commit.tick, records: lost.length, alarm: "COMMIT lost records" }, LOST);
@@ -82,7 +91,7 @@ export function commitLog(context: CommitLogContext, record: Pick<RunRecord, "ru
     counters.logsRewritten += 1;
     logger.error({ run, commits: chain.length, alarm: "COMMIT rewritten" }, "the COMMIT log had holes; it is written anew from what is known");
     await log.purge(subject, Number.MAX_SAFE_INTEGER);
-    lastSequence = 0;
+    ends(null, null);
     for (const commit of chain) if (!(await put(commit))) throw new PopulaceError("UNAVAILABLE", `run ${short}: somebody else writes its COMMIT log; it will be looked into again`, { run });
   }
 
@@ -96,7 +105,7 @@ export function commitLog(context: CommitLogContext, record: Pick<RunRecord, "ru
     async reconcile(isSuspect = false) {
       const entry = await log.last(subject);
       const last = entry === null ? null : await decode(entry);
-      lastSequence = entry?.sequence ?? 0;
+      ends(entry, last);
       const own = readLastCommit(store, tenant, run);
       if (last !== null && last.term > term) throw staleTerm(last.tick);
       const outbox = readOutbox(store, tenant, run);

@@ -143,7 +143,9 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
     const before = now === 0 ? null : readCommit(store, tenant, run, end.tick);
     const commit: Commit = {
       run, attempt: begun.attempt, term, tick: now, prevRoot: end.root, inputHash, root: rootOf(end.root, now, inputHash, new Uint8Array(0), sumsHash, sha256), sumsHash,
-      checkpoint: [], sections: new Float64Array(0), manifest, tickSums: counts, sums: "", exposures: (before?.exposures ?? 0) + counted, authors: [], backends: [], seconds: secondsBefore + (clock.monotonicMs() - startedMs) / 1000,
+      checkpoint: [], sections: new Float64Array(0), manifest,
+      // The manifest says them, in fewer bytes.
+      tickSums: new Float64Array(0), sums: "", exposures: (before?.exposures ?? 0) + counted, authors: [], backends: [], seconds: secondsBefore + (clock.monotonicMs() - startedMs) / 1000,
     };
     const fresh = await storeCommits({ store, tenant, term }, run, [commit], expected);
     await store.flushed();

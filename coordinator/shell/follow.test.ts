@@ -15,7 +15,7 @@ const commit = (tick: number): Commit => ({
 async function ticksKept(lostBelow: number): Promise<readonly number[]> {
   const world = simulatedWorld(() => 0.5), service = simulatedService(world.chance), hub = simulatedHub(world, simulatedNetwork(world), service), disk = simulatedDisk(world);
   const standby = world.life("standby"), store = disk.open(standby);
-  const stop = followTenant({ ...hub.portsOf(standby), store }, "t", SILENT, { onTerm() {}, onFlushed() {}, onRecord() {} });
+  const stop = followTenant({ ...hub.portsOf(standby), store }, "t", SILENT, { onTerm() {}, onFlushed() {}, onRecord() {}, onStale() {} });
   const subject = commitSubject("t", RUN);
   const sequences: number[] = [];
   for (let tick = 0; tick < TICKS; tick += 1) {

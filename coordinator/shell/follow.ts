@@ -8,9 +8,10 @@ import { decodeRecord, decodeRelease, discardCommits, raiseTerm, readCommit, rea
  * Keeps the own store level with COMMIT and the registry, flushed: what a standby needs to lead, and the second copy of what the
  * transport may lose. A gap (the disk refused a commit) is filled from COMMIT; what cannot be fitted in then (COMMIT has the gap too, two roots) is
  * left to the reconciliation of the next leader. `onTerm` hears the
- * terms of others, `onFlushed` how far a run is on this disk, `onRecord` every change of a run.
+ * terms of others, `onFlushed` how far a run is on this disk, `onRecord` every change of a run, `onStale` the
+ * own record where the registry was given one of an earlier term.
  */
-export function followTenant(ports: Ports & { readonly store: Store }, tenant: string, logger: Logger, hooks: { onTerm(term: number): void; onFlushed(run: string, tick: number): void; onRecord(record: RunRecord): void }): Stop {
+export function followTenant(ports: Ports & { readonly store: Store }, tenant: string, logger: Logger, hooks: { onTerm(term: number): void; onFlushed(run: string, tick: number): void; onRecord(record: RunRecord): void; onStale(own: RunRecord): void }): Stop {
   const { log, registry, blobs, store } = ports;
   /** Last tick before a gap that COMMIT could not fill, by run. */
   const gaps = new Map<string, number>();
@@ -70,6 +71,8 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
       const there = decodeRecord(entry?.bytes ?? null);
       if (there === null) return;
       hooks.onTerm(there.term);
+      const own = readRecord(store, tenant, there.run);
+      if (own !== null && own.term > there.term) return hooks.onStale(own);
       await store.transaction((tables) => {
         const here = readRecord(tables, tenant, there.run);
         if (newerRecord(here, there) !== there) return;

@@ -179,6 +179,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       onTerm: (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); },
       onFlushed: (run, tick) => { if (reign === null) bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick })); },
       onRecord: adopt,
+      // A registry that lost its store counts revisions from 1 again: the compare-and-set of a leader who has yet to notice that it is none may meet one it remembers.
+      onStale: (own) => { if (reign !== null) publishRecord({ ports, tenant, term: reign.leadership.term }, own).catch((error: unknown) => logger.warn({ run: own.run, error: String(error) }, "the record of a run was not written again")); },
     });
     stopFollowing = () => { for (const stop of [...listening, stopTail]) stop(); };
     ruling = (async () => {
@@ -685,6 +687,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         if (mine.active.has(run)) mine.flushed.set(run, (mine.flushed.get(run) ?? new Map<string, never>()).set(from, { tick, heardMs: clock.monotonicMs() }));
       }),
       clock.every(RELEASE_CHECK_MS, () => { restoreRelease().catch((error: unknown) => logger.warn({ error: String(error) }, "the release could not be checked")); }),
+      registry.watch(viewKey(tenant), (_, entry) => {
+        const written = entry === null ? null : VIEW_RECORD.read(entry.bytes);
+        if (written !== null && written.term < term) heard((before) => nextView(above(before, written)));
+      }),
       clock.every(LIMITS.heartbeatMs, () => bus.publish(leaderBeatSubject(tenant), beat())),
       clock.every(LIMITS.lookMs, () => {
         const step = judge(mine.membership, clock.monotonicMs());
@@ -720,6 +726,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       // A registry that forgot who leads lets two write for a while.
       if (written !== null) change(mine, above(mine.membership, written));
       const { view, members, dead } = mine.membership;
+      mine.leadership.assertValid();
       const draining = [...members].filter(([, member]) => isDraining(member)).map(([incarnation]) => incarnation);
       if (await putView({ term, view, members: [...members.keys()], draining, dead: [...dead] }, entry)) mine.viewWritten = view;
     })()

@@ -215,6 +215,8 @@ function cliquesOf(neighbors: readonly Set<number>[], cards: readonly number[], 
     const touched = new Set(around);
     for (const a of around) {
       neighbors[a].delete(next);
+      // Where nothing is filled in, nobody beyond the neighbors changes.
+      if (fill[next] === 0) continue;
       for (const b of around) if (a !== b) neighbors[a].add(b);
       for (const far of neighbors[a]) touched.add(far);
     }
@@ -260,12 +262,14 @@ function projection(variables: readonly number[], cards: readonly number[], subs
     stride[variables.indexOf(v)] = step;
     step *= cards[v];
   }
-  let map = new Int32Array(1);
-  variables.forEach((v, at) => {
-    const wider = new Int32Array(map.length * cards[v]);
-    for (let entry = 0, to = 0; entry < map.length; entry++) for (let state = 0; state < cards[v]; state++) wider[to++] = map[entry] + state * stride[at];
-    map = wider;
-  });
+  const map = new Int32Array(variables.reduce((size, v) => size * cards[v], 1));
+  // Variable by variable from the last: what is there is repeated for every further state.
+  let filled = 1;
+  for (let at = variables.length - 1; at >= 0; at--) {
+    const states = cards[variables[at]], shift = stride[at];
+    for (let state = 1; state < states; state++) for (let entry = 0; entry < filled; entry++) map[state * filled + entry] = map[entry] + state * shift;
+    filled *= states;
+  }
   return map;
 }
 

@@ -518,7 +518,8 @@ export interface UpdateOptions {
 
 /**
  * Posterior after new rows, with the previous posterior (its Gaussian) as the prior: assumed density, one Newton solve over
- * the new rows only. The scales keep their posterior. With `forgetting` below 1 the previous precision and its pull are
+ * the new rows only, then draws mirrored and reweighted to the exact posterior as in `fitHierarchicalLogistic`, whose mean and
+ * covariance are what the next update starts from. The scales keep their posterior. With `forgetting` below 1 the previous precision and its pull are
  * first mixed with those of the design's own prior (group columns at the median of their scale), so that old rows fade at
  * that rate a call while columns never seen again return to their prior instead of drifting.
  * Cost: a few n^3 and rows x nonzeros^2 per Newton step.
@@ -547,16 +548,8 @@ export const updateLogistic = (previous: LogisticPosterior, design: LogisticDesi
     solveUpperInPlace(factor, n, shift);
     center = shift.map((s, j) => s + design.priorMean[j]);
   }
-  const { mean, factor, steps, converged } = newtonFromGaussian(rows, center, precision);
-  const covariance = gramOfLower(invertLower(factor, n), n);
-  const stream = random.child("draws");
-  const draws = new Float64Array(worlds * n);
-  const z = new Float64Array(n);
-  for (let w = 0; w < worlds; w++) {
-    for (let j = 0; j < n; j++) z[j] = stream.normal();
-    solveUpperInPlace(factor, n, z);
-    for (let j = 0; j < n; j++) draws[w * n + j] = mean[j] + z[j];
-  }
+  const found = newtonFromGaussian(rows, center, precision);
+  const { draws, mean, covarianceCholesky, paretoK, correction } = correctedDraws(rows, found.mode, found.factor, worlds, random);
   const groupCount = design.groups.length;
   const previousWorlds = groupCount === 0 ? 0 : previous.scaleDraws.length / groupCount;
   const scaleDraws = new Float64Array(worlds * groupCount);
@@ -564,19 +557,101 @@ export const updateLogistic = (previous: LogisticPosterior, design: LogisticDesi
     for (let g = 0; g < groupCount; g++) scaleDraws[w * groupCount + g] = previous.scaleDraws[(w % previousWorlds) * groupCount + g];
   }
   return {
-    mean, covarianceCholesky: packLower(factorOf(covariance, n), n), draws, scaleDraws,
+    mean, covarianceCholesky, draws, scaleDraws,
     scaleGroups: previous.scaleGroups, method: "laplace", logMarginal: previous.logMarginal,
     diagnostics: {
-      distinctRows: rows.count, newtonSteps: steps, converged, scaleEffectiveSize: previous.diagnostics.scaleEffectiveSize,
-      paretoK: Number.NaN, correction: "none",
+      distinctRows: rows.count, newtonSteps: found.steps, converged: found.converged, scaleEffectiveSize: previous.diagnostics.scaleEffectiveSize,
+      paretoK, correction,
     },
   };
+};
+
+/** Multiply-adds spent on the pool of an update, which holds at least the draws that are kept: those are mirrored, but not reweighted. */
+const UPDATE_POOL_COST = 2e7;
+/** Effective draws a column from which weighted second moments keep a covariance positive. */
+const DRAWS_PER_COLUMN_MIN = 20;
+
+/**
+ * Draws of a posterior whose mode and precision (Cholesky factor) under a Gaussian prior are known: mirrored at the mode by exact
+ * preference, then resampled by smoothed weights. The prior is quadratic, so only the likelihood's own error matters; at the mode its
+ * gradient cancels the prior's pull. Mean and covariance as in `poolMoments`.
+ */
+const correctedDraws = (
+  rows: LogisticRows, mode: Float64Array, factor: Float64Array, worlds: number, random: RandomStream,
+): Pick<LogisticPosterior, "draws" | "mean" | "covarianceCholesky"> & Pick<LogisticDiagnostics, "paretoK" | "correction"> => {
+  const n = mode.length;
+  const eta = new Float64Array(rows.count);
+  const gradient = new Float64Array(n);
+  const atMode = logLikelihoodGradient(rows, mode, gradient, eta);
+  const odds = eta.map((x) => Math.exp(x));
+  const curvature = eta.map((x, i) => {
+    const e = Math.exp(-Math.abs(x));
+    return (rows.trials[i] * e) / ((1 + e) * (1 + e));
+  });
+  const drawCost = 2 * rows.rowStart[rows.count] + 30 * rows.count + n * n;
+  const size = worlds * Math.min(Math.max(Math.floor(UPDATE_POOL_COST / (drawCost * worlds)), 1), POOL_MAX);
+  const stream = random.child("draws");
+  const delta = new Float64Array(size * n);
+  const expected = new Float64Array(size * n);
+  const logWeight = new Float64Array(size);
+  const move = new Float64Array(n);
+  const etaMove = new Float64Array(rows.count);
+  for (let k = 0; k < size; k++) {
+    for (let j = 0; j < n; j++) move[j] = stream.normal();
+    solveUpperInPlace(factor, n, move);
+    linearPredictor(rows, move, etaMove);
+    const [plus, minus] = logLikelihoodPair(rows, eta, odds, etaMove);
+    let odd = 0;
+    let even = 0;
+    for (let j = 0; j < n; j++) odd += gradient[j] * move[j];
+    for (let i = 0; i < rows.count; i++) even += 0.5 * curvature[i] * etaMove[i] * etaMove[i];
+    const errorPlus = plus - atMode - odd + even;
+    const errorMinus = minus - atMode + odd + even;
+    const preferPlus = logistic(errorPlus - errorMinus);
+    const sign = stream.uniform() < preferPlus ? 1 : -1;
+    const top = Math.max(errorPlus, errorMinus);
+    logWeight[k] = top + Math.log((Math.exp(errorPlus - top) + Math.exp(errorMinus - top)) / 2);
+    for (let j = 0; j < n; j++) {
+      delta[k * n + j] = sign * move[j];
+      expected[k * n + j] = (2 * preferPlus - 1) * move[j];
+    }
+  }
+  const { weights, paretoK } = smoothWeights(logWeight);
+  const isImportance = size > worlds;
+  // Where the tail of the weights cannot be smoothed they are cut (Ionides 2008): one wild draw must not undo the correction of all others.
+  const poolWeights = !isImportance ? new Float64Array(size).fill(1 / size) : paretoK < PARETO_K_MAX ? weights : truncatedWeights(logWeight);
+  const kept = systematicResample(poolWeights, worlds, random.child("resample").uniform());
+  random.child("order").shuffle(kept);
+  const draws = new Float64Array(worlds * n);
+  for (let w = 0; w < worlds; w++) for (let j = 0; j < n; j++) draws[w * n + j] = mode[j] + delta[kept[w] * n + j];
+  const within = gramOfLower(invertLower(factor, n), n);
+  // What the weights change of the second moments, measured against the same draws unweighted; where too few draws carry the weight it is noise.
+  if (isImportance && 1 / poolWeights.reduce((sum, w) => sum + w * w, 0) > DRAWS_PER_COLUMN_MIN * n) {
+    for (let k = 0; k < size; k++) {
+      for (let i = 0; i < n; i++) {
+        const a = (poolWeights[k] - 1 / size) * delta[k * n + i];
+        for (let j = 0; j <= i; j++) within[i * n + j] += a * delta[k * n + j];
+      }
+    }
+  }
+  const { mean, covarianceCholesky } = poolMoments({ delta, expected, centers: new Float64Array(size * n), within, logWeight, size }, poolWeights, mode, n);
+  return { draws, mean, covarianceCholesky, paretoK, correction: !isImportance ? "skew" : paretoK < PARETO_K_GOOD ? "importance" : "partial" };
+};
+
+/** Normalized weights, none above sqrt(n) times their mean. */
+const truncatedWeights = (logWeights: Float64Array): Float64Array => {
+  const top = logWeights.reduce((a, b) => Math.max(a, b), -Infinity);
+  const raw = logWeights.map((l) => Math.exp(l - top));
+  const bound = (raw.reduce((a, b) => a + b, 0) / raw.length) * Math.sqrt(raw.length);
+  const cut = raw.map((w) => Math.min(w, bound));
+  const total = cut.reduce((a, b) => a + b, 0);
+  return cut.map((w) => w / total);
 };
 
 /** Mode and Cholesky factor of the precision under a dense Gaussian prior. */
 const newtonFromGaussian = (
   rows: LogisticRows, center: Float64Array, precision: Float64Array,
-): { mean: Float64Array; factor: Float64Array; steps: number; converged: boolean } => {
+): { mode: Float64Array; factor: Float64Array; steps: number; converged: boolean } => {
   const n = center.length;
   const eta = new Float64Array(rows.count);
   const gradient = new Float64Array(n);
@@ -622,5 +697,5 @@ const newtonFromGaussian = (
     beta = next;
     value = nextValue;
   }
-  return { mean: beta, factor, steps, converged };
+  return { mode: beta, factor, steps, converged };
 };

@@ -18,6 +18,8 @@ export interface SimulatedService {
   /** How often the log lost something: a follower that has seen an older one begins again. */
   readonly epoch: number;
   setUp(isUp: boolean): void;
+  /** At its byte limit the log refuses new entries with STORE_FAILED and takes nothing; slots that are filled still say so. */
+  setFull(isFull: boolean): void;
   /** Loses the newest `count` entries of the log; their sequences come again. */
   forgetNewest(count: number): number;
   /** Loses log, registry and blobs whole. */
@@ -59,10 +61,11 @@ export function simulatedService(chance: Chance): SimulatedService {
   const records = new Map<string, { revision: number; bytes: Uint8Array | null }>();
   const blobs = new Map<string, Uint8Array>();
   const listeners: ((event: ServiceEvent) => void)[] = [];
-  let isUp = true, epoch = 0, sequence = 0;
+  let isUp = true, isFull = false, epoch = 0, sequence = 0;
   const tell = (event: ServiceEvent): void => { for (const listen of listeners) listen(event); };
 
   function store(by: string, subject: string, bytes: Uint8Array): LogEntry {
+    if (isFull) throw new PopulaceError("STORE_FAILED", `${subject}: the log is at its byte limit; purge finished runs or raise the limit`, { subject });
     const entry: LogEntry = { subject, sequence: (sequence += 1), bytes };
     entries.push(entry);
     lastOf.set(subject, entry);
@@ -87,6 +90,7 @@ export function simulatedService(chance: Chance): SimulatedService {
     get isUp() { return isUp; },
     get epoch() { return epoch; },
     setUp(next) { isUp = next; },
+    setFull(next) { isFull = next; },
     forgetNewest(count) {
       const gone = entries.splice(Math.max(0, entries.length - count)).length;
       sequence = entries.at(-1)?.sequence ?? 0;

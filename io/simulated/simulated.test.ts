@@ -131,6 +131,18 @@ describe("the simulated world", () => {
     }
   });
 
+  test("a log at its byte limit refuses new entries by name, keeps what it has, and takes more when there is room again", async () => {
+    const { world, service, hub } = place();
+    const { log } = hub.portsOf(world.life("a"));
+    await until(world, log.fill("slot", bytes(1)));
+    service.setFull(true);
+    expect(await until(world, log.fill("other", bytes(2)))).toMatchObject({ code: "STORE_FAILED" });
+    expect(await until(world, log.append("s", bytes(2)))).toMatchObject({ code: "STORE_FAILED" });
+    expect(await until(world, log.fill("slot", bytes(2)))).toEqual({ filled: false, stored: bytes(1) });
+    service.setFull(false);
+    expect(await until(world, log.fill("other", bytes(2)))).toMatchObject({ filled: true });
+  });
+
   test("a log that forgot its newest entries gives their sequences again, and followers begin again", async () => {
     const { world, service, hub } = place();
     const { log } = hub.portsOf(world.life("a")), seen: number[] = [];

@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import {
-  RandomStream, type LogisticDesign, fitHierarchicalLogistic, fitLogNormalValue, learnExchangeRates, logistic, mixtureMean,
-  powerPrior, robustPrior, softplus, updateLogistic, updateMixture,
+  RandomStream, type LogisticDesign, fitHierarchicalLogistic, fitLogNormalValue, logistic, softplus, updateLogistic,
 } from "@populace/domain";
 import { type Bench, type BenchRow, seconds } from "./bench.ts";
 
@@ -13,7 +12,6 @@ export const bench: Bench = {
       ...hierarchy(tiny ? 3 : 500),
       ...limits(tiny ? 400 : 20_000),
       ...amounts(tiny ? 3 : 500),
-      ...mixing(tiny ? 5 : 500),
       ...(await cost(tiny)),
     ];
   },
@@ -126,32 +124,6 @@ function amounts(simulations: number): BenchRow[] {
     what: "90 % intervals of the expected amount given a response, 6 personas, 3 stimuli, 0 to 11 rows a cell", ours: (100 * hits) / count, peer: null, peerName: "truth drawn from the prior",
     ratio: null, unit: "% covered", floor: "87 to 93", target: "90", hash: digest([hits, count]),
   }];
-}
-
-/** Squared error of simulated and real together, relative to the real data alone, a0 learned from 12 past cells of the same conflict. */
-function mixing(repeats: number): BenchRow[] {
-  return [100, 1_000, 10_000].flatMap((n) => [0.25, 0.5, 1, 2, 4].map((conflict) => {
-    let ours = 0, peer = 0;
-    for (let repeat = 0; repeat < repeats; repeat++) {
-      const random = RandomStream.of(repeat, `mixing ${n} ${conflict}`);
-      const cell = (mean: number) => {
-        const simulated = { alpha: 1000 * mean, beta: 1000 * (1 - mean) };
-        const truth = Math.min(random.beta(simulated.alpha, simulated.beta) * conflict, 0.95);
-        let responses = 0;
-        for (let i = 0; i < n; i++) if (random.uniform() < truth) responses++;
-        return { simulated, truth, responses };
-      };
-      const past = Array.from({ length: 12 }, () => ({ ...cell(0.01 + 0.04 * random.uniform()), exposures: n, channel: "email", class: "one" }));
-      const rate = learnExchangeRates(past).classes.get("one")!.mean;
-      const { simulated, truth, responses } = cell(0.03);
-      ours += (mixtureMean(updateMixture(robustPrior(powerPrior(simulated, rate, n)), responses, n)) - truth) ** 2;
-      peer += (responses / n - truth) ** 2;
-    }
-    return {
-      what: `squared error of simulated + ${n} real exposures, truth / simulation = ${conflict}`, ours: ours / repeats, peer: peer / repeats, peerName: "the real share alone",
-      ratio: peer / ours, unit: "rate squared", floor: conflict === 1 ? "1.43x" : "0.87x", target: null, hash: digest([ours, peer]),
-    };
-  }));
 }
 
 async function cost(tiny: boolean): Promise<BenchRow[]> {

@@ -46,6 +46,8 @@ export interface NemesisCluster {
   count(fault: string): void;
   /** Resolves when it has joined. */
   startNode(options?: { readonly proxied?: boolean; readonly namespace?: Namespace }): Promise<Member>;
+  /** A gateway on a store of its own, always the same; resolves when it listens, and says where. */
+  startGateway(options?: { readonly proxied?: boolean }): Promise<Member & { readonly url: string }>;
   /** Incarnation of a node as it calls itself now. */
   incarnation(node: Member): string;
   /** Starts a coordinator; by its number again, on the store of the one before. */
@@ -87,7 +89,7 @@ export async function startCluster({ program, nodes: nodeCount, workers = 1, ser
   const folder = mkdtempSync(join(tmpdir(), "populace-nemesis-"));
   const servers = serverCount === 1 ? [await startNatsServer({ program, ...(isOpen ? { whole: open } : {}) })] : await startNatsCluster(serverCount, { program });
   const nats = servers[0]!, urls = servers.map(({ url }) => url).join(",");
-  const nodes = new Set<Member>(), coordinators: Member[] = [], proxies: ChaosProxy[] = [];
+  const nodes = new Set<Member>(), gateways = new Set<Member>(), coordinators: Member[] = [], proxies: ChaosProxy[] = [];
   const ports = await Promise.all(Array.from({ length: coordinatorCount }, () => freePort()));
   const faults = new Map<string, number>(), memory = new Map<string, number[]>(), files = new Map<string, number>();
   const count = (fault: string): void => void faults.set(fault, (faults.get(fault) ?? 0) + 1);
@@ -124,6 +126,14 @@ export async function startCluster({ program, nodes: nodeCount, workers = 1, ser
     return coordinator;
   }
 
+  async function startGateway({ proxied = isProxied }: { readonly proxied?: boolean } = {}): Promise<Member & { readonly url: string }> {
+    const storeDir = join(folder, "gateway");
+    const gateway = await member("gateway", proxied, "", (url) => startPopulace(["gateway", "--nats", url, "--store", storeDir, "--port", "0"]), storeDir);
+    gateways.add(gateway);
+    void gateway.ended.then(() => gateways.delete(gateway));
+    return { ...gateway, url: (await gateway.says(/listening on (http:\S+),/))[1] };
+  }
+
   await startCoordinator(0, trap === undefined ? {} : { trap });
   const client = openCluster({ addresses: ports.map((port) => `127.0.0.1:${port}`) });
   const leader = async (): Promise<Member> => {
@@ -141,7 +151,7 @@ export async function startCluster({ program, nodes: nodeCount, workers = 1, ser
   await Promise.all(Array.from({ length: nodeCount }, () => startNode()));
 
   return {
-    nats, servers, client, observer: watching, coordinators, faults, count, startNode, startCoordinator, leader, memory, files,
+    nats, servers, client, observer: watching, coordinators, faults, count, startNode, startGateway, startCoordinator, leader, memory, files,
     nodes: () => [...nodes],
     incarnation: (node) => [...node.said().matchAll(/node ([0-9a-f-]{36}),/g)].at(-1)?.[1] ?? "",
     mayEnd: (each) => void mayEnd.add(each.pid),
@@ -165,7 +175,7 @@ export async function startCluster({ program, nodes: nodeCount, workers = 1, ser
       }
     },
     sample() {
-      for (const each of [...coordinators, ...nodes, ...servers.map((server, index) => ({ name: serverCount === 1 ? "nats-server" : `nats-server-${index + 1}`, pid: server.pid() }))]) {
+      for (const each of [...coordinators, ...nodes, ...gateways, ...servers.map((server, index) => ({ name: serverCount === 1 ? "nats-server" : `nats-server-${index + 1}`, pid: server.pid() }))]) {
         const usage = usageOf(each.pid);
         if (usage === null || usage.memoryBytes === 0) continue;
         memory.set(each.name, [...(memory.get(each.name) ?? []), Math.round(usage.memoryBytes / 1024 ** 2)]);
@@ -175,7 +185,7 @@ export async function startCluster({ program, nodes: nodeCount, workers = 1, ser
     async close() {
       client.close();
       await watching.close();
-      for (const each of [...coordinators, ...nodes]) {
+      for (const each of [...coordinators, ...nodes, ...gateways]) {
         mayEnd.add(each.pid);
         each.child.kill("SIGKILL");
         await each.ended;

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { openStore, sha256 } from "@populace/io";
 import { openNatsPorts } from "@populace/io/nats";
-import { COMMIT, INPUT, LEADER_RECORD, RUN_RECORD, SHARD_OUT, STREAM_TABLE, VIEW_RECORD, bodyOf, commitSubject, inputHashOf, leaderKey, outSubject, runKey, viewKey, type Commit, type RunRecord } from "@populace/protocol";
+import { COMMIT, INPUT, LEADER_RECORD, RUN_RECORD, SHARD_OUT, STREAM_TABLE, VIEW_RECORD, bodyOf, commitSubject, eventIdOf, inputHashOf, leaderKey, outSubject, runKey, viewKey, type Commit, type RunRecord } from "@populace/protocol";
 import type { ClusterRecord, CommitSeen } from "../simulator/records.ts";
 
 /** What somebody beside the cluster sees of it, through a connection of its own. */
@@ -37,6 +37,7 @@ export async function observe(servers: readonly string[], tenant: string): Promi
     log.follow(commitSubject(tenant, "*"), 0, async ({ subject, bytes }) => {
       const commit = COMMIT.decode(await bodyOf(bytes, blobs, subject)), now = atMs();
       records.push({ kind: "commit", observer: "log", commit: seen(commit), atMs: now });
+      if (commit.manifest.length > 0) records.push({ kind: "ledgered", run: commit.run, tick: commit.tick, eventIds: commit.manifest.map(eventIdOf) });
       if (commit.tick <= (ticks.get(commit.run) ?? -1)) return;
       ticks.set(commit.run, commit.tick);
       commits += 1;
@@ -70,7 +71,7 @@ export async function observe(servers: readonly string[], tenant: string): Promi
       if (entry === null) return;
       const { view, members, dead } = VIEW_RECORD.decode(entry.bytes);
       views.add(view);
-      records.push({ kind: "view", observer: "registry", view, members, dead });
+      records.push({ kind: "view", observer: "registry", atMs: atMs(), view, members, dead });
     }),
   ];
   return {

@@ -2,6 +2,7 @@ import { cpSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { samplePlan } from "@populace/kernels/sample-plan";
 import type { Plan } from "@populace/protocol";
+import { GATEWAY_MODEL, announce, gatewayClient, outcomeOf, type Ready } from "../helpers/gateway-client.ts";
 import { between, oneOf } from "../simulator/chance.ts";
 import type { ClusterShape, Member, NemesisCluster } from "./cluster.ts";
 import { blockEventLoop } from "./event-loop.ts";
@@ -236,6 +237,51 @@ export const SCENARIOS: readonly Scenario[] = [
       leader.proxy?.heal();
       await more(20);
       expect("a rival leads", (await cluster.leader()) !== leader);
+    },
+  },
+  {
+    name: "cut-gateway", what: "a gateway cut off from NATS while a release is announced and the leader killed, then killed and started again without NATS", ticks: 400, shape: { nodes: 2 },
+    async faults(course) {
+      const { cluster, more, expect, chance } = course, { records } = cluster.observer;
+      let gateway = await cluster.startGateway({ proxied: true }), number = 0;
+      const { until, decide, report } = gatewayClient(() => gateway.url, records);
+      const some = (): Promise<unknown> => report(...Array.from({ length: 1 + Math.floor(chance() * 40) }, () => outcomeOf((number += 1))), outcomeOf(number));
+      const isCalm = ({ outcomesWaiting, staleSeconds }: Ready): boolean => outcomesWaiting === 0 && staleSeconds === 0;
+      await announce(cluster.client, records, GATEWAY_MODEL);
+      await until(({ releaseNumber }) => releaseNumber === 1);
+      for (let cut = 0; cut < 2; cut += 1) {
+        await some();
+        gateway.proxy?.cut(...(cut === 0 ? ["to client", "to server"] as const : ["to client"] as const));
+        cluster.count("cut gateway");
+        await some();
+        await announce(cluster.client, records, { ...GATEWAY_MODEL, version: 2 + cut });
+        if (cut === 0) {
+          cluster.count("SIGKILL leader");
+          await restartCoordinator(course, await cluster.leader());
+        }
+        const { staleSeconds, releaseNumber } = await until((state) => (state.staleSeconds ?? 0) > 2);
+        expect("a gateway that is cut off says how stale the last release is, and serves it", (staleSeconds ?? 0) > 2 && releaseNumber === 1 + cut && (await decide()).stale >= 2);
+        await some();
+        gateway.proxy?.heal();
+        await until((state) => isCalm(state) && state.releaseNumber === 2 + cut);
+        await decide();
+      }
+      await cluster.nats.kill();
+      cluster.count("SIGKILL nats-server");
+      await some();
+      await cluster.kill(gateway);
+      cluster.count("SIGKILL gateway");
+      gateway = await cluster.startGateway({ proxied: true });
+      expect("a gateway that is started without NATS serves the last release", (await decide()).number === 3);
+      await some();
+      await cluster.nats.start();
+      await more(5);
+      await announce(cluster.client, records, GATEWAY_MODEL, 1);
+      await until((state) => isCalm(state) && state.releaseNumber === 4);
+      await decide();
+      // What its last commit named was seen by the observer as well.
+      await more(5);
+      await cluster.kill(gateway);
     },
   },
   {

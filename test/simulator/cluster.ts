@@ -94,7 +94,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     if (event.kind === "record") {
       if (event.entry.key === viewKey(TENANT)) {
         const { view, members, dead } = VIEW_RECORD.decode(event.entry.bytes);
-        records.push({ kind: "view", observer: "registry", view, members, dead });
+        records.push({ kind: "view", observer: "registry", atMs: world.nowMs(), view, members, dead });
         counts.views += 1;
         say(`view ${view}: ${members.join(" ")}; dead: ${dead.join(" ")}`);
       } else if (event.entry.key === leaderKey(TENANT)) {
@@ -417,6 +417,9 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       case "service down":
         service.setUp(false);
         return up(() => service.setUp(true), fault.ms);
+      case "log full":
+        service.setFull(true);
+        return up(() => service.setFull(false), fault.ms);
       case "log forgets":
         service.forgetNewest(fault.entries);
         return forgot("log");

@@ -133,7 +133,7 @@ export const INVARIANTS: Readonly<Record<string, Checker>> = {
         terms.set(record.observer, Math.max(before, record.term));
       } else if (record.kind === "view") {
         const before = views.get(record.observer) ?? 0;
-        if (record.view < before) yield `${record.observer} saw view ${record.view} after view ${before}`;
+        if (record.view < before && record.atMs - (forgotMs.get(record.observer) ?? Number.NEGATIVE_INFINITY) > AMNESIA_MS) yield `${record.observer} saw view ${record.view} after view ${before}`;
         views.set(record.observer, Math.max(before, record.view));
       } else if (record.kind === "input") {
         const key = `${record.input.run} ${record.input.tick}`, before = sealed.get(key);

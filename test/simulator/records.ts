@@ -16,7 +16,7 @@ export type ClusterRecord =
   | { readonly kind: "input"; readonly input: Input; readonly inputHash: string }
   | { readonly kind: "opened"; readonly run: string; readonly attempt: number; readonly tick: number; readonly span: number; readonly term: number; readonly view: number }
   | { readonly kind: "term"; readonly observer: string; readonly term: number; readonly atMs: number }
-  | { readonly kind: "view"; readonly observer: string; readonly view: number; readonly members: readonly string[]; readonly dead: readonly string[] }
+  | { readonly kind: "view"; readonly observer: string; readonly atMs: number; readonly view: number; readonly members: readonly string[]; readonly dead: readonly string[] }
   /** A client was told that the run is done. */
   | { readonly kind: "outcome"; readonly observer: string; readonly run: string; readonly root: string; readonly exposures: number; readonly counts: Float64Array }
   /** A block's state was taken from a checkpoint of this tick (-1 = before the first). */

@@ -24,6 +24,8 @@ export type Fault =
   | { readonly kind: "delay"; readonly rate: number; readonly delayMs: number; readonly ms: number }
   /** The service in the middle. */
   | { readonly kind: "service down"; readonly ms: number }
+  /** The log is at its byte limit for a while. */
+  | { readonly kind: "log full"; readonly ms: number }
   | { readonly kind: "log forgets"; readonly entries: number }
   | { readonly kind: "service forgets all" }
   | { readonly kind: "blobs lost"; readonly share: number }
@@ -64,7 +66,7 @@ export interface Schedule {
 /** Kinds that are drawn. Bits flipped in a node's own memory are not among them: double runs find those, and of 1 % of the blocks only. */
 export const FAULT_KINDS: readonly FaultKind[] = [
   "kill node", "pause node", "drain node", "add node", "kill coordinator", "stop coordinator", "power cut", "pause coordinator", "blocked loop", "clock leap", "partition", "loss", "duplication", "delay",
-  "service down", "log forgets", "service forgets all", "blobs lost", "blob bit flipped", "full disk", "older disk", "lost disk", "poison",
+  "service down", "log full", "log forgets", "service forgets all", "blobs lost", "blob bit flipped", "full disk", "older disk", "lost disk", "poison",
 ];
 
 export interface ScheduleOptions {
@@ -129,7 +131,7 @@ function faultOf(kind: FaultKind, chance: Chance, coordinators: number, nodes: n
     case "loss": return { kind, rate: oneOf(chance, [0.02, 0.1, 0.3]), ms };
     case "duplication": return { kind, rate: oneOf(chance, [0.1, 0.5]), ms };
     case "delay": return { kind, rate: oneOf(chance, [0.05, 0.3]), delayMs: oneOf(chance, [100, 2000, 10_000, 60_000]), ms };
-    case "service down": return { kind, ms };
+    case "service down": case "log full": return { kind, ms };
     case "log forgets": return { kind, entries: oneOf(chance, [1, 2, 5, 20, 100]) };
     case "blobs lost": return { kind, share: oneOf(chance, [0.2, 1]) };
   }

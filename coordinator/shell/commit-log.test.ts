@@ -1,0 +1,30 @@
+import { SILENT, memoryPorts } from "@populace/io";
+import { COMMIT, commitSubject, type Commit } from "@populace/protocol";
+import { expect, test } from "vitest";
+import { commitLog } from "./commit-log.ts";
+import { noCounts } from "./metrics.ts";
+import { readCommits, writeCommit } from "./run-store.ts";
+
+const RUN = "aa", TENANT = "t";
+const commit = (tick: number, term: number): Commit => ({
+  run: RUN, attempt: 1, term, tick, prevRoot: tick === 0 ? RUN : `root-${tick - 1}`, inputHash: "", root: `root-${tick}`, sumsHash: "", checkpoint: [], manifest: [], sections: new Float64Array(0), tickSums: new Float64Array(0),
+  sums: "", exposures: 0, authors: [], backends: [], seconds: 0,
+});
+
+test("terms of COMMIT never fall, though what was lost of an earlier term is appended again behind a later one (simulator seed 103001)", async () => {
+  const ports = memoryPorts(), subject = commitSubject(TENANT, RUN);
+  try {
+    // The log was wiped; a leader of term 2, whose disk had been full, began it anew and computed tick 1 itself. This disk has term 1 beyond it.
+    for (const one of [commit(0, 1), commit(1, 2)]) await ports.log.append(subject, COMMIT.encode(one));
+    await ports.store.transaction((tables) => { for (let tick = 0; tick < 4; tick += 1) writeCommit(tables, TENANT, commit(tick, 1), false); });
+    const commits = commitLog({ ports, tenant: TENANT, term: 3, logger: SILENT, counters: noCounts() }, { run: RUN, firstAttempt: 1 });
+    await commits.reconcile();
+    await ports.store.transaction((tables) => writeCommit(tables, TENANT, commit(4, 3), true));
+    await commits.append([commit(4, 3)]);
+    const logged = (await ports.log.read(subject)).map((entry) => COMMIT.decode(entry.bytes));
+    expect(logged.map(({ tick, term, root }) => [tick, term, root])).toEqual([[0, 1, "root-0"], [1, 2, "root-1"], [2, 2, "root-2"], [3, 2, "root-3"], [4, 3, "root-4"]]);
+    expect(readCommits(ports.store, TENANT, RUN).length).toBe(5);
+  } finally {
+    await ports.close();
+  }
+});
