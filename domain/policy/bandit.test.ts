@@ -123,12 +123,12 @@ function factorialWorld(seed: number, features = 3, personas = 4): World {
 
 const SEEDS = Array.from({ length: 20 }, (_, seed) => seed + 1);
 const played = new Map<string, Play[]>();
-/** A play in each seed's world: 10 rounds of 200 exposures a persona. */
+/** A play in each seed's world: 8 rounds of 200 exposures a persona. */
 function plays(name: BanditName, world: (seed: number) => World): Play[] {
   const key = `${name} ${world.name}`;
   if (!played.has(key)) played.set(key, SEEDS.map((seed) => {
     const { problem, rates, fixed } = world(seed);
-    return playBandit(bandit(name, problem, fixed), problem, rates, { rounds: 10, batch: 200, choices: 12 }, RandomStream.of(seed, name));
+    return playBandit(bandit(name, problem, fixed), problem, rates, { rounds: 8, batch: 200, choices: 10 }, RandomStream.of(seed, name));
   }));
   return played.get(key)!;
 }

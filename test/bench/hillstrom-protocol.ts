@@ -28,6 +28,8 @@ export interface HalvesResult {
   readonly policyGain: number;
   readonly policyGainSe: number;
   readonly policyValue: number;
+  /** Over the splits. */
+  readonly policyValueSd: number;
   readonly qiniWomens: number;
   readonly qiniMens: number;
   readonly personas: readonly number[];
@@ -36,6 +38,8 @@ export interface HalvesResult {
 const visits = (cells: readonly BacktestCell[]): readonly BacktestCell[] => cells.filter((cell) => cell.step === "visit");
 const keyOf = (cell: BacktestCell): string => `${cell.group}|${cell.stimulus}`;
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+const deviation = (values: readonly number[]): number => Math.sqrt(values.reduce((sum, value) => sum + (value - mean(values)) ** 2, 0) / Math.max(1, values.length - 1));
 
 /** Pearson's correlation. */
 function correlation(x: readonly number[], y: readonly number[]): number {
@@ -86,7 +90,7 @@ export function hillstromHalves(data: Dataset, options: ProtocolOptions): Halves
     r: over("r"), rRaw: over("rRaw"), rAdditive: over("rAdditive"),
     squaredError: over("squaredError"), squaredErrorRaw: over("squaredErrorRaw"), squaredErrorAdditive: over("squaredErrorAdditive"),
     coverage: coverageOf(pits), cellSplits: pits.length,
-    policyGain, policyGainSe: Math.sqrt(gains.reduce((sum, gain) => sum + (gain.difference - policyGain) ** 2, 0) / Math.max(1, gains.length - 1) / gains.length), policyValue: mean(gains.map((gain) => gain.value)),
+    policyGain, policyGainSe: Math.sqrt(gains.reduce((sum, gain) => sum + (gain.difference - policyGain) ** 2, 0) / Math.max(1, gains.length - 1) / gains.length), policyValue: mean(gains.map((gain) => gain.value)), policyValueSd: deviation(gains.map((gain) => gain.value)),
     qiniWomens: over("qiniWomens"), qiniMens: over("qiniMens"), personas: rows.map((row) => row.personas),
   };
 }

@@ -20,6 +20,7 @@ export const bench: Bench = {
       row("fixed cells, squared error beside cell plus arm", halves.squaredError, halves.squaredErrorAdditive, "cell plus arm", "sum of squares", "below cell plus arm", true),
       row(`coverage of 90 % predictive intervals, ${halves.cellSplits} cell-splits`, halves.coverage, null, "none", "share", ".87 to .93"),
       row(`value of the best-predicted arm less the men's e-mail to all (se ${halves.policyGainSe.toFixed(5)})`, halves.policyGain, null, "none", "visits a recipient", "not below -1 se"),
+      row(`value of the best-predicted arm, inverse propensities, ${options.splits} splits (sd ${halves.policyValueSd.toFixed(4)}; always the men's e-mail ${(halves.policyValue - halves.policyGain).toFixed(4)}; published: always men's .1832, T-learner .1833)`, halves.policyValue, 0.1848, "published, 16-cell personas (sd .002)", "visits a recipient", null),
       row("Qini of the women's e-mail", halves.qiniWomens, 0.067, "published", "Qini", null),
       row("women's e-mail never seen: correlation of effects", leaveOut.r, leaveOut.rSame, "as the men's e-mail", "r", "above .27"),
       row("women's e-mail never seen: better e-mail named right", leaveOut.direction, leaveOut.directionConstant, "always the men's", "share of cells", "above .69"),
