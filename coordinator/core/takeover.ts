@@ -35,12 +35,14 @@ export function reconcile<T extends Link>(run: string, stored: readonly T[], isT
   if (contradicted !== undefined && !isTentative(contradicted.tick)) return { kind: "conflict", tick: contradicted.tick, roots: [contradicted.root, final.get(contradicted.tick)!.root] };
 
   const kept = new Map(stored.filter((link) => contradicted === undefined || link.tick < contradicted.tick).map((link) => [link.tick, link]));
+  // Terms never fall: what only the store has of an earlier term, behind what a later one committed, takes that one's.
   const chain: T[] = [];
-  for (let root = run; ; ) {
+  for (let root = run, term = 0; ; ) {
     const next = final.get(chain.length) ?? kept.get(chain.length);
     if (next === undefined || next.prevRoot !== root) break;
-    chain.push(next);
+    chain.push(next.term < term ? { ...next, term } : next);
     root = next.root;
+    term = Math.max(term, next.term);
   }
   // A stored commit beyond the chain that is final (its predecessors were lost) still says which root must come out.
   const beyond = [...final.values(), ...[...kept.values()].filter((link) => !isTentative(link.tick))].filter((link) => link.tick >= chain.length);
@@ -48,7 +50,7 @@ export function reconcile<T extends Link>(run: string, stored: readonly T[], isT
   const isInOrder = logged.every((link, index) => link.tick === index && index < chain.length);
   return {
     kind: "chain", chain,
-    adopt: chain.filter((link) => kept.get(link.tick)?.root !== link.root),
+    adopt: chain.filter((link) => kept.get(link.tick)?.root !== link.root || kept.get(link.tick)!.term < link.term),
     discardFrom: contradicted !== undefined ? Math.min(contradicted.tick, chain.length) : lastStored >= chain.length ? chain.length : null,
     append: isInOrder ? chain.slice(logged.length) : chain,
     rewrite: !isInOrder,
