@@ -77,7 +77,7 @@ export async function distillOnnx(path: string, dataset: Dataset, options: Disti
       candidates: candidates.map(({ personas: count, bic, stability }) => ({ personas: count, bic, stability })), seed,
     },
     outcomes: Array.from({ length: mixture.personas.length * stimuli.length * steps.length }, () => ({ exposures: 0, responses: 0 })),
-    periods: [], halfLife: null, landed: [], exchangeRate: UNLEARNED_EXCHANGE_RATE, shocks: [],
+    periods: [], halfLife: null, landed: [], exchangeRate: UNLEARNED_EXCHANGE_RATE, calibration: null, shocks: [],
   };
   const bent = errors.filter(({ r2 }) => r2 < R2_LOW);
   return {

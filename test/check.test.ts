@@ -65,7 +65,7 @@ describe("the check of the house rules", () => {
         "cli/planted.ts": `export const planted = "/${"home"}/somebody/populace behavi${"our"}";\n`,
         "cli/planted.js": "export const planted = 1;\n",
         "cli/planted.test.ts": `import { test } from "vitest";\ntest.${"only"}("hides the others", () => {});\n`,
-        "PLANTED.md": "[nowhere](./no-such-file.md)\n",
+        "PLANTED.md": `[nowhere](./no-such-file.md)\n${">".repeat(7)} theirs\n`,
       },
       "words",
       "files",
@@ -74,6 +74,7 @@ describe("the check of the house rules", () => {
     );
     expect(code).toBe(1);
     expect(stdout).toContain("is an absolute path of one machine");
+    expect(stdout).toContain("PLANTED.md:2: `>>>>>>> theirs` is a mark that a merge has left");
     expect(stdout).toContain("the house spells American");
     expect(stdout).toContain("cli/planted.js: compiled output beside its source");
     expect(stdout).toContain("cli/planted.test.ts:2:");

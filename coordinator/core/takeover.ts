@@ -41,25 +41,32 @@ export function reconcile<T extends Link>(run: string, stored: readonly T[], isT
   if (contradicted !== undefined && !isTentative(contradicted.tick)) return { kind: "conflict", tick: contradicted.tick, roots: [contradicted.root, final.get(contradicted.tick)!.root] };
 
   const kept = new Map(stored.filter((link) => contradicted === undefined || link.tick < contradicted.tick).map((link) => [link.tick, link]));
-  const isStart = (link: T | undefined): link is T => link !== undefined && (link.tick === 0 || isBase(link));
-  const chainFrom = (start: T): readonly T[] => {
+  // Of one tick, the store alone may know it as a base: whether a commit is one is no part of its root.
+  const at = (tick: number): T | undefined => [final.get(tick), kept.get(tick)].find((link) => link !== undefined && isBase(link)) ?? final.get(tick) ?? kept.get(tick);
+  const isStart = (link: T): boolean => (link.tick === 0 ? link.prevRoot === run : isBase(link));
+  // Terms never fall: what only the store has of an earlier term, behind what a later one committed, takes that one's.
+  const chainFrom = (start: number): readonly T[] => {
     const links: T[] = [];
-    for (let next: T | undefined = start; next !== undefined && (links.length === 0 ? start.tick > 0 || next.prevRoot === run : next.prevRoot === links.at(-1)!.root); next = final.get(start.tick + links.length) ?? kept.get(start.tick + links.length)) links.push(next);
+    for (let next = at(start), term = 0; next !== undefined && (links.length === 0 || next.prevRoot === links.at(-1)!.root); next = at(start + links.length)) {
+      links.push(next.term < term ? { ...next, term } : next);
+      term = Math.max(term, next.term);
+    }
     return links;
   };
-  const first = kept.get(stored[0]?.tick), bases = [...final.values(), ...kept.values()].filter(isStart).toSorted((left, right) => right.tick - left.tick);
-  const chains = [...(isStart(first) ? [final.get(first.tick) ?? first] : []), ...bases].map(chainFrom);
+  const startsOf = (links: Iterable<T>): readonly number[] => [...links].filter(isStart).map((link) => link.tick);
+  const first = stored[0]?.tick, ownStart = startsOf(kept.values()).filter((tick) => tick === first);
+  const otherStarts = startsOf([...final.values(), ...kept.values()]).toSorted((left, right) => right - left);
   const endOf = (links: readonly T[]): number => links.at(-1)?.tick ?? -1;
-  const chain = chains.reduce<readonly T[]>((best, links) => (endOf(links) > endOf(best) ? links : best), []);
+  const chain = [...ownStart, ...otherStarts].map(chainFrom).reduce<readonly T[]>((best, links) => (endOf(links) > endOf(best) ? links : best), []);
   const end = endOf(chain), start = chain[0]?.tick ?? 0;
   // A stored commit beyond the chain that is final (its predecessors were lost) still says which root must come out.
   const beyond = [...final.values(), ...[...kept.values()].filter((link) => !isTentative(link.tick))].filter((link) => link.tick > end);
   const lastStored = stored.at(-1)?.tick ?? -1;
-  const isInOrder = logged.length === 0 || (isStart(logged[0]) && logged.every((link, index) => link.tick === logged[0].tick + index && link.tick <= end) && logged.at(-1)!.tick >= start - 1);
+  const isInOrder = logged.length === 0 || ((logged[0].tick === 0 || isBase(logged[0])) && logged.every((link, index) => link.tick === logged[0].tick + index && link.tick <= end) && logged.at(-1)!.tick >= start - 1);
   return {
     kind: "chain", chain,
-    adopt: chain.filter((link) => kept.get(link.tick)?.root !== link.root),
-    isRebased: start > 0 && first?.tick !== start,
+    adopt: chain.filter((link) => kept.get(link.tick)?.root !== link.root || kept.get(link.tick)!.term < link.term),
+    isRebased: start > 0 && first !== start,
     discardFrom: contradicted !== undefined ? Math.min(contradicted.tick, end + 1) : lastStored > end ? end + 1 : null,
     append: isInOrder ? chain.filter((link) => link.tick > (logged.at(-1)?.tick ?? -1)) : chain,
     rewrite: !isInOrder,

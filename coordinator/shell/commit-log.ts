@@ -121,7 +121,7 @@ export function commitLog(context: CommitLogContext, record: Pick<RunRecord, "ru
       if (result.isRebased && !(await holdCheckpoint(ports, result.chain[0]))) throw new PopulaceError("UNAVAILABLE", `ledger ${short}: the checkpoint of tick ${result.chain[0].tick} is not in the blob store, and this coordinator does not hold it; start one that does`, { run, tick: result.chain[0].tick });
       await store.transaction((tables) => {
         if (result.isRebased) adoptCheckpoint(tables, tenant, result.chain[0]);
-        if (result.discardFrom !== null) discardCommits(tables, tenant, run, result.discardFrom);
+        else if (result.discardFrom !== null) discardCommits(tables, tenant, run, result.discardFrom);
         for (const commit of result.isRebased ? result.chain : result.adopt) writeCommit(tables, tenant, commit, false);
         raiseTerm(tables, tenant, term);
       });

@@ -26,9 +26,10 @@ const short = (hash: string): string => hash.slice(0, 12);
 
 /**
  * A registry that lost its store counts revisions from 1 again, so for a while the compare-and-set of a deposed leader can hit the revision it
- * remembers. Its term is fenced by nodes and commits (I6) until their heartbeats make it yield.
+ * remembers, as long as its message may be on its way. Its term is fenced by nodes and commits (I6) until their heartbeats make it yield; the leader
+ * writes view and records again.
  */
-const AMNESIA_MS = 20_000;
+const AMNESIA_MS = 80_000;
 
 /** The promises I1 to I13 of the cluster, and that no process dies of an error nobody caught. */
 export const INVARIANTS: Readonly<Record<string, Checker>> = {

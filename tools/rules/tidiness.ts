@@ -5,9 +5,10 @@ import { type Finding, type Tree, codeOnly, lineOf, sources } from "./rule.ts";
 
 const FILE_BYTES_MAX = 1024 * 1024;
 
-/** Text that belongs to one machine or one network: it is wrong on every other. The names are spelled so that this file passes. */
+/** Text that belongs to one machine, one network or one merge: it is wrong everywhere else. The patterns are spelled so that this file passes. */
 const FOREIGN: readonly { readonly pattern: RegExp; readonly what: string }[] = [
   { pattern: new RegExp(`(?<![\\w.~-])/(?:${["work", "root", "home", "Users"].join("|")})/[\\w.]`, "g"), what: "an absolute path of one machine" },
+  { pattern: new RegExp(`^(?:${"<".repeat(7)}|${">".repeat(7)}) .*`, "gm"), what: "a mark that a merge has left" },
   { pattern: new RegExp(`https?://[^\\s"'\`)]*(?:${["registry", "npmjs", "artifactory", "verdaccio"].join("|")})[^\\s"'\`)]*`, "gi"), what: "a package registry's address" },
 ];
 
