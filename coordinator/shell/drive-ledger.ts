@@ -110,8 +110,8 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
   /** Completes what an earlier leader left: the last checkpoint takes its place, and is where everybody finds it. */
   async function takeUp(): Promise<void> {
     const newest = readCommits(store, tenant, run).findLast(isLedgerBase);
-    const { tick } = readEnd(store, tenant, run);
-    if (tick >= 0) await standbyHas(tick);
+    const end = readEnd(store, tenant, run);
+    if (end.tick >= 0) await standbyHas(end.tick);
     if (newest !== undefined) await compact(newest);
     const first = readFirstCommit(store, tenant, run);
     floor = readHead(store, first)?.floor ?? 0;
@@ -125,21 +125,21 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
   }
 
   /** Resolves when a standby has this tick on its disk, where one lives and keeps up; gateways are told. */
-  async function standbyHas(tick: number): Promise<void> {
+  async function standbyHas(wanted: number): Promise<void> {
     const beganMs = clock.monotonicMs();
     for (;;) {
       const flushed = context.flushed();
-      if (flushed.some((at) => at >= tick)) break;
+      if (flushed.some((at) => at >= wanted)) break;
       if (context.knowsStandbys() && !flushed.some((at) => at >= abandonedTick)) break;
       if (clock.monotonicMs() - beganMs > context.standbyMs && context.knowsStandbys()) {
-        logger.warn({ run, tick, flushed }, "no standby keeps up with a ledger; it goes on without");
-        abandonedTick = tick;
+        logger.warn({ run, tick: wanted, flushed }, "no standby keeps up with a ledger; it goes on without");
+        abandonedTick = wanted;
         break;
       }
       await clock.sleep(FLUSHED_POLL_MS, signal);
       context.assertLeads();
     }
-    safeTick = tick;
+    safeTick = wanted;
     settled([]);
   }
 
@@ -154,8 +154,8 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
     let at = 0;
     for (let page = await log.read(subject); page.length > 0 && at === 0; page = await log.read(subject, { after: page.at(-1)!.sequence })) {
       for (const { sequence, bytes } of page) {
-        const { tick, root } = COMMIT.decode(await bodyOf(bytes, ports.blobs, `a commit of ledger ${run}`));
-        if (tick === base.tick && root === base.root) at = sequence;
+        const there = COMMIT.decode(await bodyOf(bytes, ports.blobs, `a commit of ledger ${run}`));
+        if (there.tick === base.tick && there.root === base.root) at = sequence;
       }
     }
     if (at === 0) return;
@@ -237,7 +237,7 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
     };
     bytesSince += COMMIT.encode(commit).length;
     let closed = floor;
-    if (bytesSince >= context.checkpointBytes) {
+    if (bytesSince >= context.checkpointBytes && now > 0) {
       const { checkpoint, head } = await takeCheckpoint(ports, tenant, plan, commit, { today: context.today(), horizonDays: context.horizonDays });
       commit = { ...commit, checkpoint };
       closed = head.floor;
