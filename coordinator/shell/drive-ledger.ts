@@ -155,7 +155,8 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
     for (let page = await log.read(subject); page.length > 0 && at === 0; page = await log.read(subject, { after: page.at(-1)!.sequence })) {
       for (const { sequence, bytes } of page) {
         const there = COMMIT.decode(await bodyOf(bytes, ports.blobs, `a commit of ledger ${run}`));
-        if (there.tick === base.tick && there.root === base.root) at = sequence;
+        // Another leader may have committed this tick without one.
+        if (there.root === base.root && there.checkpoint.join() === base.checkpoint.join()) at = sequence;
       }
     }
     if (at === 0) return;
