@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import type { FitRequest, FittedModel, Schema } from "@populace/studies";
 import { InvalidArgumentError } from "commander";
-import { whole } from "../arguments.ts";
-import { addressesOf, withCluster, withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
+import { list, whole } from "../arguments.ts";
+import { withCluster, withTlsOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandContext, CommandDefinition } from "../command.ts";
 import { howToCall, shellWord } from "../how-to-call.ts";
 import { count, duration, paint, percent, plain, table } from "../output.ts";
@@ -32,12 +32,14 @@ export const fitCommand: CommandDefinition<FitOptions> = {
     "populace fit --schema cli/examples/hillstrom.yaml --data hillstrom.csv.gz --out model.json --cluster 127.0.0.1:7600",
     "populace fit --schema before-launch.yaml --out model.json        # no data yet: the schema's priors alone",
   ],
-  configure: (command) => withClusterOptions(command)
+  configure: (command) => withTlsOptions(command)
     .requiredOption("--schema <file>", "YAML or JSON: what the columns of the data mean")
     .option("--data <file>", "CSV, CSV.gz or Parquet; without it the model is made from the schema's priors alone")
     .requiredOption("--out <file>", "where to write the model")
     .option("--personas <auto|K>", "how many personas", personaCount, "auto")
-    .option("--worlds <number>", "posterior draws to keep", whole(16, 4096)),
+    .option("--worlds <number>", "posterior draws to keep", whole(16, 4096))
+    .option("--cluster <host:port>", "fit as a job of this cluster, to which the data are sent (POPULACE_CLUSTER alone sends nothing)", list)
+    .option("--tenant <name>", "whose cluster (default: the coordinator's own)"),
   async run(context, options) {
     const { readSchema, authoredModel, writeModel } = await import("@populace/studies");
     const startedMs = performance.now();
@@ -48,7 +50,7 @@ export const fitCommand: CommandDefinition<FitOptions> = {
     if (options.data === undefined) {
       model = authoredModel(schema, common);
     } else {
-      const fit = addressesOf(options) === null ? fitHere : fitThere;
+      const fit = options.cluster === undefined ? fitHere : fitThere;
       ({ model, notes } = await fit(context, options, schema, options.data, { ...common, personas: options.personas }));
     }
     writeModel(options.out, model);
