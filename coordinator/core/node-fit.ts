@@ -11,6 +11,9 @@ export const backendWanted = (plan: Plan, { wanted }: Pick<RunRecord, "wanted">)
 /** The entry of RunRecord.unfit for one backend of a node. */
 export const unfitBackend = (incarnation: string, backend: string): string => `${incarnation} ${backend}`;
 
+/** The backends of nodes that a third computation has contradicted in any of the runs: a new run believes none of them. A node that starts anew is another one. */
+export const contradictedIn = (records: readonly Pick<RunRecord, "unfit">[]): readonly string[] => [...new Set(records.flatMap(({ unfit }) => unfit.filter((entry) => entry.includes(" "))))];
+
 /**
  * Whether a run may still use a node: neither it nor every backend that it could take for the run is unfit. The reference does not count as another
  * one: it is ten times as slow. `wanted`: the run's backend by name, or "auto".

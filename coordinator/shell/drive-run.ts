@@ -441,7 +441,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         const out = SHARD_OUT.decode(await bodyOf(bytes, blobs, "a disputed output"));
         if (out.attempt === dispute.attempt && contradict(out, outs[out.shard])) liars.add(unfitBackend(out.incarnation, out.backend));
       }
-      logger.error({ run, tick: mine[0].tick, liars: [...liars], committedFalsely: restsOnFalse, alarm: "dispute decided" }, "the reference backend has decided; who was contradicted is quarantined for this run");
+      logger.error({ run, tick: mine[0].tick, liars: [...liars], committedFalsely: restsOnFalse, alarm: "dispute decided" }, "the reference backend has decided; who was contradicted is quarantined for this run and those that begin later, until it starts anew");
       const decided = { ...record, dispute: null, unfit: [...new Set([...record.unfit, ...liars])], execution: { ...execution, backend: record.wanted.backend ?? "auto" } };
       const checkpoint = base.start === 0 ? null : readCommit(store, tenant, run, base.start - 1)!;
       const isSound = liars.size === 0 ? !restsOnFalse : checkpoint !== null && !checkpoint.authors.some((author) => liars.has(author));

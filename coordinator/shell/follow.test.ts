@@ -6,8 +6,8 @@ import { followTenant } from "./follow.ts";
 import { readCommits } from "./run-store.ts";
 
 const RUN = "aa", TICKS = 12;
-const commit = (tick: number): Commit => ({
-  run: RUN, attempt: 1, term: 1, tick, prevRoot: tick === 0 ? RUN : `root-${tick - 1}`, inputHash: "", root: `root-${tick}`, sumsHash: "", checkpoint: [], manifest: [], sections: new Float64Array(0), tickSums: new Float64Array(0),
+const commit = (tick: number, attempt = 1, term = 1): Commit => ({
+  run: RUN, attempt, term, tick, prevRoot: tick === 0 ? RUN : `root-${tick - 1}`, inputHash: "", root: `root-${tick}`, sumsHash: "", checkpoint: [], manifest: [], sections: new Float64Array(0), tickSums: new Float64Array(0),
   sums: "", exposures: 0, authors: [], backends: [], seconds: 0,
 });
 
@@ -40,4 +40,24 @@ test("a standby whose disk was full for a while fills the gap from COMMIT", asyn
 
 test("a gap that COMMIT has too is left to the next leader", async () => {
   expect(await ticksKept(5)).toEqual([0, 1, 2]);
+});
+
+test("a chain that is committed anew has no term that falls, at any moment (simulator seed 200104)", async () => {
+  const world = simulatedWorld(() => 0.5), service = simulatedService(world.chance), hub = simulatedHub(world, simulatedNetwork(world), service), disk = simulatedDisk(world);
+  const standby = world.life("standby"), store = disk.open(standby);
+  const stop = followTenant({ ...hub.portsOf(standby), store }, "t", SILENT, { onTerm() {}, onFlushed() {}, onRecord() {}, onStale() {} });
+  async function appended(one: Commit): Promise<readonly string[]> {
+    service.append("leader", commitSubject("t", RUN), COMMIT.encode(one));
+    const untilMs = world.nowMs() + 20;
+    world.after(20, () => {});
+    await world.run(() => world.nowMs() >= untilMs);
+    return readCommits(store, "t", RUN).map(({ attempt, term }) => `${attempt}/${term}`);
+  }
+  for (let tick = 0; tick < 4; tick += 1) await appended(commit(tick));
+  service.forgetAll();
+  expect(await appended(commit(1, 2, 3))).toEqual(["1/1", "2/3", "1/3", "1/3"]);
+  expect(await appended(commit(2, 2, 3))).toEqual(["1/1", "2/3", "2/3", "1/3"]);
+  // A leader that has yet to notice that it is none.
+  expect(await appended(commit(4))).toEqual(["1/1", "2/3", "2/3", "1/3", "1/3"]);
+  stop();
 });

@@ -1,4 +1,4 @@
-import type { LogEntry, Logger, Ports, Stop, Store } from "@populace/io";
+import type { LogEntry, Logger, Ports, Stop, Store, StoreTables } from "@populace/io";
 import { COMMIT, bodyOf, commitSubject, releaseKey, runKey, type Commit, type RunRecord } from "@populace/protocol";
 import { newerRecord } from "../core/takeover.ts";
 import { keepCopy } from "./copies.ts";
@@ -28,7 +28,7 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
       const known = tick <= end.tick ? readCommit(tables, tenant, run, tick) : null;
       if (known?.root === commit.root) {
         // Committed anew: what followed it was false.
-        if (known.attempt < commit.attempt) writeCommit(tables, tenant, commit, false);
+        if (known.attempt < commit.attempt) writeFinal(tables, commit);
         return false;
       }
       if (known !== null) {
@@ -39,7 +39,7 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
       }
       if (tick > end.tick + 1) gapAfter = end.tick;
       if (tick !== end.tick + 1 || commit.prevRoot !== end.root) return false;
-      writeCommit(tables, tenant, commit, false);
+      writeFinal(tables, commit);
       return true;
     });
     if (gapAfter !== null && gaps.get(run) !== gapAfter) {
@@ -51,6 +51,15 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
     if (tick + 1 === (record as RunRecord | null)?.spec.ticks) await keepCopy(ports, commit.sums);
     await store.flushed();
     hooks.onFlushed(run, tick);
+  }
+
+  /** Terms never fall along the chain, here as in COMMIT: a commit has at least the term of the one before it, and so do those behind it that are to come again. */
+  function writeFinal(tables: StoreTables, commit: Commit): void {
+    const { run, tick } = commit, term = Math.max(commit.term, readCommit(tables, tenant, run, tick - 1)?.term ?? 0);
+    writeCommit(tables, tenant, { ...commit, term }, false);
+    for (let next = readCommit(tables, tenant, run, tick + 1); next !== null && next.term < term; next = readCommit(tables, tenant, run, next.tick + 1)) {
+      writeCommit(tables, tenant, { ...next, term }, readOutbox(tables, tenant, run).has(next.tick));
+    }
   }
 
   const decode = async ({ subject, sequence, bytes }: LogEntry): Promise<Commit> => COMMIT.decode(await bodyOf(bytes, blobs, `entry ${sequence} of ${subject}`));

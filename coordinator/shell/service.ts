@@ -7,6 +7,7 @@ import {
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
 import { above, hear, hearEcho, isDraining, judge, nextView, noMembers, type Membership } from "../core/membership.ts";
+import { contradictedIn } from "../core/node-fit.ts";
 import { isSettled, stateAfter, transition } from "../core/run.ts";
 import { suspicionOf } from "../core/suspicion.ts";
 import { newerRecord } from "../core/takeover.ts";
@@ -226,7 +227,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     wait: async (runId, waiting = {}) => wait((await known(runId)).run, waiting.onProgress, waiting.signal ?? null),
     pause: async (runId) => end((await known(runId)).run, new PopulaceError("INTERRUPTED", `run ${runId.slice(0, 12)} was paused; resume it to go on from its last checkpoint`, { runId })),
     cancel,
-    resume: async (runId) => again(await known(runId), ["paused", "failed", "canceled"], { dispute: null, unfit: [] }),
+    resume: async (runId) => again(await known(runId), ["paused", "failed", "canceled"], { dispute: null, unfit: contradictedIn(readRecords(store, tenant)) }),
     resolve: async (runId) => {
       const record = await known(runId);
       if (record.dispute === null) throw new PopulaceError("BAD_REQUEST", `run ${record.run.slice(0, 12)} is ${record.state}, and there are no two outputs to decide between; begin it anew`, { runId: record.run, state: record.state });
@@ -436,7 +437,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const record = await changeRecord({ ports, tenant, term }, {
       ...(before === null ? { ...first, ...anew } : isFresh ? { ...before, ...anew } : before),
       ...(submission.label === undefined ? {} : { label: submission.label }), ...(submission.priority === undefined ? {} : { priority: submission.priority }),
-      run, spec, attempt, state: before === null || !isSettled(before.state) ? "submitted" : transition(before.state, "submitted"), wanted: execution, unfit: [], dispute: null, suspectFrom: -1, code: "", reason: "",
+      run, spec, attempt, state: before === null || !isSettled(before.state) ? "submitted" : transition(before.state, "submitted"), wanted: execution, unfit: contradictedIn(readRecords(store, tenant)), dispute: null, suspectFrom: -1, code: "", reason: "",
     });
     carry(mine, record);
     return { record, isCached: false };

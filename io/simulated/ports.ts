@@ -1,6 +1,6 @@
 import { PopulaceError } from "@populace/domain";
 import { IO_LIMITS } from "../limits.ts";
-import type { LogEntry, Ports, RegistryEntry, Stop } from "../ports.ts";
+import type { LogEntry, Ports, RegistryEntry, RegistryResult, Stop } from "../ports.ts";
 import { assertSubject, subjectMatcher } from "../subject.ts";
 import { checkedBlob, type SimulatedService } from "./service.ts";
 import type { SimulatedNetwork } from "./network.ts";
@@ -95,13 +95,23 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
     const fresh = (entry: LogEntry): LogEntry => ({ ...entry, bytes: new Uint8Array(entry.bytes) });
     const freshRecord = (entry: RegistryEntry | null): RegistryEntry | null => (entry === null ? null : { ...entry, bytes: new Uint8Array(entry.bytes) });
 
-    function change(key: string, bytes: Uint8Array | null, expected: number | null): Promise<Awaited<ReturnType<Ports["registry"]["update"]>>> {
-      const own = bytes === null ? null : new Uint8Array(bytes);
-      return ask(() => {
-        const result = service.change(life.name, key, own, expected);
+    /** By key and revision (null = it was not there): the life of the registry that said so last. */
+    const learnt = new Map<string, number>();
+
+    /** What the service answers about a key, and the life of the registry that the answer tells of. */
+    async function learning<T>(key: string, perform: () => T, revisionIn: (answer: T) => number | null): Promise<T> {
+      const { answer, registryLife } = await ask(() => ({ answer: perform(), registryLife: service.registryLife }));
+      learnt.set(`${key} ${revisionIn(answer)}`, registryLife);
+      return answer;
+    }
+
+    function change(key: string, bytes: Uint8Array | null, expected: number | null): Promise<RegistryResult> {
+      const own = bytes === null ? null : new Uint8Array(bytes), learntIn = learnt.get(`${key} ${expected}`) ?? service.registryLife;
+      return learning(key, (): RegistryResult => {
+        const result = service.change(life.name, key, own, expected, learntIn);
         if (result.ok) for (const wake of wakeWatchers) wake(key);
         return result.ok ? result : { ok: false, current: freshRecord(result.current) };
-      });
+      }, (result) => (result.ok ? result.revision : result.current?.revision ?? null));
     }
 
     return {
@@ -147,7 +157,7 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
         purge: (filter, below) => ask(() => service.purge(filter, below)),
       },
       registry: {
-        get: (key) => ask(() => freshRecord(service.get(key))),
+        get: (key) => learning(key, () => freshRecord(service.get(key)), (entry) => entry?.revision ?? null),
         create: (key, bytes) => change(key, bytes, null),
         update: change,
         remove: (key, revision) => change(key, null, revision),

@@ -7,7 +7,8 @@ import type { Chance } from "./world.ts";
 /** What the service tells of itself as it happens, before anybody else knows. */
 export type ServiceEvent =
   | { readonly kind: "entry"; readonly entry: LogEntry; readonly by: string }
-  | { readonly kind: "record"; readonly entry: RegistryEntry; readonly by: string };
+  /** `isStale`: the writer learnt what it replaced in an earlier life of the registry, which counted the same revision. */
+  | { readonly kind: "record"; readonly entry: RegistryEntry; readonly by: string; readonly isStale: boolean };
 
 /**
  * The service in the middle, in the manner of a NATS server with JetStream: one log, one registry, one blob store, all of which may lose what they
@@ -17,6 +18,8 @@ export interface SimulatedService {
   readonly isUp: boolean;
   /** How often the log lost something: a follower that has seen an older one begins again. */
   readonly epoch: number;
+  /** How often the registry lost everything: its revisions begin again in each life. */
+  readonly registryLife: number;
   setUp(isUp: boolean): void;
   /** At its byte limit the log refuses new entries with STORE_FAILED and takes nothing; slots that are filled still say so. */
   setFull(isFull: boolean): void;
@@ -40,7 +43,8 @@ export interface SimulatedService {
   lastSequence(): number;
 
   get(key: string): RegistryEntry | null;
-  change(by: string, key: string, bytes: Uint8Array | null, expected: number | null): RegistryResult;
+  /** `learntIn`: the life of the registry in which the caller learnt what it expects. */
+  change(by: string, key: string, bytes: Uint8Array | null, expected: number | null, learntIn: number): RegistryResult;
   list(filter: string): readonly RegistryEntry[];
 
   putBlob(bytes: Uint8Array): string;
@@ -61,7 +65,7 @@ export function simulatedService(chance: Chance): SimulatedService {
   const records = new Map<string, { revision: number; bytes: Uint8Array | null }>();
   const blobs = new Map<string, Uint8Array>();
   const listeners: ((event: ServiceEvent) => void)[] = [];
-  let isUp = true, isFull = false, epoch = 0, sequence = 0;
+  let isUp = true, isFull = false, epoch = 0, registryLife = 0, sequence = 0;
   const tell = (event: ServiceEvent): void => { for (const listen of listeners) listen(event); };
 
   function store(by: string, subject: string, bytes: Uint8Array): LogEntry {
@@ -89,6 +93,7 @@ export function simulatedService(chance: Chance): SimulatedService {
   return {
     get isUp() { return isUp; },
     get epoch() { return epoch; },
+    get registryLife() { return registryLife; },
     setUp(next) { isUp = next; },
     setFull(next) { isFull = next; },
     forgetNewest(count) {
@@ -106,6 +111,7 @@ export function simulatedService(chance: Chance): SimulatedService {
       blobs.clear();
       sequence = 0;
       epoch += 1;
+      registryLife += 1;
     },
     forgetBlobs(share) {
       let gone = 0;
@@ -150,14 +156,14 @@ export function simulatedService(chance: Chance): SimulatedService {
       const record = records.get(key);
       return record === undefined || record.bytes === null ? null : { key, revision: record.revision, bytes: record.bytes };
     },
-    change(by, key, bytes, expected) {
+    change(by, key, bytes, expected, learntIn) {
       assertSubject(key);
       const record = records.get(key) ?? { revision: 0, bytes: null };
       const current = record.bytes === null ? null : { key, revision: record.revision, bytes: record.bytes };
       if (expected === null ? current !== null : current?.revision !== expected) return { ok: false, current };
       const revision = record.revision + 1;
       records.set(key, { revision, bytes });
-      if (bytes !== null) tell({ kind: "record", entry: { key, revision, bytes }, by });
+      if (bytes !== null) tell({ kind: "record", entry: { key, revision, bytes }, by, isStale: learntIn < registryLife });
       return { ok: true, revision };
     },
     list(filter) {

@@ -63,9 +63,9 @@ export async function observe(servers: readonly string[], tenant: string): Promi
     }),
     registry.watch(leaderKey(tenant), (_, entry) => {
       if (entry === null) return;
-      const { term } = LEADER_RECORD.decode(entry.bytes);
+      const { term, nonce } = LEADER_RECORD.decode(entry.bytes);
       terms.add(term);
-      records.push({ kind: "term", observer: "registry", term, atMs: atMs() });
+      records.push({ kind: "term", observer: "registry", term, nonce, atMs: atMs() });
     }),
     registry.watch(viewKey(tenant), (_, entry) => {
       if (entry === null) return;

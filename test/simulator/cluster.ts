@@ -51,6 +51,8 @@ export interface SeedCounts {
   lost: number;
   duplicated: number;
   delayed: number;
+  /** Records that somebody overwrote who knew an earlier life of the registry only. */
+  stale: number;
 }
 
 interface CoordinatorProcess {
@@ -82,7 +84,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   const world = simulatedWorld(chanceOf(schedule.seed, "world"));
   const network = simulatedNetwork(world), service = simulatedService(world.chance), hub = simulatedHub(world, network, service);
   const records: ClusterRecord[] = [];
-  const counts: SeedCounts = { ticks: 0, terms: 0, views: 0, repairs: 0, refusals: 0, divergences: 0, lost: 0, duplicated: 0, delayed: 0 };
+  const counts: SeedCounts = { ticks: 0, terms: 0, views: 0, repairs: 0, refusals: 0, divergences: 0, lost: 0, duplicated: 0, delayed: 0, stale: 0 };
   const faults: Partial<Record<FaultKind, number>> = {};
   const say = trace === undefined ? () => {} : (line: string): void => trace(`${world.nowMs().toFixed(1).padStart(10)} ${line}`);
   const terms = new Set<number>();
@@ -92,19 +94,20 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   // ---- what is seen ----
   service.onEvent((event) => {
     if (event.kind === "record") {
+      if (event.isStale) counts.stale += 1;
       if (event.entry.key === viewKey(TENANT)) {
         const { view, members, dead } = VIEW_RECORD.decode(event.entry.bytes);
-        records.push({ kind: "view", observer: "registry", atMs: world.nowMs(), view, members, dead });
+        records.push({ kind: "view", observer: "registry", atMs: world.nowMs(), view, members, dead, isStale: event.isStale });
         counts.views += 1;
-        say(`view ${view}: ${members.join(" ")}; dead: ${dead.join(" ")}`);
+        say(`view ${view}: ${members.join(" ")}; dead: ${dead.join(" ")}${event.isStale ? " (stale)" : ""}`);
       } else if (event.entry.key === leaderKey(TENANT)) {
-        const { term, holder } = LEADER_RECORD.decode(event.entry.bytes);
+        const { term, holder, nonce } = LEADER_RECORD.decode(event.entry.bytes);
         if (!terms.has(term)) {
           terms.add(term);
           counts.terms += 1;
           say(`${holder} leads with term ${term}`);
         }
-        records.push({ kind: "term", observer: "registry", term, atMs: world.nowMs() });
+        records.push({ kind: "term", observer: "registry", term, nonce, isStale: event.isStale, atMs: world.nowMs() });
       } else {
         const record = RUN_RECORD.read(event.entry.bytes);
         if (record === null) return;

@@ -15,8 +15,9 @@ export type ClusterRecord =
   | { readonly kind: "slot"; readonly slot: SlotSeen; readonly atMs: number }
   | { readonly kind: "input"; readonly input: Input; readonly inputHash: string }
   | { readonly kind: "opened"; readonly run: string; readonly attempt: number; readonly tick: number; readonly span: number; readonly term: number; readonly view: number }
-  | { readonly kind: "term"; readonly observer: string; readonly term: number; readonly atMs: number }
-  | { readonly kind: "view"; readonly observer: string; readonly atMs: number; readonly view: number; readonly members: readonly string[]; readonly dead: readonly string[] }
+  /** `nonce`: of the leadership that the term belongs to, "" = nobody's; where the observer knows it. For `isStale` see ServiceEvent; only who sees into the registry knows it. */
+  | { readonly kind: "term"; readonly observer: string; readonly term: number; readonly nonce?: string; readonly isStale?: boolean; readonly atMs: number }
+  | { readonly kind: "view"; readonly observer: string; readonly atMs: number; readonly view: number; readonly members: readonly string[]; readonly dead: readonly string[]; readonly isStale?: boolean }
   /** A client was told that the run is done. */
   | { readonly kind: "outcome"; readonly observer: string; readonly run: string; readonly root: string; readonly exposures: number; readonly counts: Float64Array }
   /** A block's state was taken from a checkpoint of this tick (-1 = before the first). */

@@ -184,7 +184,9 @@ describe("the invariants", () => {
     ["I5", [{ ...outcome, counts: Float64Array.of(9) } as ClusterRecord]],
     ["I6", [seen(commit(2, { term: 1 }))]],
     ["I7", [{ kind: "term", observer: "n", term: 2, atMs: 0 }, { kind: "term", observer: "n", term: 1, atMs: 0 }]],
+    ["I7", [{ kind: "term", observer: "registry", term: 2, nonce: "a", atMs: 0 }, { kind: "term", observer: "registry", term: 2, nonce: "b", atMs: 0 }]],
     ["I7", [{ kind: "view", observer: "registry", atMs: 0, view: 1, members: [], dead: [] }]],
+    ["I7", [{ kind: "forgot", observer: "registry", atMs: 0 }, { kind: "view", observer: "registry", atMs: 0, view: 2, members: [], dead: [] }, { kind: "view", observer: "registry", atMs: 0, view: 1, members: [], dead: [] }]],
     ["I7", [{ kind: "input", input: { run: "r", tick: 0, eventIds: ["x"] }, inputHash: "j" }]],
     ["I8", [{ kind: "served", observer: "x", release: 2, model: "m" }]],
     ["I8", [{ kind: "announced", release: 2, model: "n" }, { kind: "served", observer: "x", release: 2, model: "n" }, { kind: "served", observer: "x", release: 1, model: "m" }]],
@@ -198,6 +200,16 @@ describe("the invariants", () => {
     ["uncaught", [{ kind: "died", who: "c", error: "x" }]],
   ];
   test.each(broken.map(([invariant, records], index) => [invariant, index, records] as const))("%s finds what breaks it (case %i)", (invariant, _, records) => expect(check([...good, ...records])).toContain(invariant));
+
+  test("I7 excuses what a wiped registry explains: another life's numbers, and who knows only those", () => {
+    const view = (number: number, isStale = false): ClusterRecord => ({ kind: "view", observer: "registry", atMs: 0, view: number, members: ["b"], dead: [], isStale });
+    const term = (number: number, nonce: string, isStale = false): ClusterRecord => ({ kind: "term", observer: "registry", term: number, nonce, isStale, atMs: 0 });
+    const lives: readonly ClusterRecord[] = [...good, term(4, "x"), { kind: "forgot", observer: "registry", atMs: 0 }, view(1), term(3, "y"), view(5), view(2, true), term(2, "x", true)];
+    expect(check([...lives, view(3), term(4, "z")])).toEqual([]);
+    expect(check([...lives, view(1)])).toEqual(["I7"]);
+    expect(check([...lives, term(1, "x")])).toEqual(["I7"]);
+    expect(check([...lives, term(2, "y")])).toEqual(["I7"]);
+  });
 
   test("I2 finds two roots of one tick in two copies, I4 two outputs where no truth is known", () => {
     expect(check([...good, seen(commit(0, { root: "other" }), "store-2")], new Map())).toContain("I2");
