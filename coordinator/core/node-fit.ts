@@ -22,7 +22,7 @@ export function isFit({ unfit }: Pick<RunRecord, "unfit">, { incarnation, backen
   if (unfit.includes(incarnation)) return false;
   const lost = unfit.filter((entry) => entry.startsWith(unfitBackend(incarnation, "")));
   const could = wanted === "auto" ? backends.filter((backend) => backend !== "reference") : [wanted];
-  return lost.length === 0 || could.some((backend) => backends.includes(backend) && !lost.includes(unfitBackend(incarnation, backend)));
+  return lost.length === 0 || could.some((backend) => (backend === JOB_BACKEND || backends.includes(backend)) && !lost.includes(unfitBackend(incarnation, backend)));
 }
 
 /** How fast each node is for the plan, of which only ratios matter: by exposures once all were measured, by workers before; a behavior and a job need processors, and no GPU helps them. */

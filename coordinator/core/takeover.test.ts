@@ -86,7 +86,7 @@ test("a job goes to nodes that know its function in this version, and to none wh
   expect(() => checkNodes(plan, [node("fit 1")])).toThrow(expect.objectContaining({ code: "INCOMPATIBLE", message: expect.stringContaining("fit 2") }));
   expect(() => checkNodes(plan, [])).not.toThrow();
   const wanted = backendWanted(plan, { wanted: {} });
-  expect([isFit({ unfit: [] }, node("fit 2"), wanted), isFit({ unfit: [unfitBackend("a", wanted)] }, node("fit 2"), wanted)]).toEqual([true, false]);
+  expect([isFit({ unfit: [] }, node("fit 2"), wanted), isFit({ unfit: [unfitBackend("a", wanted)] }, node("fit 2"), wanted), isFit({ unfit: [unfitBackend("a", "wasm")] }, node("fit 2"), wanted)]).toEqual([true, false, true]);
 });
 
 test("a node may compute a run while it has a backend that was not contradicted; the reference is not another one", () => {
