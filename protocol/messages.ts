@@ -123,7 +123,7 @@ export interface Commit {
   readonly root: string;
   /** SHA-256 of the tick's integer sums in canonical order. */
   readonly sumsHash: string;
-  /** Content addresses of block checkpoints, in canonical block order; empty when this tick has none. */
+  /** Content addresses of block checkpoints, in canonical block order; of a ledger, of the head and the segments of its checkpoint; empty when this tick has none. */
   readonly checkpoint: readonly string[];
   /**
    * personas x scenarios x 2: shares and complaints of this tick summed over all ShardOuts, exact integers; empty without
@@ -312,12 +312,21 @@ export interface Recomputed {
   readonly compared: number;
 }
 
-/** A standby has a run's commits through this tick on its own disk. The leader opens no tick while all standbys that it hears lag two spans. */
+/** A standby has a run's commits through this tick on its own disk (of a ledger, said also when nothing came). The leader opens no tick while all standbys that it hears lag two spans. */
 export interface Flushed {
   /** The standby, as in LeaderRecord. */
   readonly nonce: string;
   readonly run: string;
   readonly tick: number;
+}
+
+/** The ledger's commits through this tick are on as many disks as there are to be: gateways may forget the events that these name. Said at every commit, and again when an event comes that is known. */
+export interface Settled {
+  readonly run: string;
+  /** -1 = none. */
+  readonly tick: number;
+  /** Events that came again though a checkpoint has them, as in a manifest: no commit in the log names them any more. */
+  readonly manifest: readonly string[];
 }
 
 /** What production serves, under the highest number: registry record `releaseKey`, written once. A roll-back is a new release of older content. */

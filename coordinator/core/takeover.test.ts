@@ -59,6 +59,23 @@ describe("reconciliation of store and COMMIT", () => {
   });
 });
 
+test("a chain may begin with a base: where the store has it, else with the newest that reaches furthest; what lies below needs nobody", () => {
+  const isBase = ({ tick }: Link): boolean => tick > 0 && tick % 4 === 0, from = (first: number, ticks: number): Link[] => chain(ticks).slice(first);
+  const put = (stored: readonly Link[], logged: readonly Link[]) => reconcile(RUN, stored, none, logged, isBase);
+  // The log lost what its base stands for, and the store has all: nothing is to do. The same the other way round.
+  expect(put(chain(10), from(8, 10))).toMatchObject({ adopt: [], append: [], rewrite: false, isRebased: false, discardFrom: null });
+  expect(put(from(8, 10), from(4, 10))).toMatchObject({ chain: from(8, 10), adopt: [], append: [], rewrite: false, isRebased: false });
+  // A store that the log cannot be reached from begins anew with the base; an empty one too.
+  expect(put(chain(5), from(8, 10))).toMatchObject({ chain: from(8, 10), adopt: from(8, 10), append: [], rewrite: false, isRebased: true });
+  expect(put([], from(4, 10))).toMatchObject({ chain: from(8, 10), isRebased: true, rewrite: false });
+  // A log that was lost, or that ends below the store's base, is written from there.
+  expect(put(from(8, 10), [])).toMatchObject({ append: from(8, 10), rewrite: false, isRebased: false });
+  expect(put(from(8, 10), from(4, 6))).toMatchObject({ append: from(8, 10), rewrite: true, isRebased: false });
+  expect(put(from(8, 10), from(4, 8))).toMatchObject({ append: from(8, 10), rewrite: false });
+  // Where nothing is a base, the same log is a loss.
+  expect(reconcile(RUN, [], none, from(8, 10))).toMatchObject({ chain: [], rewrite: true });
+});
+
 test("of two records the one with the higher term is newer, then the one changed later", () => {
   const record = (term: number, change: number): RunRecord => ({ term, change }) as RunRecord;
   const old = record(3, 9), late = record(4, 2);

@@ -1,10 +1,10 @@
 import { PopulaceError } from "@populace/domain";
 import type { Blobs, Bus, Clock } from "@populace/io";
 import type { RpcCall, RpcMethod, RpcService } from "@populace/io/rpc";
-import { BEHAVIOR_SPEC, JOB_SPEC, LEADER_BEAT, LIMITS, blocksOf, decodePlan, drainSubject, encodeLedgerPlan, encodePlan, eventOf, isLedger, type Commit, type ExecutionPlan, type LedgerPlan, type Plan, type Release, type RunRecord } from "@populace/protocol";
+import { BEHAVIOR_SPEC, JOB_SPEC, LEADER_BEAT, LIMITS, blocksOf, decodePlan, drainSubject, encodeLedgerPlan, encodePlan, isLedger, type ExecutionPlan, type Plan, type Release, type RunRecord } from "@populace/protocol";
 import {
   CONTROL, CONTROL_HEADER, CONTROL_SERVICE, checkControlVersion, controlVersionText,
-  type Announcement, type ControlMethods, type Execution, type LedgerCounts, type MovesReply, type Node, type OutcomeHead, type Run,
+  type Announcement, type ControlMethods, type Execution, type MovesReply, type Node, type OutcomeHead, type Run,
 } from "@populace/protocol/control";
 import type { RunOutcome, RunProgress } from "@populace/studies";
 import { isDraining, type Member } from "../core/membership.ts";
@@ -160,8 +160,8 @@ export function controlService({ coordinatorOf, ports, version }: ControlOptions
       return runMessage(await coordinator.suspect((await known(coordinator, run)).run, tick), tenant);
     },
     async Ledger({ tenant, run, from }) {
-      const { record, plan, commits } = await leading(tenant).coordinator.ledger(run, from);
-      return { ...ledgerCounts(plan, commits), run: record.run, tick: record.tick, root: record.root, plan: encodeLedgerPlan(plan) };
+      const { record, plan, sums, refusals } = await leading(tenant).coordinator.ledger(run, from);
+      return { counted: sums.counted, refused: sums.refused, deadLetters: refusals.slice(-DEAD_LETTERS_MAX), counts: sums.rows(), run: record.run, tick: record.tick, root: record.root, plan: encodeLedgerPlan(plan) };
     },
   };
   return { name: CONTROL_SERVICE, methods: Object.fromEntries(Object.keys(CONTROL).map((name) => [name, bound(name as keyof ControlMethods, methods)])) };
@@ -234,26 +234,6 @@ function shardCosts(plan: Plan, shards: RunRecord["shards"]): readonly number[] 
 function imbalance(loads: ReadonlyMap<string, number>, nodes: readonly Candidate[]): number {
   const total = [...loads.values()].reduce((sum, load) => sum + load, 0), weights = nodes.reduce((sum, node) => sum + node.weight, 0);
   return total === 0 ? 1 : Math.max(...nodes.map((node) => ((loads.get(node.incarnation) ?? 0) / total) * (weights / node.weight)));
-}
-
-/** The counts of some ticks of a ledger. */
-function ledgerCounts(plan: LedgerPlan, commits: readonly Commit[]): Pick<LedgerCounts, "counted" | "refused" | "deadLetters" | "counts"> {
-  const cells = new Map<string, { readonly day: number; readonly cell: number; exposures: number; readonly responses: number[] }>(), deadLetters: string[] = [];
-  let counted = 0;
-  for (const entry of commits.flatMap(({ manifest }) => manifest)) {
-    const event = eventOf(entry, plan);
-    if (typeof event === "string") {
-      deadLetters.push(entry);
-      continue;
-    }
-    const { day, persona, stimulus, reached } = event, cell = persona * plan.stimuli.length + stimulus, key = `${day} ${cell}`;
-    const counts = cells.get(key) ?? { day, cell, exposures: 0, responses: plan.steps.map(() => 0) };
-    cells.set(key, counts);
-    counted += 1;
-    counts.exposures += 1;
-    for (let step = 0; step < reached; step += 1) counts.responses[step] += 1;
-  }
-  return { counted, refused: deadLetters.length, deadLetters: deadLetters.slice(-DEAD_LETTERS_MAX), counts: [...cells.values()].toSorted((left, right) => left.day - right.day || left.cell - right.cell) };
 }
 
 function* parts(bytes: Uint8Array): Generator<Uint8Array> {

@@ -1,6 +1,6 @@
 import { PopulaceError } from "@populace/domain";
 import type { Blobs, Log, Registry } from "@populace/io";
-import { COMMIT, JOB_SPEC, bodyOf, commitSubject, decodePlan, runKey, type Commit, type Plan, type RunRecord } from "@populace/protocol";
+import { COMMIT, JOB_SPEC, bodyOf, commitSubject, decodePlan, isLedgerBase, runKey, type Commit, type Plan, type RunRecord } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
 import { isSettled } from "../core/run.ts";
 import { decodeRecord } from "./run-store.ts";
@@ -17,7 +17,7 @@ export interface RunReader {
   output(runId: string): Promise<Uint8Array>;
   /** The plan of a run; NOT_FOUND when its blob is gone. */
   plan(runId: string): Promise<Plan>;
-  /** What the COMMIT log holds of a run, in tick order. */
+  /** What the COMMIT log holds of a run, in tick order; of a ledger, from its last checkpoint on. */
   commits(runId: string): Promise<readonly Commit[]>;
 }
 
@@ -57,7 +57,8 @@ export function runReader({ registry, log, blobs }: { readonly registry: Registr
         if (commit.attempt >= firstAttempt && !byTick.has(commit.tick)) byTick.set(commit.tick, commit);
       }
     }
-    return [...byTick.values()].toSorted((left, right) => left.tick - right.tick);
+    const commits = [...byTick.values()].toSorted((left, right) => left.tick - right.tick);
+    return commits.slice(Math.max(0, commits.findLastIndex(isLedgerBase)));
   }
 
   return {
