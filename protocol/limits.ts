@@ -60,6 +60,9 @@ export const LIMITS = {
   outcomesUnderWayMax: 10_000,
   /** Events that no COMMIT has named are sent again after this time, later ever less often. */
   outcomesRepeatMs: 5000,
+  /** Bytes of one part of a job's input, and parts of all inputs together: TOO_LARGE above. */
+  jobPartBytes: 4 * 1024 * 1024,
+  jobPartsMax: 256,
   /** How often somebody who waits for a run looks at its record. */
   runPollMs: 250,
 } as const;

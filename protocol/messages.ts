@@ -18,6 +18,9 @@
  *    different is a NodeFailure with code DIVERGENCE. Anything it cannot do is a NodeFailure, never silence.
  * 6. On RunStop it drops the attempt within one block. A new attempt forgets the state of the old one.
  *
+ * A job is a run of one block and one tick that a function computes (`job-plan.ts`): it is placed, repeated, committed and taken over like any other.
+ * The node stores the output before it fills the slot.
+ *
  * A ledger is a run without agents (`ledger.ts`): gateways append Outcomes to the events of its run, the leader seals them tick by tick as Input
  * and commits their integer counts with a manifest. Nodes have no part in it.
  *
@@ -131,7 +134,7 @@ export interface Commit {
   readonly manifest: readonly string[];
   /** cells x personas x columns: the tick's integer sums over worlds. */
   readonly tickSums: Float64Array;
-  /** Blob address of cells x personas x worlds x columns (f64), summed over the ticks 0 to this one: at checkpoints and at the last tick; "" elsewhere. */
+  /** Blob address of cells x personas x worlds x columns (f64), summed over the ticks 0 to this one: at checkpoints and at the last tick; "" elsewhere. Of a job that of its output. */
   readonly sums: string;
   /** Exposures of the ticks 0 to this one. */
   readonly exposures: number;
@@ -218,6 +221,8 @@ export interface Heartbeat {
   readonly loopLagMs: number;
   /** Whether it runs behaviors, which are foreign code; runs of a behavior go to such nodes alone. */
   readonly allowsBehaviors: boolean;
+  /** Functions of jobs that it computes, each as `jobName` has it; jobs of others go elsewhere. */
+  readonly jobs: readonly string[];
 }
 
 /** A node could not compute a shard, or found the slot filled with something else (DIVERGENCE). */

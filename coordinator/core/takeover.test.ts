@@ -1,8 +1,8 @@
 import { RandomStream } from "@populace/domain";
-import type { RunRecord } from "@populace/protocol";
+import { jobPlan, type Heartbeat, type RunRecord } from "@populace/protocol";
 import { describe, expect, test } from "vitest";
 import type { Link } from "./commit.ts";
-import { isFit, unfitBackend } from "./node-fit.ts";
+import { backendWanted, checkNodes, isFit, mayCompute, unfitBackend } from "./node-fit.ts";
 import { decideFailure } from "./node-failure.ts";
 import { newerRecord, reconcile } from "./takeover.ts";
 
@@ -91,6 +91,19 @@ test("a node's failure: divergence freezes, what is missing is looked for, what 
   expect([1, 2, 3].map((failures) => decideFailure("UNAVAILABLE", failures, false))).toEqual(["retry", "retry", "retry"]);
   expect(decideFailure("BACKEND_MISSING", 1, true)).toBe("unfit");
   expect(decideFailure("of another version", 1, false)).toBe("fail");
+  // What is wrong with the data of a job is wrong everywhere; a part that is gone may come again.
+  expect([decideFailure("BAD_DATA", 1, true), decideFailure("BAD_DATA", 1, true, true)]).toEqual(["unfit", "fail"]);
+  expect([decideFailure("NOT_FOUND", 1, true, true), decideFailure("INTERNAL", 1, true, true), decideFailure("DIVERGENCE", 1, true, true)]).toEqual(["repair", "unfit", "freeze"]);
+});
+
+test("a job goes to nodes that know its function in this version, and to none whose output of it was contradicted", () => {
+  const plan = jobPlan({ function: "fit", version: "2", parameters: "", inputs: [] });
+  const node = (...jobs: string[]): Heartbeat => ({ allowsBehaviors: true, jobs, backends: ["wasm", "reference"], incarnation: "a" }) as unknown as Heartbeat;
+  expect([node("fit 2", "cluster 1"), node("fit 1"), node()].map((each) => mayCompute(plan, each))).toEqual([true, false, false]);
+  expect(() => checkNodes(plan, [node("fit 1")])).toThrow(expect.objectContaining({ code: "INCOMPATIBLE", message: expect.stringContaining("fit 2") }));
+  expect(() => checkNodes(plan, [])).not.toThrow();
+  const wanted = backendWanted(plan, { wanted: {} });
+  expect([isFit({ unfit: [] }, node("fit 2"), wanted), isFit({ unfit: [unfitBackend("a", wanted)] }, node("fit 2"), wanted), isFit({ unfit: [unfitBackend("a", "wasm")] }, node("fit 2"), wanted)]).toEqual([true, false, true]);
 });
 
 test("a node may compute a run while it has a backend that was not contradicted; the reference is not another one", () => {

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { PopulaceError } from "@populace/domain";
 import { sha256, sha256Hex, writeFileAtomic, type Blobs, type Log, type Registry } from "@populace/io";
-import { COMMIT, RELEASE, RUN_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, eventIdOf, fitBody, isLedger, isLedgerBase, refusalOf, releaseKey, rootOf, runIdOf, runKey, sumsHashOf, type Commit, type RunRecord } from "@populace/protocol";
+import { COMMIT, RELEASE, RUN_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, eventIdOf, fitBody, isJobPlan, isLedger, isLedgerBase, refusalOf, releaseKey, rootOf, rootOfJob, runIdOf, runKey, sumsHashOf, type Commit, type RunRecord } from "@populace/protocol";
 import { ledgerShape } from "../core/ledger.ts";
 import { decodeHead, decodeSegment } from "../core/ledger-checkpoint.ts";
 import { ledgerTick } from "../core/ledger-tick.ts";
@@ -178,8 +178,13 @@ function prove(record: RunRecord, commits: readonly Commit[], root: string, read
   }
   if (record.state !== "done") return;
   if (commits.length !== record.spec.ticks || record.root !== root) fail(`it is done, and ${commits.length} of ${record.spec.ticks} ticks are there`);
-  const shape = ledgerShape(decodePlan(planBytes));
-  const sumsBytes = readBlob(commits.at(-1)!.sums) ?? fail("its sums are missing");
+  const plan = decodePlan(planBytes), last = commits.at(-1)!;
+  const sumsBytes = readBlob(last.sums) ?? fail("its sums are missing");
+  if (isJobPlan(plan)) {
+    if (rootOfJob(record.run, sumsBytes, sha256) !== root) fail("its output is not that of its root");
+    return;
+  }
+  const shape = ledgerShape(plan);
   const sums = new Float64Array(new Uint8Array(sumsBytes).buffer), width = shape.worlds * shape.columns;
   for (let entry = 0; entry < shape.cells * shape.personas * shape.columns; entry += 1) {
     const row = Math.floor(entry / shape.columns), column = entry % shape.columns;

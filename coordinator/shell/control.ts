@@ -1,7 +1,7 @@
 import { PopulaceError } from "@populace/domain";
 import type { Blobs, Bus, Clock } from "@populace/io";
 import type { RpcCall, RpcMethod, RpcService } from "@populace/io/rpc";
-import { BEHAVIOR_SPEC, LEADER_BEAT, LIMITS, blocksOf, decodePlan, drainSubject, encodeLedgerPlan, encodePlan, isLedger, type ExecutionPlan, type Plan, type Release, type RunRecord } from "@populace/protocol";
+import { BEHAVIOR_SPEC, JOB_SPEC, LEADER_BEAT, LIMITS, blocksOf, decodePlan, drainSubject, encodeLedgerPlan, encodePlan, isLedger, type ExecutionPlan, type Plan, type Release, type RunRecord } from "@populace/protocol";
 import {
   CONTROL, CONTROL_HEADER, CONTROL_SERVICE, checkControlVersion, controlVersionText,
   type Announcement, type ControlMethods, type Execution, type MovesReply, type Node, type OutcomeHead, type Run,
@@ -106,11 +106,18 @@ export function controlService({ coordinatorOf, ports, version }: ControlOptions
       if (table !== "ticks") throw new PopulaceError("NOT_FOUND", `there is no table "${table.slice(0, 40)}"; expected "ticks"`, { table });
       const { coordinator } = leading(tenant);
       const outcome = await coordinator.outcome(run);
+      if (outcome.tickCounts.length === 0) throw new PopulaceError("BAD_REQUEST", `run ${outcome.runId.slice(0, 12)} counts nothing`, { run: outcome.runId });
       const { ticksParquet } = await import("@populace/studies/results");
       for (const bytes of parts(ticksParquet(await coordinator.plan(run), outcome).bytes)) yield { bytes };
     },
     async *Plan({ tenant, run }) {
       for (const bytes of parts(encodePlan(await leading(tenant).coordinator.plan(run)))) yield { bytes };
+    },
+    async Put({ tenant, bytes }) {
+      return { hash: await leading(tenant).coordinator.putInput(bytes) };
+    },
+    async *Output({ tenant, run }) {
+      for (const bytes of parts(await leading(tenant).coordinator.output(run))) yield { bytes };
     },
     async Moves({ tenant, leave, join, run }) {
       const { coordinator } = leading(tenant);
@@ -246,7 +253,7 @@ const announcement = (coordinator: Coordinator, release: Release): Announcement 
 const runMessage = (row: RunRecord, tenant: string): Run => ({
   run: row.run, state: row.state, reason: row.reason, code: row.code, attempt: row.attempt, tick: row.tick, ticks: row.spec.ticks, root: row.root, agents: row.spec.agents,
   exposures: row.exposures, exposuresTotal: 0, seconds: row.seconds, backends: row.backends, execution: row.execution, priority: row.priority, label: row.label, planHash: row.spec.planHash, tenant,
-  kind: isLedger(row.spec) ? "ledger" : row.spec.kernelSpec === BEHAVIOR_SPEC ? "behavior" : "study", ...(row.suspectFrom < 0 ? {} : { suspectFrom: row.suspectFrom }),
+  kind: isLedger(row.spec) ? "ledger" : ({ [BEHAVIOR_SPEC]: "behavior", [JOB_SPEC]: "job" })[row.spec.kernelSpec] ?? "study", ...(row.suspectFrom < 0 ? {} : { suspectFrom: row.suspectFrom }),
 });
 
 const headOf = (outcome: RunOutcome): OutcomeHead => ({

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type RegistryEntry, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, FLUSHED, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_RECORD, RUN_STATE, STEPS_MAX, VIEW_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, encodeLedgerPlan, encodePlan, flushedSubject, heartbeatSubject, isLedger, leaderBeatSubject, ledgerSpecOf, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, viewKey,
+  COMMIT, FLUSHED, HEARTBEAT, JOB_SPEC, LEADER_BEAT, LIMITS, RELEASE, RUN_RECORD, RUN_STATE, STEPS_MAX, VIEW_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, encodeLedgerPlan, encodePlan, flushedSubject, heartbeatSubject, inputParts, isJobPlan, isLedger, leaderBeatSubject, ledgerSpecOf, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, viewKey,
   type ExecutionPlan, type LeaderRecord, type LedgerPlan, type Plan, type Release, type RunRecord, type RunSpec, type RunState, type ViewRecord,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
@@ -22,7 +22,7 @@ import { noCounts, type CoordinatorMetrics } from "./metrics.ts";
 import { changeRecord, publishRecord } from "./record-writer.ts";
 import { announceRelease, releasesOf } from "./releases.ts";
 import { runReader, type RunReader } from "./run-reader.ts";
-import { decodeRecord, discardCommits, forgetGarbage, readCommit, readEnd, readGarbage, readLastCommit, readLastRelease, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
+import { decodeRecord, discardCommits, forgetGarbage, markGarbage, readCommit, readEnd, readGarbage, readLastCommit, readLastRelease, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
 import { createTurns, type Turns } from "./turns.ts";
 
 export interface CoordinatorOptions {
@@ -81,6 +81,8 @@ export interface Coordinator extends RunReader {
   submit(plan: Plan, execution?: Partial<ExecutionPlan>, options?: SubmitOptions): Promise<RunOutcome>;
   /** Enters a run, whose plan is given, and returns its record at once. */
   enter(plan: Plan, execution?: Partial<ExecutionPlan>, options?: Omit<SubmitOptions, "onProgress" | "signal">): Promise<RunRecord>;
+  /** Stores a part of a job's input and returns its address, for its submission to name; what no run under way names goes when nothing runs. TOO_LARGE. */
+  putInput(bytes: Uint8Array): Promise<string>;
   /** The outcome of a run that somebody submitted, from any coordinator, however long it takes; rejects with the code of a run that ended otherwise. `signal` ends the waiting only. */
   wait(runId: string, options?: { readonly onProgress?: (progress: RunProgress) => void; readonly signal?: AbortSignal }): Promise<RunOutcome>;
   /** Interrupts a run at its last committed tick; NOT_FOUND when it is not under way. UNAVAILABLE on a standby, like all that follows. */
@@ -134,6 +136,8 @@ interface Reign {
   readonly flushed: Map<string, Map<string, { readonly tick: number; readonly heardMs: number }>>;
 }
 
+/** Missing parts that one refusal names: it travels in a header. */
+const MISSING_MAX = 50;
 /** Before a run whose ports failed is taken up again. */
 const OUTAGE_WAIT_MS = 250;
 const DAY_MS = 86_400_000;
@@ -227,6 +231,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     outcome,
     submit,
     enter: async (plan, execution, submission) => (await enter(plan, execution ?? {}, submission ?? {})).record,
+    async putInput(bytes) {
+      leadingReign();
+      if (bytes.length > LIMITS.jobPartBytes) throw new PopulaceError("TOO_LARGE", `a part of ${bytes.length} bytes; at most ${LIMITS.jobPartBytes} are taken`, { bytes: bytes.length, limit: LIMITS.jobPartBytes });
+      const hash = await blobs.put(bytes);
+      await store.transaction((tables) => markGarbage(tables, tenant, [hash]));
+      return hash;
+    },
     wait: async (runId, waiting = {}) => wait((await known(runId)).run, waiting.onProgress, waiting.signal ?? null),
     pause: async (runId) => end((await known(runId)).run, new PopulaceError("INTERRUPTED", `run ${runId.slice(0, 12)} was paused; resume it to go on from its last checkpoint`, { runId })),
     cancel,
@@ -413,7 +424,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const run = runIdOf(spec, sha256);
     const under = entering.get(run);
     if (under !== undefined) return under;
-    const entered = enterOnce(run, spec, bytes, execution, submission);
+    const entered = enterOnce(run, spec, bytes, isJobPlan(plan) ? inputParts(plan) : [], execution, submission);
     entering.set(run, entered);
     try {
       return await entered;
@@ -422,7 +433,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
   }
 
-  async function enterOnce(run: string, spec: RunSpec, planBytes: Uint8Array, execution: Partial<ExecutionPlan>, submission: SubmitOptions): Promise<{ readonly record: RunRecord; readonly isCached: boolean }> {
+  async function enterOnce(run: string, spec: RunSpec, planBytes: Uint8Array, inputs: readonly string[], execution: Partial<ExecutionPlan>, submission: SubmitOptions): Promise<{ readonly record: RunRecord; readonly isCached: boolean }> {
     const mine = leadingReign();
     const { term } = mine.leadership;
     const before = readRecord(store, tenant, run);
@@ -432,7 +443,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (before?.state === "done" && !isFresh && await isReadable(run)) return { record: before, isCached: true };
     if (before?.state === "frozen" && !isFresh) throw new PopulaceError("DIVERGENCE", `run ${run.slice(0, 12)} is frozen: ${before.reason}`, { run });
     if (mine.active.size >= LIMITS.runsQueuedMax) throw new PopulaceError("TOO_LARGE", `${mine.active.size} runs wait already; at most ${LIMITS.runsQueuedMax} may`, { limit: LIMITS.runsQueuedMax });
-    if (turns.running === 0 && [...mine.active.keys()].every((active) => isLedger(readRecord(store, tenant, active)!.spec))) await sweep();
+    if (turns.running === 0 && [...mine.active.keys()].every((active) => isLedger(readRecord(store, tenant, active)!.spec))) await sweep(inputs);
+    if (inputs.length > LIMITS.jobPartsMax) throw new PopulaceError("TOO_LARGE", `the inputs of the job have ${inputs.length} parts; at most ${LIMITS.jobPartsMax} are taken`, { parts: inputs.length, limit: LIMITS.jobPartsMax });
+    const isThere = await Promise.all(inputs.map((part) => blobs.has(part)));
+    const missing = inputs.filter((_, index) => !isThere[index]);
+    if (missing.length > 0) throw new PopulaceError("NOT_FOUND", `${missing.length} of ${inputs.length} parts of the job's inputs are not in the blob store; put them there first`, { missing: missing.slice(0, MISSING_MAX) });
 
     await blobs.put(planBytes);
     if (!isAlone) await keepCopy(ports, spec.planHash);
@@ -806,20 +821,25 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
 
   /** Removes blobs that no checkpoint of an unfinished run, no sums and no plan names; only while nothing runs. */
-  async function sweep(): Promise<void> {
+  async function sweep(kept: readonly string[]): Promise<void> {
     const garbage = readGarbage(store, tenant);
     if (garbage.length === 0) return;
-    const live = new Set<string>();
+    const live = new Set<string>(kept);
     for (const { run, spec, state } of readRecords(store, tenant)) {
       live.add(spec.planHash);
       let commit = readLastCommit(store, tenant, run);
       live.add(commit?.sums ?? "");
       if (state === "done") continue;
+      if (spec.kernelSpec === JOB_SPEC && state !== "failed" && state !== "canceled") {
+        const bytes = await blobOrCopy(ports, spec.planHash), plan = bytes === null ? null : decodePlan(bytes);
+        if (plan !== null && isJobPlan(plan)) for (const part of inputParts(plan)) live.add(part);
+      }
       while (commit !== null && commit.checkpoint.length === 0 && commit.tick > 0) commit = readCommit(store, tenant, run, commit.tick - 1);
       for (const hash of [...(commit?.checkpoint ?? []), commit?.sums ?? ""]) live.add(hash);
     }
-    for (const hash of garbage) if (!live.has(hash)) await blobs.remove(hash);
-    await store.transaction((tables) => forgetGarbage(tables, tenant, garbage));
+    const dead = garbage.filter((hash) => !live.has(hash));
+    for (const hash of dead) await blobs.remove(hash);
+    await store.transaction((tables) => forgetGarbage(tables, tenant, dead));
   }
 
   /** Only the newest finished runs keep their slots. */

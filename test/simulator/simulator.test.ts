@@ -78,7 +78,7 @@ describe("a leader that has yet to notice its successor", () => {
     const views: ViewRecord[] = [];
     const lives = ["first", "second", "node"].map((name) => world.life(name)), [firstLife, secondLife, nodeLife] = lives;
     const { bus } = hub.portsOf(nodeLife);
-    const say = (state: Heartbeat["state"]): void => bus.publish(heartbeatSubject("t", "n"), HEARTBEAT.encode({ incarnation: "n", state, workers: 1, backends: ["reference"], backendReason: "", exposuresPerSecond: 1, memoryBytes: 1, exposures: 0, term: 0, loopLagMs: 0, allowsBehaviors: false }));
+    const say = (state: Heartbeat["state"]): void => bus.publish(heartbeatSubject("t", "n"), HEARTBEAT.encode({ incarnation: "n", state, workers: 1, backends: ["reference"], backendReason: "", exposuresPerSecond: 1, memoryBytes: 1, exposures: 0, term: 0, loopLagMs: 0, allowsBehaviors: false, jobs: [] }));
     service.onEvent(({ kind, entry }) => {
       if (kind !== "record") return;
       if (entry.key === viewKey("t")) views.push(VIEW_RECORD.decode(entry.bytes));
