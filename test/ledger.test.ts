@@ -225,6 +225,28 @@ test("checkpoints take the place of commits under killed leaders, and every even
   expect(countsOf(await after.coordinator.ledger(run, 0))).toEqual(COUNTS_OF(sent + 1));
 }, 60_000);
 
+test("where a standby lives, gateways are told of a commit when it is on the standby's disk, and no further tick comes before", async () => {
+  cluster = testCluster();
+  const options = { ledgerTickMs: 20, leaseTtlMs: 5000 }, heard: number[] = [];
+  cluster.shared.bus.subscribe(settledSubject(TENANT, "*"), (_, bytes) => { heard.push(SETTLED.decode(bytes).tick); });
+  const leads = await cluster.coordinator("leads", options);
+  await leads.coordinator.leading();
+  const standby = await cluster.coordinator("standby", options);
+  const { run } = await leads.coordinator.enterLedger(encodeLedgerPlan(PLAN));
+  await send(run, [event(1)]);
+  await until(() => heard.includes(0));
+  expect(standby.store.range("commits").length).toBe(1);
+  standby.stop();
+  await send(run, [event(2)]);
+  await until(async () => (await namesOf(run)).includes(id(2)));
+  await send(run, [event(3)]);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect([Math.max(...heard), (await commitsOf(run)).length]).toEqual([0, 2]);
+  standby.go();
+  await until(() => heard.includes(2));
+  expect(standby.store.range("commits").length).toBe(3);
+}, 30_000);
+
 test("what is older than the horizon is refused with its reason, its ids are forgotten and its counts are not", async () => {
   cluster = testCluster();
   const DAY = 86_400_000;
