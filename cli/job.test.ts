@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -54,6 +55,8 @@ beforeAll(async () => {
   process.env["POPULACE_TEST_GATE"] = gate;
   mkdirSync(scratch);
   process.env["TMPDIR"] = scratch;
+  // What a process left that was killed in the middle of a job.
+  mkdirSync(join(scratch, `populace-job-${spawnSync(process.execPath, ["-e", ""]).pid}-abcdef`));
   openGate();
   writeFileSync(file("schema.yaml"), "name: shop\nattributes: {age: continuous, city: categorical}\nstimulus: {column: offer}\nfunnel: [visit]\nassignment: randomized\n");
   writeFileSync(file("data.csv"), `age,city,offer,visit\n${Array.from({ length: 240 }, (_, i) => `${20 + ((i * 7919) % 50)},${["north", "south", "west"][(i * 31) % 3]},${i % 2 === 0 ? "mail" : "none"},${(i * 104729) % 17 < (i % 2 === 0 ? 6 : 3) ? 1 : 0}`).join("\n")}\n`);
@@ -66,6 +69,7 @@ beforeAll(async () => {
   at = `${one.address},${other.address}`;
   for (const name of ["node-a", "node-b", "node-c"]) nodes.set(name, killableNode(name));
   await Promise.all([...nodes.values()].map(({ node }) => node.ready));
+  expect(readdirSync(scratch)).toEqual([]);
   cluster = openCluster({ addresses: at.split(",") });
 });
 
