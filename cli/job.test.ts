@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startNode, type NodeOptions, type RunningNode } from "@populace/agent-runtime";
-import { startCoordinator, type Coordinator } from "@populace/coordinator";
+import { backup, restore, runReader, startCoordinator, type Coordinator } from "@populace/coordinator";
 import { controlService } from "@populace/coordinator/control";
 import { memoryPorts, memoryStore, sha256Hex, type EmbeddedPorts } from "@populace/io";
 import { serveGrpc } from "@populace/io/rpc";
@@ -126,6 +126,15 @@ test("a fit on the cluster is the fit of this machine, bit for bit; repeated, it
   await cluster.submit(samplePlan(3, { agents: [100], ticks: 1, worlds: 4 }), {});
   expect(await shared.blobs.has(hashOf("data.csv"))).toBe(false);
   await expect(cluster.file("Table", { run: run.run, table: "ticks" })).rejects.toMatchObject({ code: "BAD_REQUEST" });
+});
+
+test("an archive holds the output of a job, proven by its root", async () => {
+  const { runs: [{ run }] } = await cluster.call("List", {});
+  await backup(shared, TENANT, file("archive"));
+  const other = memoryPorts();
+  await restore(other, file("archive"));
+  expect(await runReader(other, TENANT).output(run)).toEqual(await cluster.file("Output", { run }));
+  await other.close();
 });
 
 test("bad data are refused in the words of this machine, on one node and not on all", async () => {
