@@ -232,6 +232,10 @@ describe("the JSON contract of the commands", () => {
     expect(notes).toEqual([expect.stringContaining("released by force")]);
     writeModel(file("judged.json"), { ...model, calibration: failed });
     expect(await json(2, "up", "--model", file("judged.json"), "--store", file("refused-store"), "--port", "0")).toMatchObject({ error: { code: "UNCALIBRATED" } });
+    // No cluster is asked before the model has passed.
+    const release = ["release", "--model", file("judged.json"), "--cluster", "127.0.0.1:1"] as const;
+    expect(await json(2, ...release)).toMatchObject({ error: { code: "UNCALIBRATED", message: expect.stringContaining("--force") } });
+    expect(await json(1, ...release, "--force")).toMatchObject({ error: { code: "UNAVAILABLE" } });
   });
 
   it("learn --update logistic, --half-life, --subtract", async () => {

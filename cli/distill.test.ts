@@ -52,6 +52,19 @@ describe("distill", () => {
     const campaigns = file("campaigns.yaml", "campaigns:\n  - {id: spring, stimuli: [mail], economicValueMinor: 1000}\n");
     const { decisions } = await json(0, "prioritize", "--model", file("model.json"), "--recipients", file("people.csv"), "--campaigns", campaigns, "--top", "1");
     expect(decisions[0].ranked[0]).toMatchObject({ campaign: "spring", stimulus: "mail", score: expect.any(Number) });
+
+    // Nobody has held it against rows yet: neither a store nor a cluster takes it before that was done.
+    for (const args of [["up", "--store", file("serving"), "--port", "0"], ["release", "--cluster", "127.0.0.1:1"]]) {
+      expect(await json(2, ...args, "--model", file("model.json"))).toMatchObject({ error: { code: "UNCALIBRATED", message: expect.stringMatching(/no calibration record.*populace backtest .*--record.*--force/) } });
+    }
+    const random = RandomStream.of(4, "answers");
+    const answers = Array.from({ length: 1500 }, (_, i) => {
+      const age = Math.round(20 + 50 * random.uniform()), north = random.uniform() < 0.5, mail = random.uniform() < 0.5;
+      return `a${i},${age},${north ? "north" : "south"},${mail ? "mail" : "none"},${random.uniform() < 1 / (1 + Math.exp(2 - 0.02 * age - (north ? 0.5 : -0.5) - (mail ? 0.9 : -0.4))) ? 1 : 0}`;
+    });
+    const judged = await json(0, "backtest", "--model", file("model.json"), "--data", file("answers.csv", `id,age,region,arm,visit\n${answers.join("\n")}\n`), "--record");
+    expect(judged.calibration).toMatchObject({ against: "held-out rows", verdict: "passed" });
+    expect(await json(1, "release", "--cluster", "127.0.0.1:1", "--model", file("model.json"))).toMatchObject({ error: { code: "UNAVAILABLE" } });
   });
 
   it("refuses a model that does not fit the schema, and a mapping that is none, and writes nothing", async () => {

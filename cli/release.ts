@@ -2,7 +2,7 @@ import { PopulaceError } from "@populace/domain";
 import type { ScoreTable } from "@populace/domain";
 import { announceRelease, releasesOf } from "@populace/coordinator";
 import type { Ports } from "@populace/io";
-import { releaseRefusal } from "@populace/studies";
+import { modelText, releaseRefusal, scoreTableOf } from "@populace/studies";
 import type { Model } from "@populace/studies";
 import type { Release } from "@populace/protocol";
 import { LOCAL_TENANT } from "./names.ts";
@@ -19,13 +19,14 @@ export function admitRelease(model: Model, isForced: boolean, say: (note: string
 }
 
 /**
- * Commits a score table and the text of its model file as the store's release: the contents first, then the name, so that a reader never sees a
- * number without its content. The same content once more is no new release. Returns its address.
+ * Commits a model, admitted as above, as the store's release: the contents first, then the name, so that a reader never sees a number without its
+ * content. The same content once more is no new release. Returns its address.
  */
-export async function commitRelease(ports: Pick<Ports, "blobs" | "registry">, table: ScoreTable, modelText: string): Promise<string> {
-  const [content, model] = [await ports.blobs.put(Buffer.from(JSON.stringify(table))), await ports.blobs.put(Buffer.from(modelText))];
+export async function commitRelease(ports: Pick<Ports, "blobs" | "registry">, model: Model, isForced: boolean, say: (note: string) => void): Promise<string> {
+  admitRelease(model, isForced, say);
+  const [content, text] = [await ports.blobs.put(Buffer.from(JSON.stringify(scoreTableOf(model)))), await ports.blobs.put(Buffer.from(modelText(model)))];
   const served = await servedRelease(ports);
-  if (served?.content !== content || served.model !== model) await announceRelease(ports.registry, LOCAL_TENANT, { content, model, ledger: "", runs: [], note: `${table.model}, version ${table.version}` });
+  if (served?.content !== content || served.model !== text) await announceRelease(ports.registry, LOCAL_TENANT, { content, model: text, ledger: "", runs: [], note: `${model.name}, version ${model.version}` });
   return content;
 }
 

@@ -3,7 +3,7 @@ import type { CalibrationFamily } from "./calibration.ts";
 
 /** Every posterior of the product against known truth, as the model code of this hash left it. */
 export const CALIBRATION: { readonly code: string; readonly families: readonly CalibrationFamily[] } = {
-  "code": "dbe5395e6cf6bfbaf5796c29fd94276a4088586f09e9aabf0719786e3044f253",
+  "code": "1c023aeaa8349768e4bba228b9a8ed951519f938752b93ff5211dc0d22c59c62",
   "families": [
     {
       "name": "binary trait (Beta)",

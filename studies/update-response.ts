@@ -40,14 +40,19 @@ function posteriorOf(step: StepModel, intercept: number, shift: number): Logisti
 
 /** How well each memory foretold the first step of rows it had not seen. */
 export interface UpdateScore {
-  /** Rows taken in at a time. */
+  /** Rows taken in at a time, more where responses are rare. */
   readonly every: number;
+  /** Responses of the first step that were taken in; below `responsesMin` several such updates one after another leave intervals that are too certain. */
+  readonly responses: number;
+  readonly responsesMin: number;
   /** Half-life in the schema's unit of time (null forgets nothing) -> mean log loss of the rows before they were taken in. */
   readonly memories: readonly { readonly halfLife: number | null; readonly logLoss: number }[];
 }
 
 /** Rows taken in at a time; those of one stretch are predicted before any of them is learned. */
 const ROWS_EVERY = 1_000;
+/** Responses of the first step that a stretch waits for: ten updates of 0 or 1 response each leave limits more than 2 points off. */
+const RESPONSES_EVERY = 10;
 /** Half-lives tried by "auto", in days or thousands of rows. */
 const HALF_LIVES = [7, 30, 90, 365] as const;
 /** Rows from which a persona's mean rate over its real rows is known. */
@@ -55,7 +60,7 @@ const PERSONA_ROWS_MIN = 200;
 
 /**
  * The parts of a model that change when its response model absorbs the rows `taken`: in the order of their time, a thousand at a
- * time. A half-life keeps 2^(-time passed / half-life) of the posterior's precision between two stretches, what is forgotten falling
+ * time (more where responses are rare). A half-life keeps 2^(-time passed / half-life) of the posterior's precision between two stretches, what is forgotten falling
  * back to the prior; "auto" runs several side by side and takes the one that foretold best. Throws BAD_MODEL for a belief.
  */
 export function updateResponse(model: Model, outcomes: Dataset, taken: readonly number[], persona: Int32Array, options: { readonly halfLife: number | "auto" | null; readonly seed: number }): {
@@ -75,12 +80,12 @@ export function updateResponse(model: Model, outcomes: Dataset, taken: readonly 
   const unit = model.schema.time?.format === "index" ? 1000 : 1;
   const tried = options.halfLife === "auto" ? [...HALF_LIVES.map((each) => each * unit), null] : [options.halfLife];
   const periods = periodsOf(data);
+  const stretches = stretchesOf(rows, data.rows);
   const memories = tried.map((halfLife) => {
     let now = model;
     let at = model.fit.latest;
     let loss = 0;
-    for (let from = 0, stretch = 0; from < data.rows; from += ROWS_EVERY, stretch += 1) {
-      const to = Math.min(data.rows, from + ROWS_EVERY);
+    for (const [stretch, { from, to }] of stretches.entries()) {
       loss += lossOf(now, rows, from, to);
       const latest = periods === null ? null : periods.subarray(from, to).reduce((top, each) => Math.max(top, each), periods[from]);
       const passed = at === null || latest === null ? 0 : (latest - at) * periodLength(model.schema);
@@ -98,8 +103,30 @@ export function updateResponse(model: Model, outcomes: Dataset, taken: readonly 
   const latest = latestPeriod(data);
   return {
     parts: { response, rowRates: Object.fromEntries(fresh) }, halfLife: best.halfLife, latest: latest === null ? model.fit.latest : Math.max(latest, model.fit.latest ?? latest),
-    score: { every: ROWS_EVERY, memories: memories.map(({ halfLife, logLoss }) => ({ halfLife, logLoss })) },
+    score: { every: ROWS_EVERY, responses: responsesOf(rows, data.rows), responsesMin: RESPONSES_EVERY, memories: memories.map(({ halfLife, logLoss }) => ({ halfLife, logLoss })) },
   };
+}
+
+function responsesOf(rows: ResponseRows, count: number): number {
+  let sum = 0;
+  for (let row = 0; row < count; row += 1) sum += rows.outcomes[row * rows.steps];
+  return sum;
+}
+
+/** Stretches of a thousand rows that hold ten responses and ten refusals each, longer where these are rare; what is left over joins the last one. */
+export function stretchesOf(rows: Pick<ResponseRows, "outcomes" | "steps">, count: number): readonly { readonly from: number; readonly to: number }[] {
+  const ends: number[] = [];
+  let from = 0, responses = 0;
+  for (let row = 0; row < count; row += 1) {
+    responses += rows.outcomes[row * rows.steps];
+    const length = row + 1 - from;
+    if (length < ROWS_EVERY || Math.min(responses, length - responses) < RESPONSES_EVERY) continue;
+    ends.push(row + 1);
+    from = row + 1;
+    responses = 0;
+  }
+  if (from < count && (ends.length === 0 || Math.min(responses, count - from - responses) >= RESPONSES_EVERY)) ends.push(count);
+  return ends.map((end, i) => ({ from: i === 0 ? 0 : ends[i - 1], to: i === ends.length - 1 ? count : end }));
 }
 
 /** Sum of log losses of the first step over rows from..to. */

@@ -12,6 +12,7 @@ interface ReleaseOptions extends ClusterCommandOptions {
   readonly note?: string;
   readonly runs?: readonly string[];
   readonly allowSuspect?: boolean;
+  readonly force?: boolean;
 }
 
 export const releaseCommand: CommandDefinition<ReleaseOptions> = {
@@ -29,13 +30,16 @@ export const releaseCommand: CommandDefinition<ReleaseOptions> = {
     .option("--list", "show all releases")
     .option("--runs <ids>", "finished runs of the cluster that the model rests on, with commas between them; the release is suspect when one of them is", list)
     .option("--allow-suspect", "announce it although a run or ledger that it rests on is suspect")
+    .option("--force", "announce a model whose calibration record is missing or failed")
     .option("--note <text>", "why, for people")),
   async run(context, options) {
     const given = [options.model, options.backTo, options.list].filter((value) => value !== undefined);
     if (given.length !== 1) throw new PopulaceError("BAD_USAGE", "name one of --model FILE, --back-to NUMBER and --list", {});
     const { modelText, ledgerPlanOf, readModel, scoreTableOf } = await import("@populace/studies");
     const { encodeLedgerPlan } = await import("@populace/protocol");
+    const { admitRelease } = await import("../release.ts");
     const model = options.model === undefined ? null : readModel(options.model);
+    if (model !== null) admitRelease(model, options.force === true, (note) => context.say(paint("yellow", note)));
     return withCluster(context, options, async (cluster) => {
       if (options.list === true) {
         const { releases } = await cluster.call("Releases", {});

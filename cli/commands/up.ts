@@ -29,9 +29,9 @@ export const upCommand: CommandDefinition<UpOptions> = {
     .option("--require-consent", "decide only for recipients who bring a permission"),
   async run(context, options) {
     const { startGateway } = await import("@populace/gateway");
-    const { modelText, readModel, scoreTableOf } = await import("@populace/studies");
+    const { readModel } = await import("@populace/studies");
     const { embeddedRunner } = await import("../embedded.ts");
-    const { admitRelease, commitRelease, committedModel, committedRelease } = await import("../release.ts");
+    const { commitRelease, committedModel, committedRelease } = await import("../release.ts");
     const { readCampaigns } = await import("../campaign-file.ts");
     const { sampleRequest } = await import("../sample-request.ts");
     const campaigns = options.campaigns === undefined ? [] : readCampaigns(options.campaigns);
@@ -39,8 +39,7 @@ export const upCommand: CommandDefinition<UpOptions> = {
     const runner = embeddedRunner({ storeDir: options.store });
     try {
       const ports = await runner.ports();
-      if (model !== null) admitRelease(model, options.force === true, (note) => context.say(paint("yellow", note)));
-      if (model !== null) await commitRelease(ports, scoreTableOf(model), modelText(model));
+      if (model !== null) await commitRelease(ports, model, options.force === true, (note) => context.say(paint("yellow", note)));
       const gateway = await startGateway({
         loadTable: () => committedRelease(ports), loadModel: (release) => committedModel(ports, release), refreshMs: REFRESH_MS, store: ports.store, campaigns, port: options.port, host: options.host, requireConsent: options.requireConsent === true,
       });

@@ -20,6 +20,9 @@ describe("populace demo", () => {
     const { code, document } = await populace(["demo", "--out", outDir, "--recipients", "3000", "--agents", "6000", "--seed", "11"]);
     expect(code, JSON.stringify(document).slice(0, 600)).toBe(0);
     expect(document).toMatchObject({ runId: expect.stringMatching(/^[0-9a-f]{64}$/), rootHash: expect.stringMatching(/^[0-9a-f]{64}$/), outDir, report: join(outDir, "report.html"), gateway: { status: 200 } });
+    // Released without force: landed outcomes lie in their intervals.
+    expect(document.calibration).toMatchObject({ against: "landed outcomes", verdict: "passed" });
+    expect(document.next[2]).not.toContain("--force");
     const { truth, shock, changedAnswer } = document;
     // Three standard errors of a share of about 12 independent cells around 0.9, at this fixed seed; a broken interval falls far below.
     expect(truth.coverage90).toBeGreaterThan(0.65);

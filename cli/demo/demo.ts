@@ -9,7 +9,7 @@ import { startGateway } from "@populace/gateway";
 import { makeFolder, writeFileAtomic } from "@populace/io";
 import { NOTHING_SEEN, ingest, shocksFrom } from "@populace/signals";
 import {
-  cellRates, compilePlan, encodeDataset, fitWithNotes, learn, modelText, optimize, readDataset, readSchema, readStudy, scoreTableOf, summarizeRun, tickRows, writeModel,
+  cellRates, compilePlan, encodeDataset, fitWithNotes, learn, optimize, readDataset, readSchema, readStudy, releaseRefusal, scoreTableOf, summarizeRun, tickRows, writeModel,
 } from "@populace/studies";
 import { writeRun } from "@populace/studies/results";
 import type { Model, OptimizeResult, RateRow, RunOutcome, Schema, Study } from "@populace/studies";
@@ -48,6 +48,8 @@ export interface DemoResult {
   readonly outDir: string;
   readonly report: string;
   readonly gateway: { readonly url: string; readonly status: number; readonly decisions: readonly Decision[] };
+  /** The record on which the gateway's release passed; one that failed was released by force. */
+  readonly calibration: Model["calibration"];
   readonly truth: { readonly coverage90: number; readonly coverage90Misspecified: number; readonly rateMae: number; readonly rateMaeMisspecified: number; readonly cells: number };
   readonly shock: { readonly stimulus: string; readonly step: string; readonly before: number; readonly during: number; readonly after: number; readonly without: number };
   readonly changedAnswer: { readonly recipient: string; readonly before: string; readonly after: string };
@@ -136,10 +138,10 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
     const answers = await step("the new persona changes a later answer", () => {
       const decide = (table: ScoreTable): Decision => prioritizer(table, campaigns, { topN: 2 }).decide({ id: student.recipient, attributes: attributesOf(student) });
       const tableAfter = scoreTableOf(promoted.model);
-      return { before: decide(tableBefore), after: decide(tableAfter), tableAfter };
+      return { before: decide(tableBefore), after: decide(tableAfter) };
     }, ({ before, after }) => `${student.recipient}: ${said(before)} → ${said(after)}`);
 
-    const gateway = await step("asked the gateway over HTTP", () => askGateway(runner, promoted.model, answers.tableAfter, campaigns, request), ({ status, decisions }) =>
+    const gateway = await step("asked the gateway over HTTP", () => askGateway(runner, promoted.model, campaigns, request, say), ({ status, decisions }) =>
       `POST /v1/prioritize answered ${status}: ${said(decisions[0])}`);
 
     const report = await step("wrote the report, Parquet tables and the manifest", async () => {
@@ -171,10 +173,10 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
     const next = [
       `${prefix} simulate --model ${named("model-3.json")} --study ${named("study.yaml")} --agents 1e6 --store ${named("store")}`,
       `${prefix} prioritize --model ${named("model-3.json")} --recipients ${named("recipients.csv")} --campaigns ${named("campaigns.yaml")} --top 2`,
-      `${prefix} up --model ${named("model-3.json")} --campaigns ${named("campaigns.yaml")} --store ${named("store")} --port 0`,
+      `${prefix} up --model ${named("model-3.json")} --campaigns ${named("campaigns.yaml")} --store ${named("store")} --port 0${releaseRefusal(promoted.model) === null ? "" : " --force"}`,
     ];
     return {
-      runId: main.outcome.runId, rootHash: main.outcome.rootHash, outDir, report, gateway,
+      runId: main.outcome.runId, rootHash: main.outcome.rootHash, outDir, report, gateway, calibration: promoted.model.calibration,
       truth: {
         coverage90: verdicts.right.coverage90, coverage90Misspecified: verdicts.wrong.coverage90, rateMae: verdicts.right.rateMae,
         rateMaeMisspecified: verdicts.wrong.rateMae, cells: verdicts.wrong.cells.length,
@@ -296,9 +298,10 @@ async function rank(model: Model, schema: Schema, path: string, campaigns: reado
   return { table, decisions: dataset.recipients.map((recipient, row) => deciding.decideCodes(recipient, codes, undefined, row * width)), noConsent: dataset.noConsent };
 }
 
-async function askGateway(runner: EmbeddedRunner, model: Model, table: ScoreTable, campaigns: readonly Campaign[], request: object): Promise<DemoResult["gateway"]> {
+async function askGateway(runner: EmbeddedRunner, model: Model, campaigns: readonly Campaign[], request: object, say: (line: string) => void): Promise<DemoResult["gateway"]> {
   const ports = await runner.ports();
-  await commitRelease(ports, table, modelText(model));
+  // Whatever the seed, the loop is gone round; a release by force is said aloud.
+  await commitRelease(ports, model, true, say);
   const gateway = await startGateway({ loadTable: () => committedRelease(ports), loadModel: (release) => committedModel(ports, release), store: ports.store, campaigns, port: 0 });
   try {
     const response = await fetch(`${gateway.url}/v1/prioritize`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(request) });

@@ -324,8 +324,8 @@ interface Pool {
   readonly logWeight: Float64Array;
   /** pool x columns: expectation over the two mirror images. */
   readonly expected: Float64Array;
-  /** pool x columns: centers of the Gaussians. */
-  readonly centers: Float64Array;
+  /** pool x columns: centers of the Gaussians; null when all are 0. */
+  readonly centers: Float64Array | null;
   /** Full lower triangle: covariance given the scales, averaged over a few dozen of the chosen scale points. */
   readonly within: Float64Array;
   readonly size: number;
@@ -418,6 +418,14 @@ const quadraticPair = (quadratic: Quadratic, center: Float64Array, move: Float64
   return [even + odd, even - odd];
 };
 
+/** Adds weight x x' to the lower triangle of an n x n matrix. */
+const addOuter = (matrix: Float64Array, n: number, x: Float64Array, weight: number): void => {
+  for (let i = 0; i < n; i++) {
+    const a = weight * x[i];
+    for (let j = 0; j <= i; j++) matrix[i * n + j] += a * x[j];
+  }
+};
+
 /**
  * Mean and Cholesky factor of the covariance, with as little Monte Carlo noise as the pool allows: mirror images are
  * averaged out, the covariance given the scales is exact, only the spread of the centers comes from the pool.
@@ -430,15 +438,14 @@ const poolMoments = (
   for (let k = 0; k < pool.size; k++) {
     for (let j = 0; j < n; j++) {
       mean[j] += weights[k] * pool.expected[k * n + j];
-      center[j] += weights[k] * pool.centers[k * n + j];
+      if (pool.centers !== null) center[j] += weights[k] * pool.centers[k * n + j];
     }
   }
   const covariance = Float64Array.from(pool.within);
-  for (let k = 0; k < pool.size; k++) {
-    for (let i = 0; i < n; i++) {
-      const a = weights[k] * (pool.centers[k * n + i] - center[i]);
-      for (let j = 0; j <= i; j++) covariance[i * n + j] += a * (pool.centers[k * n + j] - center[j]);
-    }
+  const away = new Float64Array(n);
+  for (let k = 0; k < pool.size && pool.centers !== null; k++) {
+    for (let j = 0; j < n; j++) away[j] = pool.centers[k * n + j] - center[j];
+    addOuter(covariance, n, away, weights[k]);
   }
   // Mirroring moves the mean by s and takes s s' from the covariance. The two come from different averages, so where the
   // Gaussian was far off (separable data) only as much is taken as leaves a covariance.
@@ -601,10 +608,8 @@ const correctedDraws = (
     solveUpperInPlace(factor, n, move);
     linearPredictor(rows, move, etaMove);
     const [plus, minus] = logLikelihoodPair(rows, eta, odds, etaMove);
-    let odd = 0;
-    let even = 0;
-    for (let j = 0; j < n; j++) odd += gradient[j] * move[j];
-    for (let i = 0; i < rows.count; i++) even += 0.5 * curvature[i] * etaMove[i] * etaMove[i];
+    const odd = dot(gradient, move);
+    const even = 0.5 * weightedSquare(curvature, etaMove);
     const errorPlus = plus - atMode - odd + even;
     const errorMinus = minus - atMode + odd + even;
     const preferPlus = logistic(errorPlus - errorMinus);
@@ -627,15 +632,22 @@ const correctedDraws = (
   const within = gramOfLower(invertLower(factor, n), n);
   // What the weights change of the second moments, measured against the same draws unweighted; where too few draws carry the weight it is noise.
   if (isImportance && 1 / poolWeights.reduce((sum, w) => sum + w * w, 0) > DRAWS_PER_COLUMN_MIN * n) {
-    for (let k = 0; k < size; k++) {
-      for (let i = 0; i < n; i++) {
-        const a = (poolWeights[k] - 1 / size) * delta[k * n + i];
-        for (let j = 0; j <= i; j++) within[i * n + j] += a * delta[k * n + j];
-      }
-    }
+    for (let k = 0; k < size; k++) addOuter(within, n, delta.subarray(k * n, (k + 1) * n), poolWeights[k] - 1 / size);
   }
-  const { mean, covarianceCholesky } = poolMoments({ delta, expected, centers: new Float64Array(size * n), within, logWeight, size }, poolWeights, mode, n);
+  const { mean, covarianceCholesky } = poolMoments({ delta, expected, centers: null, within, logWeight, size }, poolWeights, mode, n);
   return { draws, mean, covarianceCholesky, paretoK, correction: !isImportance ? "skew" : paretoK < PARETO_K_GOOD ? "importance" : "partial" };
+};
+
+const dot = (a: Float64Array, b: Float64Array): number => {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
+  return sum;
+};
+
+const weightedSquare = (weight: Float64Array, x: Float64Array): number => {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += weight[i] * x[i] * x[i];
+  return sum;
 };
 
 /** Normalized weights, none above sqrt(n) times their mean. */

@@ -13,16 +13,22 @@ export interface ProtocolOptions {
   readonly worlds: number;
 }
 
+/** A mean over the splits with its standard error, which ignores that the splits share their rows. */
+export interface SplitMean { readonly mean: number; readonly se: number }
+
 export interface HalvesResult {
   /** Means over the splits: correlation and squared error over the cells, for the model, raw cell rates, cell plus arm. */
-  readonly r: number;
-  readonly rRaw: number;
-  readonly rAdditive: number;
-  readonly squaredError: number;
-  readonly squaredErrorRaw: number;
-  readonly squaredErrorAdditive: number;
-  /** Share of randomized probability integral transforms within .05 and .95, pooled over cells and splits. */
-  readonly coverage: number;
+  readonly r: SplitMean;
+  readonly rRaw: SplitMean;
+  readonly rAdditive: SplitMean;
+  readonly squaredError: SplitMean;
+  readonly squaredErrorRaw: SplitMean;
+  readonly squaredErrorAdditive: SplitMean;
+  /** Squared error less that of the raw rates and of cell plus arm, split by split. */
+  readonly lessRaw: SplitMean;
+  readonly lessAdditive: SplitMean;
+  /** Share of randomized probability integral transforms within .05 and .95, pooled over cells and splits; standard error over the splits' own shares. */
+  readonly coverage: SplitMean;
   readonly cellSplits: number;
   /** Value of the best-predicted arm less that of the men's e-mail to all: mean over the splits, and its standard error. */
   readonly policyGain: number;
@@ -30,8 +36,8 @@ export interface HalvesResult {
   readonly policyValue: number;
   /** Over the splits. */
   readonly policyValueSd: number;
-  readonly qiniWomens: number;
-  readonly qiniMens: number;
+  readonly qiniWomens: SplitMean;
+  readonly qiniMens: SplitMean;
   readonly personas: readonly number[];
 }
 
@@ -39,6 +45,7 @@ const visits = (cells: readonly BacktestCell[]): readonly BacktestCell[] => cell
 const keyOf = (cell: BacktestCell): string => `${cell.group}|${cell.stimulus}`;
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
+const splitMean = (values: readonly number[]): SplitMean => ({ mean: mean(values), se: deviation(values) / Math.sqrt(values.length) });
 const deviation = (values: readonly number[]): number => Math.sqrt(values.reduce((sum, value) => sum + (value - mean(values)) ** 2, 0) / Math.max(1, values.length - 1));
 
 /** Pearson's correlation. */
@@ -57,7 +64,7 @@ const squared = (x: readonly number[], y: readonly number[]): number => x.reduce
 
 /** Fits on one seeded half and predicts the other, `splits` times. */
 export function hillstromHalves(data: Dataset, options: ProtocolOptions): HalvesResult {
-  const pits: number[] = [], gains: { difference: number; value: number }[] = [];
+  const pits: number[][] = [], gains: { difference: number; value: number }[] = [];
   const rows = Array.from({ length: options.splits }, (_, index) => {
     const seed = index + 1;
     const [fit, held] = splitDataset(data, 0.5, seed);
@@ -74,7 +81,7 @@ export function hillstromHalves(data: Dataset, options: ProtocolOptions): Halves
     const raw = cells.map((cell) => train.find((other) => keyOf(other) === keyOf(cell))?.observed ?? grand);
     const additive = cells.map((cell) => rateWhere((other) => other.group === cell.group) + rateWhere((other) => other.stimulus === cell.stimulus) - grand);
     const random = RandomStream.of(seed, "pit");
-    for (const cell of cells) pits.push(betaBinomialPit(cell.responses, cell.exposures, cell.alpha, cell.beta, random.uniform()));
+    pits.push(cells.map((cell) => betaBinomialPit(cell.responses, cell.exposures, cell.alpha, cell.beta, random.uniform())));
     const value = (name: string): number => result.policies.find((policy) => policy.name === name)?.value ?? NaN;
     gains.push({ difference: value("best predicted") - value("always mens-email"), value: value("best predicted") });
     return {
@@ -84,36 +91,41 @@ export function hillstromHalves(data: Dataset, options: ProtocolOptions): Halves
       personas: model.mixture.personas.length,
     };
   });
-  const over = (key: Exclude<keyof (typeof rows)[number], "personas">): number => mean(rows.map((row) => row[key]));
+  const over = (key: Exclude<keyof (typeof rows)[number], "personas">): SplitMean => splitMean(rows.map((row) => row[key]));
   const policyGain = mean(gains.map((gain) => gain.difference));
   return {
     r: over("r"), rRaw: over("rRaw"), rAdditive: over("rAdditive"),
     squaredError: over("squaredError"), squaredErrorRaw: over("squaredErrorRaw"), squaredErrorAdditive: over("squaredErrorAdditive"),
-    coverage: coverageOf(pits), cellSplits: pits.length,
+    lessRaw: splitMean(rows.map((row) => row.squaredError - row.squaredErrorRaw)), lessAdditive: splitMean(rows.map((row) => row.squaredError - row.squaredErrorAdditive)),
+    coverage: coverageOf(pits), cellSplits: pits.flat().length,
     policyGain, policyGainSe: Math.sqrt(gains.reduce((sum, gain) => sum + (gain.difference - policyGain) ** 2, 0) / Math.max(1, gains.length - 1) / gains.length), policyValue: mean(gains.map((gain) => gain.value)), policyValueSd: deviation(gains.map((gain) => gain.value)),
     qiniWomens: over("qiniWomens"), qiniMens: over("qiniMens"), personas: rows.map((row) => row.personas),
   };
 }
 
-const coverageOf = (pits: readonly number[]): number => pits.filter((pit) => pit >= 0.05 && pit <= 0.95).length / pits.length;
+function coverageOf(pits: readonly (readonly number[])[]): SplitMean {
+  const share = (some: readonly number[]): number => some.filter((pit) => pit >= 0.05 && pit <= 0.95).length / some.length;
+  return { mean: share(pits.flat()), se: splitMean(pits.map(share)).se };
+}
 
 export interface LeaveOutResult {
   /** Correlation over the cells of predicted and observed effect (women's e-mail less none), mean over the splits. */
-  readonly r: number;
+  readonly r: SplitMean;
   /** The same for "as the men's e-mail" predicted by the model. */
-  readonly rSame: number;
+  readonly rSame: SplitMean;
   /** The ceiling: effects of the fit's half, which did see the women's e-mail. */
-  readonly rSplitHalf: number;
+  readonly rSplitHalf: SplitMean;
   /** Share of cells whose better e-mail is named right; the constant answer; the other half's answer. */
-  readonly direction: number;
-  readonly directionConstant: number;
-  readonly directionSplitHalf: number;
-  readonly coverage: number;
+  readonly direction: SplitMean;
+  readonly directionConstant: SplitMean;
+  readonly directionSplitHalf: SplitMean;
+  readonly coverage: SplitMean;
+  readonly cellSplits: number;
 }
 
 /** Fits on {none, men's e-mail} of one half and predicts the women's e-mail, which the model has never seen, on the other. */
 export function hillstromLeaveOut(data: Dataset, options: ProtocolOptions): LeaveOutResult {
-  const pits: number[] = [];
+  const pits: number[][] = [];
   const rows = Array.from({ length: options.splits }, (_, index) => {
     const seed = index + 1;
     const [half, held] = splitDataset(data, 0.5, seed);
@@ -129,10 +141,10 @@ export function hillstromLeaveOut(data: Dataset, options: ProtocolOptions): Leav
     const at = (cells: Map<string, BacktestCell>, group: string, arm: string, what: "observed" | "predicted"): number => cells.get(`${group}|${arm}`)![what];
     const effect = (cells: Map<string, BacktestCell>, arm: string, what: "observed" | "predicted"): number[] => groups.map((group) => at(cells, group, arm, what) - at(cells, group, "none", what));
     const random = RandomStream.of(seed, "pit");
-    for (const group of groups) {
+    pits.push(groups.map((group) => {
       const cell = test.get(`${group}|womens-email`)!;
-      pits.push(betaBinomialPit(cell.responses, cell.exposures, cell.alpha, cell.beta, random.uniform()));
-    }
+      return betaBinomialPit(cell.responses, cell.exposures, cell.alpha, cell.beta, random.uniform());
+    }));
     const truth = effect(test, "womens-email", "observed");
     const better = (cells: Map<string, BacktestCell>, what: "observed" | "predicted"): boolean[] => groups.map((group) => at(cells, group, "mens-email", what) > at(cells, group, "womens-email", what));
     const agree = (a: readonly boolean[], b: readonly boolean[]): number => a.filter((value, i) => value === b[i]).length / a.length;
@@ -142,6 +154,6 @@ export function hillstromLeaveOut(data: Dataset, options: ProtocolOptions): Leav
       direction: agree(better(test, "predicted"), actual), directionConstant: agree(actual.map(() => true), actual), directionSplitHalf: agree(better(other, "observed"), actual),
     };
   });
-  const over = (key: keyof (typeof rows)[number]): number => mean(rows.map((row) => row[key]));
-  return { r: over("r"), rSame: over("rSame"), rSplitHalf: over("rSplitHalf"), direction: over("direction"), directionConstant: over("directionConstant"), directionSplitHalf: over("directionSplitHalf"), coverage: coverageOf(pits) };
+  const over = (key: keyof (typeof rows)[number]): SplitMean => splitMean(rows.map((row) => row[key]));
+  return { r: over("r"), rSame: over("rSame"), rSplitHalf: over("rSplitHalf"), direction: over("direction"), directionConstant: over("directionConstant"), directionSplitHalf: over("directionSplitHalf"), coverage: coverageOf(pits), cellSplits: pits.flat().length };
 }
