@@ -15,7 +15,7 @@ describe("numbers of the command line", () => {
     expect(() => whole(1, 10)("11")).toThrow("Expected 1 to 10.");
     expect(() => whole(1)("0")).toThrow("Expected at least 1.");
     expect(() => positive("0")).toThrow("Expected a number above 0.");
-    expect(positive("0.25")).toBe(0.25);
+    expect(["0.25", ".05", "2e-3"].map(positive)).toEqual([0.25, 0.05, 0.002]);
   });
 
   it("knows words and lists", () => {

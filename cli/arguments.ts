@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from "commander";
 
-const NUMBER = /^\d[\d_]*(\.\d+)?(e\+?\d+)?$/i;
+const NUMBER = /^(?:\d[\d_]*(\.\d+)?|\.\d+)(e[+-]?\d+)?$/i;
 
 function strictNumber(text: string): number {
   if (!NUMBER.test(text) || text.includes("__") || text.endsWith("_")) throw new InvalidArgumentError("Expected a number such as 250000, 1e6 or 1_000_000.");

@@ -26,8 +26,8 @@ type ReplyOf<Name extends keyof ControlMethods> = ControlMethods[Name]["reply"];
 /** Control of a cluster from outside: calls go to whoever leads, through a change of the leader too. */
 export interface ClusterClient {
   call<Name extends Unary>(name: Name, request: RequestOf<Name>): Promise<ReplyOf<Name>>;
-  /** The bytes of a file of a run, whole. */
-  file(name: "Table" | "Plan", request: RequestOf<"Table">): Promise<Uint8Array>;
+  /** The bytes of a file of a run, whole: a table, its plan, the output of a job. */
+  file(name: "Table" | "Plan" | "Output", request: RequestOf<"Table">): Promise<Uint8Array>;
   /** The run at every change, last in a state that does not change by itself. */
   watch(run: string): AsyncGenerator<Run>;
   plan(run: string): Promise<Plan>;
@@ -134,7 +134,7 @@ export function openCluster(options: ClusterOptions): ClusterClient {
     }
   }
 
-  async function file(name: "Table" | "Plan", request: RequestOf<"Table">): Promise<Uint8Array> {
+  async function file(name: "Table" | "Plan" | "Output", request: RequestOf<"Table">): Promise<Uint8Array> {
     return concatenated((await all(name, request)).map((part) => part.bytes));
   }
 

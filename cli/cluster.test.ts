@@ -115,7 +115,7 @@ describe("control of a cluster", () => {
 
   test("describes itself, also where it stands by; a caller of another version is told whom to upgrade", async () => {
     const { nodes, ...leader } = await cluster.call("Describe", {});
-    expect(leader).toMatchObject({ tenant: TENANT, control: "1.1", version: "0.0.0" });
+    expect(leader).toMatchObject({ tenant: TENANT, control: "1.2", version: "0.0.0" });
     expect([first, second].map((each) => each.server.address)).toContain(leader.leader);
     expect(nodes.length).toBe(leader.role === "leader" ? 1 : 0);
     const raw = connectGrpc({ address: first.server.address, headers: { [CONTROL_HEADER]: "1.9" } });

@@ -1,7 +1,7 @@
 import { PopulaceError } from "@populace/domain";
 import { Packr } from "msgpackr";
 import { keyBytes, readEnvelope } from "./envelope.ts";
-import type { Commit, Flushed, Heartbeat, Input, LeaderBeat, LeaderRecord, NodeFailure, Outcomes, Recompute, Recomputed, Release, RunRecord, RunStop, ShardOut, TickOpen, ViewRecord } from "./messages.ts";
+import type { Commit, Flushed, Heartbeat, Input, LeaderBeat, LeaderRecord, NodeFailure, Outcomes, Recompute, Recomputed, Release, RunRecord, RunStop, Settled, ShardOut, TickOpen, ViewRecord } from "./messages.ts";
 
 /**
  * Envelope of messages: msgpackr of {schema, ...fields}, typed arrays as binary. Maps, not records (`useRecords: false`), so that a
@@ -108,7 +108,7 @@ export const SHARD_OUT = codec<ShardOut>("ShardOut/3", { run: "text", attempt: "
 export const COMMIT = codec<Commit>("Commit/3", { run: "text", attempt: "integer", term: "integer", tick: "integer", prevRoot: "text", inputHash: "text", root: "text", sumsHash: "text", checkpoint: "texts", sections: "f64", manifest: "texts", tickSums: "f64", sums: "text", exposures: "integer", authors: "texts", backends: "texts", seconds: "number" });
 export const INPUT = codec<Input>("Input/1", { run: "text", tick: "integer", eventIds: "texts" });
 export const RUN_RECORD = codec<RunRecord>("RunRecord/3", { run: "text", spec: "object", number: "integer", label: "text", priority: "signed", attempt: "integer", firstAttempt: "integer", term: "integer", change: "integer", view: "integer", state: "text", wanted: "object", execution: "object or null", shards: "objects", owners: "texts", unfit: "texts", dispute: "object or null", suspectFrom: "signed", code: "text", reason: "text", tick: "signed", root: "text", exposures: "integer", seconds: "number", backends: "texts" });
-export const HEARTBEAT = codec<Heartbeat>("Heartbeat/5", { incarnation: "text", state: "text", workers: "integer", backends: "texts", backendReason: "text", exposuresPerSecond: "number", memoryBytes: "number", exposures: "integer", term: "integer", loopLagMs: "number", allowsBehaviors: "flag" });
+export const HEARTBEAT = codec<Heartbeat>("Heartbeat/6", { incarnation: "text", state: "text", workers: "integer", backends: "texts", backendReason: "text", exposuresPerSecond: "number", memoryBytes: "number", exposures: "integer", term: "integer", loopLagMs: "number", allowsBehaviors: "flag", jobs: "texts" });
 export const NODE_FAILURE = codec<NodeFailure>("NodeFailure/3", { run: "text", attempt: "integer", tick: "integer", shard: "integer", incarnation: "text", code: "text", message: "text", outputs: "texts" });
 export const RUN_STOP = codec<RunStop>("RunStop/2", { run: "text", attempt: "integer", term: "integer", reason: "text" });
 export const LEADER_RECORD = codec<LeaderRecord>("LeaderRecord/2", { holder: "text", nonce: "text", term: "integer", address: "text" });
@@ -117,6 +117,7 @@ export const LEADER_BEAT = codec<LeaderBeat>("LeaderBeat/2", { holder: "text", t
 export const RECOMPUTE = codec<Recompute>("Recompute/1", { run: "text", attempt: "integer", term: "integer", view: "integer", incarnation: "text", backend: "text", shard: "integer", tick: "integer", span: "integer", checkpoint: "flag", blocks: "integers" });
 export const RECOMPUTED = codec<Recomputed>("Recomputed/1", { run: "text", attempt: "integer", incarnation: "text", backend: "text", shard: "integer", tick: "integer", compared: "integer" });
 export const FLUSHED = codec<Flushed>("Flushed/1", { nonce: "text", run: "text", tick: "integer" });
+export const SETTLED = codec<Settled>("Settled/1", { run: "text", tick: "signed", manifest: "texts" });
 export const RELEASE = codec<Release>("Release/3", { number: "integer", content: "text", model: "text", ledger: "text", runs: "texts", note: "text" });
 export const OUTCOMES = codec<Outcomes>("Outcomes/1", { run: "text", events: "texts" });
 
@@ -140,5 +141,5 @@ export function schemaOf(bytes: Uint8Array): string {
 
 /** Every codec, for the contract text and its tests. */
 export const CODECS: readonly { readonly schema: string; readonly fields: Readonly<Record<string, string>> }[] = [
-  TICK_OPEN, SHARD_OUT, COMMIT, INPUT, RUN_RECORD, HEARTBEAT, NODE_FAILURE, RUN_STOP, LEADER_RECORD, VIEW_RECORD, LEADER_BEAT, RECOMPUTE, RECOMPUTED, FLUSHED, RELEASE, OUTCOMES, SLOT_REFERENCE,
+  TICK_OPEN, SHARD_OUT, COMMIT, INPUT, RUN_RECORD, HEARTBEAT, NODE_FAILURE, RUN_STOP, LEADER_RECORD, VIEW_RECORD, LEADER_BEAT, RECOMPUTE, RECOMPUTED, FLUSHED, SETTLED, RELEASE, OUTCOMES, SLOT_REFERENCE,
 ];

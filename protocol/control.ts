@@ -3,7 +3,7 @@ import protobuf from "protobufjs/light.js";
 import { CONTROL_DESCRIPTOR, type ControlMethods } from "./control.generated.ts";
 
 /** The control protocol this build speaks. A server takes callers of its major version with a minor version from `minorMin` to `minor`. */
-export const CONTROL_VERSION = { major: 1, minor: 1, minorMin: 0 } as const;
+export const CONTROL_VERSION = { major: 1, minor: 2, minorMin: 0 } as const;
 /** Header that says what its caller speaks. */
 export const CONTROL_HEADER = "populace-control";
 /** Full name of the service of control.proto. */

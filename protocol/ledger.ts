@@ -1,5 +1,5 @@
 import { PopulaceError } from "@populace/domain";
-import type { RunSpec } from "./messages.ts";
+import type { Commit, RunSpec } from "./messages.ts";
 
 /**
  * A ledger is a standing run without agents: the exact integer counts of a model's real outcomes. Its plan names the cells; an event falls into one.
@@ -47,6 +47,9 @@ export const ledgerSpecOf = (planHash: string): RunSpec => ({ kernelSpec: LEDGER
 
 /** Whether a run is a ledger: it has no shards, no nodes and no end. */
 export const isLedger = (spec: Pick<RunSpec, "kernelSpec">): boolean => spec.kernelSpec === LEDGER_SPEC;
+
+/** Whether a commit of a ledger names a checkpoint, which stands for all commits up to this one: the chain may begin with it. Commits of runs with nodes name sums beside theirs, and never do. */
+export const isLedgerBase = ({ checkpoint, sums }: Pick<Commit, "checkpoint" | "sums">): boolean => checkpoint.length > 0 && sums === "";
 
 /** One real outcome: its cell, how many steps of the funnel were reached, and when. */
 export interface OutcomeEvent {

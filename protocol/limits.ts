@@ -45,6 +45,12 @@ export const LIMITS = {
   /** A ledger's tick closes with so many events, or so long after its first one. */
   ledgerTickEventsMax: 1000,
   ledgerTickMs: 1000,
+  /** A ledger's checkpoint comes after so many bytes of commits, which are then gone from the log: room for a hundred ledgers in COMMIT. */
+  ledgerCheckpointBytes: 8 * 1024 * 1024,
+  /** Days for which a ledger remembers the ids of outcomes; those of older days are refused. */
+  ledgerHorizonDays: 90,
+  /** How often a standby says how far a ledger is on its disk, though nothing came. */
+  ledgerFlushedMs: 500,
   /** Characters of an event's text: what is longer is cut, and refused. */
   eventBytesMax: 256,
   /** Personas x stimuli of a ledger: TOO_LARGE above. A commit holds the counts of all. */
@@ -54,6 +60,9 @@ export const LIMITS = {
   outcomesUnderWayMax: 10_000,
   /** Events that no COMMIT has named are sent again after this time, later ever less often. */
   outcomesRepeatMs: 5000,
+  /** Bytes of one part of a job's input, and parts of all inputs together: TOO_LARGE above. */
+  jobPartBytes: 4 * 1024 * 1024,
+  jobPartsMax: 256,
   /** How often somebody who waits for a run looks at its record. */
   runPollMs: 250,
 } as const;

@@ -18,6 +18,9 @@
  *    different is a NodeFailure with code DIVERGENCE. Anything it cannot do is a NodeFailure, never silence.
  * 6. On RunStop it drops the attempt within one block. A new attempt forgets the state of the old one.
  *
+ * A job is a run of one block and one tick that a function computes (`job-plan.ts`): it is placed, repeated, committed and taken over like any other.
+ * The node stores the output before it fills the slot.
+ *
  * A ledger is a run without agents (`ledger.ts`): gateways append Outcomes to the events of its run, the leader seals them tick by tick as Input
  * and commits their integer counts with a manifest. Nodes have no part in it.
  *
@@ -120,7 +123,7 @@ export interface Commit {
   readonly root: string;
   /** SHA-256 of the tick's integer sums in canonical order. */
   readonly sumsHash: string;
-  /** Content addresses of block checkpoints, in canonical block order; empty when this tick has none. */
+  /** Content addresses of block checkpoints, in canonical block order; of a ledger, of the head and the segments of its checkpoint; empty when this tick has none. */
   readonly checkpoint: readonly string[];
   /**
    * personas x scenarios x 2: shares and complaints of this tick summed over all ShardOuts, exact integers; empty without
@@ -131,7 +134,7 @@ export interface Commit {
   readonly manifest: readonly string[];
   /** cells x personas x columns: the tick's integer sums over worlds. */
   readonly tickSums: Float64Array;
-  /** Blob address of cells x personas x worlds x columns (f64), summed over the ticks 0 to this one: at checkpoints and at the last tick; "" elsewhere. */
+  /** Blob address of cells x personas x worlds x columns (f64), summed over the ticks 0 to this one: at checkpoints and at the last tick; "" elsewhere. Of a job that of its output. */
   readonly sums: string;
   /** Exposures of the ticks 0 to this one. */
   readonly exposures: number;
@@ -218,6 +221,8 @@ export interface Heartbeat {
   readonly loopLagMs: number;
   /** Whether it runs behaviors, which are foreign code; runs of a behavior go to such nodes alone. */
   readonly allowsBehaviors: boolean;
+  /** Functions of jobs that it computes, each as `jobName` has it; jobs of others go elsewhere. */
+  readonly jobs: readonly string[];
 }
 
 /** A node could not compute a shard, or found the slot filled with something else (DIVERGENCE). */
@@ -307,12 +312,21 @@ export interface Recomputed {
   readonly compared: number;
 }
 
-/** A standby has a run's commits through this tick on its own disk. The leader opens no tick while all standbys that it hears lag two spans. */
+/** A standby has a run's commits through this tick on its own disk (of a ledger, said also when nothing came). The leader opens no tick while all standbys that it hears lag two spans. */
 export interface Flushed {
   /** The standby, as in LeaderRecord. */
   readonly nonce: string;
   readonly run: string;
   readonly tick: number;
+}
+
+/** The ledger's commits through this tick are on as many disks as there are to be: gateways may forget the events that these name. Said at every commit, and again when an event comes that is known. */
+export interface Settled {
+  readonly run: string;
+  /** -1 = none. */
+  readonly tick: number;
+  /** Events that came again though a checkpoint has them, as in a manifest: no commit in the log names them any more. */
+  readonly manifest: readonly string[];
 }
 
 /** What production serves, under the highest number: registry record `releaseKey`, written once. A roll-back is a new release of older content. */

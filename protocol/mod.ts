@@ -6,6 +6,7 @@ export * from "./streams.ts";
 export * from "./canonical.ts";
 export * from "./plan-codec.ts";
 export { BEHAVIOR_SPEC, behaviorPlan, isBehaviorPlan, isCoupled, type BehaviorPlan, type PlanBehavior } from "./behavior-plan.ts";
+export { JOB_BACKEND, JOB_SPEC, inputParts, isJobPlan, isKernelPlan, jobName, jobPlan, type JobInput, type JobPlan, type PlanJob } from "./job-plan.ts";
 export * from "./mail.ts";
 export * from "./ledger.ts";
 export * from "./root.ts";

@@ -1,5 +1,6 @@
 import { PopulaceError } from "@populace/domain";
 import { BEHAVIOR_MAGIC, BEHAVIOR_SPEC, decodeBehaviorPlan, encodeBehaviorPlan, isBehaviorPlan } from "./behavior-plan.ts";
+import { JOB_MAGIC, JOB_SPEC, decodeJobPlan, encodeJobPlan, isJobPlan } from "./job-plan.ts";
 import { CanonicalReader, CanonicalWriter, toHex, type Sha256 } from "./canonical.ts";
 import type { RunSpec } from "./messages.ts";
 import { ARITHMETIC_PROFILES, KERNEL_SPEC, type Plan, type PlanInfluence, type PlanPersona, type PlanScenario, type PlanTrait } from "./plan.ts";
@@ -12,6 +13,7 @@ const GRID = 1;
 /** The canonical bytes of a plan: equal plans give equal bytes, so their SHA-256 is `planHash` and their blob address. */
 export function encodePlan(plan: Plan): Uint8Array {
   if (isBehaviorPlan(plan)) return encodeBehaviorPlan(plan);
+  if (isJobPlan(plan)) return encodeJobPlan(plan);
   const writer = new CanonicalWriter();
   writer.text(PLAN_MAGIC).text(plan.kernelSpec).text(plan.arithmeticProfile);
   writer.u32(plan.seed[0]).u32(plan.seed[1]).u32(plan.worlds).u32(plan.ticks).u32(plan.ordinalsMax).u32(plan.slots).u32(plan.tableLength).u32(plan.factors);
@@ -38,6 +40,7 @@ export function decodePlan(bytes: Uint8Array): Plan {
   const reader = new CanonicalReader(bytes, "the plan");
   const magic = reader.text();
   if (magic === BEHAVIOR_MAGIC) return decodeBehaviorPlan(bytes);
+  if (magic === JOB_MAGIC) return decodeJobPlan(bytes);
   if (magic !== PLAN_MAGIC) throw new PopulaceError("CORRUPT", "the bytes are not a plan of format 2", {});
   const kernelSpec = reader.text();
   const profile = reader.text();
@@ -85,6 +88,7 @@ export const planHash = (plan: Plan, sha256: Sha256): string => toHex(sha256(enc
 
 /** What a run of this plan is. */
 export function runSpecOf(plan: Plan, hash: string): RunSpec {
+  if (isJobPlan(plan)) return { kernelSpec: JOB_SPEC, arithmeticProfile: "doubles", planHash: hash, seed: plan.seed, agents: 0, ticks: plan.ticks };
   return {
     ...(isBehaviorPlan(plan) ? { kernelSpec: BEHAVIOR_SPEC, arithmeticProfile: "integers" } : { kernelSpec: plan.kernelSpec, arithmeticProfile: plan.arithmeticProfile }),
     planHash: hash,

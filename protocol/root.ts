@@ -51,6 +51,14 @@ export function rootOf(prevRoot: string, tick: number, inputHash: string, leaves
   return toHex(sha256(writer.finish()));
 }
 
+/** The root of a finished job with this output (hex): whoever has both has the proof that the one belongs to the other. */
+export function rootOfJob(run: string, output: Uint8Array, sha256: Sha256): string {
+  const hash = sha256(output), leaf = new Uint8Array(LEAF_BYTES);
+  leaf.set(hash);
+  leaf.set(hash, hash.length);
+  return rootOf(run, 0, inputHashOf({ run, tick: 0, eventIds: [] }, sha256), leaf, sumsHashOf(new Float64Array(0), sha256), sha256);
+}
+
 /** SHA-256 (hex) of a sealed input's canonical bytes. */
 export function inputHashOf(input: Input, sha256: Sha256): string {
   const writer = new CanonicalWriter(256);

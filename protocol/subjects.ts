@@ -8,7 +8,7 @@ export const SUBJECT_TABLE = [
   { name: "fail", pattern: "pop.<tenant>.<run>.<attempt>.fail", port: "bus", message: "NodeFailure", owner: "coordinator", writers: "nodes", readers: "leader", retention: "none" },
   { name: "stop", pattern: "pop.<tenant>.<run>.<attempt>.stop", port: "bus", message: "RunStop", owner: "coordinator", writers: "leader", readers: "nodes", retention: "none" },
   { name: "input", pattern: "pop.<tenant>.<run>.all.input.<tick>", port: "log, write-once slot", message: "Input", owner: "coordinator", writers: "leader", readers: "nodes, coordinators", retention: "life of the run" },
-  { name: "commit", pattern: "pop.<tenant>.<run>.all.commit", port: "log, compare-and-set on the subject's last sequence", message: "Commit", owner: "coordinator", writers: "leader", readers: "everyone", retention: "life of the run" },
+  { name: "commit", pattern: "pop.<tenant>.<run>.all.commit", port: "log, compare-and-set on the subject's last sequence", message: "Commit", owner: "coordinator", writers: "leader", readers: "everyone", retention: "life of the run; of a ledger, from its last checkpoint on" },
   { name: "event", pattern: "pop.<tenant>.<run>.all.event", port: "log", message: "Outcomes", owner: "coordinator", writers: "gateways", readers: "coordinators", retention: "until a COMMIT names its events" },
   { name: "heartbeat", pattern: "pop.<tenant>.node.<incarnation>.heartbeat", port: "bus", message: "Heartbeat", owner: "node", writers: "that node", readers: "coordinators", retention: "none" },
   { name: "probe", pattern: "pop.<tenant>.node.<incarnation>.probe", port: "bus", message: "LeaderBeat", owner: "coordinator", writers: "leader", readers: "that node", retention: "none" },
@@ -17,6 +17,7 @@ export const SUBJECT_TABLE = [
   { name: "recompute", pattern: "pop.<tenant>.<run>.<attempt>.recompute", port: "bus", message: "Recompute", owner: "coordinator", writers: "leader", readers: "nodes", retention: "none" },
   { name: "recomputed", pattern: "pop.<tenant>.<run>.<attempt>.recomputed", port: "bus", message: "Recomputed", owner: "coordinator", writers: "nodes", readers: "leader", retention: "none" },
   { name: "flushed", pattern: "pop.<tenant>.<run>.all.flushed", port: "bus", message: "Flushed", owner: "coordinator", writers: "coordinators", readers: "leader", retention: "none" },
+  { name: "settled", pattern: "pop.<tenant>.<run>.all.settled", port: "bus", message: "Settled", owner: "coordinator", writers: "leader", readers: "gateways", retention: "none" },
   { name: "leader key", pattern: "<tenant>.leader", port: "registry", message: "LeaderRecord", owner: "coordinator", writers: "candidates", readers: "everyone", retention: "forever" },
   { name: "view key", pattern: "<tenant>.view", port: "registry", message: "ViewRecord", owner: "coordinator", writers: "leader", readers: "everyone", retention: "forever" },
   { name: "run key", pattern: "<tenant>.run.<run>", port: "registry", message: "RunRecord", owner: "coordinator", writers: "leader", readers: "everyone", retention: "life of the run" },
@@ -41,6 +42,7 @@ export const leaderBeatSubject = (tenant: string): string => `pop.${tenant}.lead
 export const recomputeSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.recompute`;
 export const recomputedSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.recomputed`;
 export const flushedSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.flushed`;
+export const settledSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.settled`;
 export const leaderKey = (tenant: string): string => `${tenant}.leader`;
 export const viewKey = (tenant: string): string => `${tenant}.view`;
 export const runKey = (tenant: string, run: Run): string => `${tenant}.run.${run}`;

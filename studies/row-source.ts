@@ -34,6 +34,9 @@ export async function readRows(
   return readCsv(path, csv, sink, size, magic.startsWith("\u001f\u008b"), between, onProgress);
 }
 
+/** Bytes of a data file; FILE_MISSING when it cannot be opened. */
+export const dataFileSize = (path: string): number => firstBytes(path).size;
+
 function firstBytes(path: string): { size: number; magic: string } {
   let file: number;
   try {

@@ -11,7 +11,7 @@
  *   RunStop, or a record of a newer attempt: the run is dropped from any state.
  */
 import type { Climate } from "@populace/kernels";
-import { type Commit, isBehaviorPlan, isCoupled, type Plan, type RunRecord, type RunStop, type Shard, type TickOpen } from "@populace/protocol";
+import { type Commit, isCoupled, isKernelPlan, type Plan, type RunRecord, type RunStop, type Shard, type TickOpen } from "@populace/protocol";
 import { afterCommit, type Checkpoint, climateAt, type CommitView, noCommits } from "./checkpoint.ts";
 
 export interface NodeState {
@@ -157,7 +157,7 @@ function proceed(state: NodeState, runId: string): NodeStep {
   // A late repetition: a later tick has been computed since.
   if (run.filled !== null && run.filled.tick > open.tick) return { state: idle, effects: [] };
   const taken = withRun(state, { ...run, newest: newest === null || open.tick >= newest.tick ? open : newest });
-  if (open.tick === 0 && open.span === run.plan.ticks && !isCoupled(run.plan) && !isBehaviorPlan(run.plan) && !open.checkpoint) {
+  if (open.tick === 0 && open.span === run.plan.ticks && !isCoupled(run.plan) && isKernelPlan(run.plan) && !open.checkpoint) {
     return { state: taken, effects: [{ kind: "compute", open, shards: run.owned, climate: climateAt(run.plan, commits, 0), checkpoint: commits.checkpoint, whole: true }] };
   }
   const elsewhere = run.owned.filter((shard) => run.cursors.get(shard.index) !== open.tick);

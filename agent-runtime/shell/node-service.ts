@@ -3,7 +3,7 @@ import { PopulaceError } from "@populace/domain";
 import { type Logger, type Ports, sha256Hex, SILENT, type Stop } from "@populace/io";
 import { chooseBackend } from "@populace/kernels/backends";
 import {
-  type Block, blocksOf, bodyOf, type Commit, COMMIT, commitSubject, decodePlan, drainSubject, failSubject, fitBody, HEARTBEAT, type Heartbeat, heartbeatSubject, inboxesOf, isBehaviorPlan, LEADER_BEAT, leaderBeatSubject, LEAF_BYTES, LIMITS, NODE_FAILURE,
+  type Block, blocksOf, bodyOf, type Commit, COMMIT, commitSubject, decodePlan, drainSubject, failSubject, fitBody, HEARTBEAT, type Heartbeat, heartbeatSubject, inboxesOf, isBehaviorPlan, isJobPlan, JOB_BACKEND, LEADER_BEAT, leaderBeatSubject, LEAF_BYTES, LIMITS, NODE_FAILURE,
   openSubject, outSubject, type Plan, probeSubject, RECOMPUTE, recomputeSubject, RUN_RECORD, RUN_STOP, type RunRecord, runKey, type Shard, SHARD_OUT, type ShardOut, stopSubject, TICK_OPEN, type TickOpen,
   VIEW_RECORD, type ViewRecord, viewKey,
 } from "@populace/protocol";
@@ -15,6 +15,7 @@ import { freshNode, type NodeEffect, type NodeEvent, type NodeState, stepNode } 
 import { outOfUse } from "../core/out-of-use.ts";
 import { assured, heard, isDead, look, mayFill, mayLeave, standing, type Standing } from "../core/self-preservation.ts";
 import { assembleShardOut, type BlockHashes, type BlockMail, type ShardPart, spreadBlocks } from "../core/shard.ts";
+import { type NodeJobs, startJobPool } from "./job-pool.ts";
 import { secondComputations } from "./second-computation.ts";
 import { timedPool } from "./timed-pool.ts";
 import { KernelFailed, startWorkers, type WorkerPool } from "./worker-pool.ts";
@@ -33,6 +34,8 @@ export interface NodeOptions {
   readonly backend?: string;
   /** Runs behaviors, which are foreign code, in processes of their own; default: they are refused. */
   readonly allowBehaviors?: boolean;
+  /** Functions of jobs, which are given to no node that does not name them; default: none. */
+  readonly jobs?: NodeJobs;
   /** Who computes; default: worker threads of this process. */
   readonly startPool?: (size: number) => WorkerPool;
   /** How long a leader may be silent, as the coordinators have it; default LIMITS.leaseTtlMs. After half of it the node doubts what it knows. */
@@ -59,6 +62,8 @@ export interface RunningNode {
 
 /** What stands in place of a kernel's backend where a behavior moves the agents. */
 const BEHAVIOR_BACKEND = { backend: { name: "behavior", device: "processes of their own" }, reason: "the run has a behavior" };
+/** And where a function computes. */
+const FUNCTION_BACKEND = { backend: { name: JOB_BACKEND, device: "a thread of its own" }, reason: "the run is a job" };
 
 const hasMail = (plan: Plan): boolean => isBehaviorPlan(plan) && plan.behavior.hasMessages;
 
@@ -94,6 +99,7 @@ export function startNode(options: NodeOptions): RunningNode {
   const tenant = options.tenant ?? "default", logger = options.logger ?? SILENT;
   const pool = timedPool((options.startPool ?? startWorkers)(options.workers), ports.clock);
   const behaviors = options.allowBehaviors === true ? startBehaviorPool(options.workers) : null;
+  const jobs = options.jobs === undefined ? null : startJobPool(options.workers, options.jobs, ports.blobs);
   const runs = new Map<string, RunShell>();
   const mailboxes = new Map<string, Mailbox>();
   const inFlight = new Set<Promise<void>>();
@@ -115,7 +121,7 @@ export function startNode(options: NodeOptions): RunningNode {
 
   const exposures = (): number => pool.exposures() + (behaviors?.exposures() ?? 0);
   const beat = (): void => ports.bus.publish(heartbeatSubject(tenant, incarnation), HEARTBEAT.encode({
-    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.availableMemory(), exposures: exposures(), term: state.term, loopLagMs, allowsBehaviors: behaviors !== null,
+    incarnation, state: said, workers: options.workers, backends, backendReason, exposuresPerSecond: exposuresPerSecond(), memoryBytes: process.availableMemory(), exposures: exposures(), term: state.term, loopLagMs, allowsBehaviors: behaviors !== null, jobs: options.jobs?.names ?? [],
   }));
 
   /** One TickOpen of a run at a time; of those that come meanwhile only the newest is kept, for they repeat. */
@@ -233,13 +239,14 @@ export function startNode(options: NodeOptions): RunningNode {
       const plan = decodePlan(bytes);
       if (isBehaviorPlan(plan) && behaviors === null && !record.owners.includes(incarnation)) return null;
       if (isBehaviorPlan(plan) && behaviors === null) throw new PopulaceError("BEHAVIOR_REFUSED", `run ${open.run.slice(0, 12)} has a behavior, "${plan.behavior.name}"; node ${incarnation} was started without --allow-behaviors`, { run: open.run });
-      const isForeign = isBehaviorPlan(plan);
-      const { backend, reason } = isForeign ? BEHAVIOR_BACKEND : await chooseBackend(wanted, "expose", new Map([...unusable(open.run), ...unfitHere(record)]));
+      if (isJobPlan(plan) && jobs === null) return null;
+      const own = isBehaviorPlan(plan) ? { pool: behaviors!, chosen: BEHAVIOR_BACKEND } : isJobPlan(plan) ? { pool: jobs!, chosen: FUNCTION_BACKEND } : null;
+      const { backend, reason } = own !== null ? own.chosen : await chooseBackend(wanted, "expose", new Map([...unusable(open.run), ...unfitHere(record)]));
       logger.info({ run: open.run, backend: backend.name, device: backend.device, reason }, "backend chosen");
       if (shell !== undefined) drop(open.run);
       const control = new SharedArrayBuffer(4);
       shell = {
-        key: `${open.run}/${record.attempt}`, pool: isForeign ? behaviors! : pool, attempt: record.attempt, plan, blocks: blocksOf(plan), control: new Int32Array(control),
+        key: `${open.run}/${record.attempt}`, pool: own?.pool ?? pool, attempt: record.attempt, plan, blocks: blocksOf(plan), control: new Int32Array(control),
         population: record.execution.population, backend: backend.name, isAskedFor: wanted !== "auto", workerOf: new Map(), firstAttempt: record.firstAttempt, commitSequence: 0, outputs: [],
       };
       runs.set(open.run, shell);
@@ -483,7 +490,7 @@ export function startNode(options: NodeOptions): RunningNode {
   }
 
   const second = secondComputations({
-    ports, tenant, incarnation, pool, logger, report,
+    ports, tenant, incarnation, poolFor: (plan) => (isJobPlan(plan) ? jobs : isBehaviorPlan(plan) ? null : pool), logger, report,
     backendFor: async (wanted) => (await chooseBackend(wanted === "auto" ? (options.backend ?? "auto") : wanted, "expose", lost)).backend.name,
     async fill(open, shard, bytes) {
       await assure(open.run);
@@ -565,7 +572,7 @@ export function startNode(options: NodeOptions): RunningNode {
     said = "leaving";
     beat();
     const closed = second.close();
-    await Promise.all([pool.close(), behaviors?.close()]);
+    await Promise.all([pool.close(), behaviors?.close(), jobs?.close()]);
     // What was being written when the stop came is written, so that the caller may close the ports.
     await Promise.allSettled([...inFlight, closed]);
     ended.resolve(why);

@@ -1,7 +1,7 @@
 import { PopulaceError } from "@populace/domain";
 import type { Logger, Ports } from "@populace/io";
 import {
-  type Block, blocksOf, bodyOf, COMMIT, commitSubject, decodePlan, isBehaviorPlan, outSubject, type Plan, RECOMPUTED, type Recompute, recomputedSubject, RUN_RECORD, type RunRecord, runKey, type Shard, SHARD_OUT, type ShardOut,
+  type Block, blocksOf, bodyOf, COMMIT, commitSubject, decodePlan, isJobPlan, JOB_BACKEND, outSubject, type Plan, RECOMPUTED, type Recompute, recomputedSubject, RUN_RECORD, type RunRecord, runKey, type Shard, SHARD_OUT, type ShardOut,
 } from "@populace/protocol";
 import { historyOf, type History } from "../core/checkpoint.ts";
 import { assembleShardOut, type BlockHashes, type ShardPart, spreadBlocks } from "../core/shard.ts";
@@ -13,7 +13,8 @@ export interface SecondOptions {
   readonly ports: Ports;
   readonly tenant: string;
   readonly incarnation: string;
-  readonly pool: WorkerPool;
+  /** Who computes a plan here; null: nobody does it a second time. A behavior's node computes it twice by itself (behavior/pool.ts): a second node would need all messages, only to hear the same. */
+  poolFor(plan: Plan): WorkerPool | null;
   readonly logger: Logger;
   /** The backend to use for one that was asked for, by name or "auto". */
   backendFor(wanted: string): Promise<string>;
@@ -43,7 +44,7 @@ const ANSWERED_MAX = 256;
  * key on the workers is another one, and it is closed again afterwards.
  */
 export function secondComputations(options: SecondOptions): SecondComputations {
-  const { ports, tenant, incarnation, pool, logger } = options;
+  const { ports, tenant, incarnation, logger } = options;
   const waiting = new Map<string, { readonly request: Recompute; readonly control: Int32Array<SharedArrayBuffer> }>();
   const answered = new Map<string, Uint8Array>();
   let plan: { readonly hash: string; readonly plan: Plan } | null = null;
@@ -97,13 +98,11 @@ export function secondComputations(options: SecondOptions): SecondComputations {
       if (bytes === null) return null;
       plan = { hash, plan: decodePlan(bytes) };
     }
-    // A behavior's node computes it twice by itself (behavior/pool.ts): a second node would need all messages, only to hear the same.
-    if (isBehaviorPlan(plan.plan)) return null;
-    // Behaviors are computed twice by each node itself, in another process.
-    if (isBehaviorPlan(plan.plan)) return null;
+    const pool = options.poolFor(plan.plan);
+    if (pool === null) return null;
     const history = historyOf(plan.plan, request.run, await commitsOf(record), request.tick, request.span);
     if (history === null) return null;
-    return { plan: plan.plan, blocks: blocksOf(plan.plan), shard: record.shards[request.shard], history, backend: await options.backendFor(request.backend) };
+    return { plan: plan.plan, pool, blocks: blocksOf(plan.plan), shard: record.shards[request.shard], history, backend: isJobPlan(plan.plan) ? JOB_BACKEND : await options.backendFor(request.backend) };
   }
 
   async function commitsOf(record: RunRecord) {
@@ -152,7 +151,7 @@ export function secondComputations(options: SecondOptions): SecondComputations {
     const list = Array.from({ length: shard.count }, (_, at) => shard.first + at);
     const parts: ShardPart[] = [], hashes: BlockHashes[] = [], puts: Promise<unknown>[] = [];
     await onWorkers(work, list, tick, async (worker, key, mine) => {
-      const answer = await pool.ask(
+      const answer = await work.pool.ask(
         worker, { kind: "compute", key, tick, span, climate: climateOf(work, tick), checkpoint, next: null, shards: [{ shard: shard.index, blocks: mine }], inboxes: NO_MAIL },
         (_, bytes) => { const put = ports.blobs.put(bytes); put.catch(() => {}); puts.push(put); },
       );
@@ -171,7 +170,7 @@ export function secondComputations(options: SecondOptions): SecondComputations {
     const step = work.plan.influence === null ? span : 1;
     await onWorkers(work, list, tick, async (worker, key, mine) => {
       for (let at = 0; at < span; at += step) {
-        const answer = await pool.ask(worker, { kind: "compute", key, tick: tick + at, span: step, climate: climateOf(work, tick + at), checkpoint: false, next: null, shards: [{ shard: work.shard.index, blocks: mine }], inboxes: NO_MAIL });
+        const answer = await work.pool.ask(worker, { kind: "compute", key, tick: tick + at, span: step, climate: climateOf(work, tick + at), checkpoint: false, next: null, shards: [{ shard: work.shard.index, blocks: mine }], inboxes: NO_MAIL });
         if (answer.kind === "computed") for (const { block, hashes } of answer.hashes) rows.get(block)!.set(hashes, at * 64);
       }
     });
@@ -180,7 +179,7 @@ export function secondComputations(options: SecondOptions): SecondComputations {
 
   /** Holds the blocks at the start of `tick` on workers, each as many as its share, runs `action` on all and lets go of them. */
   async function onWorkers(work: Work, list: readonly number[], tick: number, action: (worker: number, key: string, blocks: readonly number[]) => Promise<void>): Promise<void> {
-    const { plan: runPlan, blocks, history, backend, request, control } = work;
+    const { plan: runPlan, pool, blocks, history, backend, request, control } = work;
     const key = `second/${keyOf(request)}`;
     const climates = history.climates.slice(0, tick - history.checkpoint.tick - 1);
     const byWorker = Map.groupBy([...spreadBlocks(blocks, list, pool.size)], ([, worker]) => worker);
@@ -208,6 +207,7 @@ interface Work {
   readonly request: Recompute;
   readonly control: Int32Array<SharedArrayBuffer>;
   readonly plan: Plan;
+  readonly pool: WorkerPool;
   readonly blocks: readonly Block[];
   readonly shard: Shard;
   readonly history: History;

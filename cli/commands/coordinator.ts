@@ -16,6 +16,7 @@ interface CoordinatorCommandOptions extends NatsCommandOptions, TlsOptions {
   readonly advertise?: string;
   readonly replicas: number;
   readonly doubleRuns: number;
+  readonly ledgerHorizon: number;
 }
 
 /** Lease times by CLUSTER measurements: one server answers at once, three may take seconds to agree on a new leader of theirs. */
@@ -34,7 +35,8 @@ export const coordinatorCommand: CommandDefinition<CoordinatorCommandOptions> = 
     .option("--listen <host:port>", "where clients and operators call", "127.0.0.1:7600")
     .option("--advertise <host:port>", "how others reach it, where that is not what it listens on")
     .option("--replicas <number>", "copies of every stream over the NATS servers; above 1 a lost leader is noticed after 15 s instead of 2", whole(1, 5), 1)
-    .option("--double-runs <share>", "share of the blocks that are computed again on a second node and compared, 0 to 1", share, 0.01)),
+    .option("--double-runs <share>", "share of the blocks that are computed again on a second node and compared, 0 to 1", share, 0.01)
+    .option("--ledger-horizon <days>", "how long the ids of real outcomes are remembered; outcomes of older days are refused", whole(1, 36_500), 90)),
   async run(context, options) {
     const { claimProcess, createLogger } = await import("@populace/io");
     const { serveGrpc } = await import("@populace/io/rpc");
@@ -61,7 +63,7 @@ export const coordinatorCommand: CommandDefinition<CoordinatorCommandOptions> = 
       const turns = createTurns(boundsFor(tenants.length));
       stops.push(() => Promise.all([...coordinators.values()].map((coordinator) => coordinator.close())));
       for (const tenant of tenants) {
-        coordinators.set(tenant, await startCoordinator({ ports, tenant, turns, logger, holder: `coordinator-${address}`, address, doubleRunShare: options.doubleRuns, leaseTtlMs: options.replicas > 1 ? LEASE_TTL_MS.several : LEASE_TTL_MS.one }));
+        coordinators.set(tenant, await startCoordinator({ ports, tenant, turns, logger, holder: `coordinator-${address}`, address, doubleRunShare: options.doubleRuns, ledgerHorizonDays: options.ledgerHorizon, leaseTtlMs: options.replicas > 1 ? LEASE_TTL_MS.several : LEASE_TTL_MS.one }));
       }
       if (options.metrics !== undefined) {
         const status = await startStatusServer({

@@ -1,10 +1,13 @@
+import { readFileSync } from "node:fs";
+import type { FitRequest, FittedModel, Schema } from "@populace/studies";
 import { InvalidArgumentError } from "commander";
-import { whole } from "../arguments.ts";
-import type { CommandDefinition } from "../command.ts";
+import { list, whole } from "../arguments.ts";
+import { withCluster, withTlsOptions, type ClusterCommandOptions } from "../cluster-options.ts";
+import type { CommandContext, CommandDefinition } from "../command.ts";
 import { howToCall, shellWord } from "../how-to-call.ts";
 import { count, duration, paint, percent, plain, table } from "../output.ts";
 
-interface FitOptions {
+interface FitOptions extends ClusterCommandOptions {
   readonly schema: string;
   readonly data?: string;
   readonly out: string;
@@ -26,16 +29,19 @@ export const fitCommand: CommandDefinition<FitOptions> = {
   summary: "personas and a response model from a data file",
   examples: [
     "populace fit --schema cli/examples/hillstrom.yaml --data hillstrom.csv.gz --out model.json",
+    "populace fit --schema cli/examples/hillstrom.yaml --data hillstrom.csv.gz --out model.json --cluster 127.0.0.1:7600",
     "populace fit --schema before-launch.yaml --out model.json        # no data yet: the schema's priors alone",
   ],
-  configure: (command) => command
+  configure: (command) => withTlsOptions(command)
     .requiredOption("--schema <file>", "YAML or JSON: what the columns of the data mean")
     .option("--data <file>", "CSV, CSV.gz or Parquet; without it the model is made from the schema's priors alone")
     .requiredOption("--out <file>", "where to write the model")
     .option("--personas <auto|K>", "how many personas", personaCount, "auto")
-    .option("--worlds <number>", "posterior draws to keep", whole(16, 4096)),
+    .option("--worlds <number>", "posterior draws to keep", whole(16, 4096))
+    .option("--cluster <host:port>", "fit as a job of this cluster, to which the data are sent (POPULACE_CLUSTER alone sends nothing)", list)
+    .option("--tenant <name>", "whose cluster (default: the coordinator's own)"),
   async run(context, options) {
-    const { readSchema, readDataset, fitWithNotes, authoredModel, writeModel } = await import("@populace/studies");
+    const { readSchema, authoredModel, writeModel } = await import("@populace/studies");
     const startedMs = performance.now();
     const schema = readSchema(options.schema);
     const common = { ...(options.worlds === undefined ? {} : { worlds: options.worlds }), ...(context.seed === null ? {} : { seed: context.seed }) };
@@ -44,16 +50,8 @@ export const fitCommand: CommandDefinition<FitOptions> = {
     if (options.data === undefined) {
       model = authoredModel(schema, common);
     } else {
-      const reading = context.progress("reading", "B");
-      const dataset = await readDataset(schema, options.data, { onProgress: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal) }).finally(() => reading.stop());
-      context.signal.throwIfAborted();
-      const fitting = context.progress("fitting", "%");
-      // Personas are the first half of the bar, the response model the second.
-      const onProgress = ({ stage, share }: { readonly stage: string; readonly share: number }): void => fitting.update(50 * (share + (stage === "personas" ? 0 : 1)), 100);
-      const fitted = context.blocking(() => fitWithNotes(schema, dataset, { ...common, personas: options.personas, onProgress }));
-      fitting.stop();
-      model = fitted.model;
-      notes = [...dataset.notes, ...fitted.notes];
+      const fit = options.cluster === undefined ? fitHere : fitThere;
+      ({ model, notes } = await fit(context, options, schema, options.data, { ...common, personas: options.personas }));
     }
     writeModel(options.out, model);
     const seconds = (performance.now() - startedMs) / 1000;
@@ -79,3 +77,39 @@ export const fitCommand: CommandDefinition<FitOptions> = {
     };
   },
 };
+
+async function fitHere(context: CommandContext, _: FitOptions, schema: Schema, data: string, options: FitRequest["options"]): Promise<FittedModel> {
+  const { readDataset, fitWithNotes } = await import("@populace/studies");
+  const reading = context.progress("reading", "B");
+  const dataset = await readDataset(schema, data, { onProgress: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal) }).finally(() => reading.stop());
+  context.signal.throwIfAborted();
+  const fitting = context.progress("fitting", "%");
+  // Personas are the first half of the bar, the response model the second.
+  const onProgress = ({ stage, share }: { readonly stage: string; readonly share: number }): void => fitting.update(50 * (share + (stage === "personas" ? 0 : 1)), 100);
+  const fitted = context.blocking(() => fitWithNotes(schema, dataset, { ...options, onProgress }));
+  fitting.stop();
+  return fitted;
+}
+
+/** As a job of the cluster, with the same bits; a repeated command reads the finished one. */
+async function fitThere(context: CommandContext, { schema: path, ...cluster }: FitOptions, schema: Schema, data: string, options: FitRequest["options"]): Promise<FittedModel> {
+  const { dataFileSize, fitJob, fittedOf } = await import("@populace/studies");
+  const { runJobOn } = await import("../job-client.ts");
+  const bytes = dataFileSize(data);
+  // Rows whose consent has run out are left out as of now, as they would be here.
+  const request: FitRequest = { schema: { path, text: readFileSync(path, "utf8") }, data, options, ...(schema.consent === null ? {} : { atMs: Date.now() }) };
+  const sending = context.progress("sending", "B");
+  let said = "";
+  try {
+    return fittedOf(await withCluster(context, cluster, (client) => runJobOn(client, {
+      file: data, bytes, planOf: (parts) => fitJob(request, parts), signal: context.signal, onSent: (sent, total) => sending.update(sent, total),
+      onRun({ run, state }) {
+        sending.stop();
+        if (state !== said) context.say(paint("dim", `fit ${run.slice(0, 12)} on the cluster: ${state}`));
+        said = state;
+      },
+    })));
+  } finally {
+    sending.stop();
+  }
+}

@@ -27,6 +27,7 @@ export const nodeCommand: CommandDefinition<NodeCommandOptions> = {
     const { createLogger } = await import("@populace/io");
     const { startStatusServer } = await import("@populace/io/status-server");
     const { startNode } = await import("@populace/agent-runtime");
+    const { JOB_NAMES } = await import("@populace/studies");
     const { VIEW_RECORD, viewKey } = await import("@populace/protocol");
     const logger = createLogger("node", process.env["POPULACE_LOG"] ?? "info");
     const { tenant } = options;
@@ -64,7 +65,7 @@ export const nodeCommand: CommandDefinition<NodeCommandOptions> = {
         if (current.isMember && !was) context.say(`${paint("green", "joined")} the cluster of tenant ${tenant}`);
       }));
       for (;;) {
-        const node = startNode({ ports, incarnation: randomUUID(), workers, tenant, logger, allowBehaviors: options.allowBehaviors === true, ...(options.backend === undefined ? {} : { backend: options.backend }) });
+        const node = startNode({ ports, incarnation: randomUUID(), workers, tenant, logger, allowBehaviors: options.allowBehaviors === true, jobs: { names: JOB_NAMES, thread: new URL(import.meta.resolve("@populace/studies/job-thread")) }, ...(options.backend === undefined ? {} : { backend: options.backend }) });
         const life = { node, calibrated: null as number | null, isMember: false };
         current = life;
         context.say(`node ${paint("bold", node.incarnation)}, ${workers} workers, NATS ${ports.connection.server()} ${ports.connection.version()}; Ctrl-C drains it`);

@@ -52,7 +52,7 @@ export const runsResumeCommand = change("Resume", "let a paused run of a cluster
 export const runsResolveCommand = change("Resolve", "judge a run that is frozen because two nodes disagreed, and let it go on");
 
 /** What a run counts: a behavior meets every agent at every tick, a ledger counts what happened. */
-const unitOf = (run: Run): string => ({ behavior: "agent ticks", ledger: "outcomes" })[run.kind] ?? "exposures";
+const unitOf = (run: Run): string => ({ behavior: "agent ticks", ledger: "outcomes", job: "outputs counted" })[run.kind] ?? "exposures";
 
 /** What is said of a run that is suspect from a tick on. */
 export const suspectText = (tick: number): string => `from tick ${tick} on: another computation came to another root; submit it again to compute it anew`;

@@ -6,7 +6,7 @@ import { above, hear, hearEcho, judge, noMembers, type Membership } from "./memb
 
 const PERIOD = LIMITS.heartbeatMs, LOOK = LIMITS.lookMs;
 const beat = (incarnation: string, state: Heartbeat["state"] = "up"): Heartbeat =>
-  ({ incarnation, state, workers: 1, backends: ["reference"], backendReason: "", exposuresPerSecond: 0, memoryBytes: 0, exposures: 0, loopLagMs: 0, allowsBehaviors: false, term: 0 });
+  ({ incarnation, state, workers: 1, backends: ["reference"], backendReason: "", exposuresPerSecond: 0, memoryBytes: 0, exposures: 0, loopLagMs: 0, allowsBehaviors: false, jobs: [], term: 0 });
 
 /** A network and a machine: what delays a beat on its way, how many are lost, and how often and how long the node's event loop stands still. */
 interface Weather {

@@ -9,8 +9,8 @@ export interface LedgerTick {
   readonly counted: number;
 }
 
-/** Counts sealed events. One that an earlier tick has, or that stands twice, is passed over; one that fits no cell is refused with its reason, and the others count. */
-export function ledgerTick(plan: LedgerPlan, sealed: readonly string[], isCommitted: (id: string) => boolean): LedgerTick {
+/** Counts sealed events; those of days before `floor` are refused. One that an earlier tick has, or that stands twice, is passed over; one that fits no cell is refused with its reason, and the others count. */
+export function ledgerTick(plan: LedgerPlan, sealed: readonly string[], isCommitted: (id: string) => boolean, floor = 0): LedgerTick {
   const columns = ledgerColumns(plan), counts = new Float64Array(plan.personas.length * plan.stimuli.length * columns);
   const seen = new Set<string>(), manifest: string[] = [];
   let counted = 0;
@@ -19,8 +19,9 @@ export function ledgerTick(plan: LedgerPlan, sealed: readonly string[], isCommit
     if (seen.has(id) || isCommitted(id)) continue;
     seen.add(id);
     const event = eventOf(text, plan);
-    if (typeof event === "string") {
-      manifest.push(`${id} ${event}`);
+    const refusal = typeof event === "string" ? event : event.day < floor ? `too old: day ${event.day} (since 1970), and the ledger takes outcomes from day ${floor} on` : null;
+    if (typeof event === "string" || refusal !== null) {
+      manifest.push(`${id} ${refusal}`);
       continue;
     }
     manifest.push(text);

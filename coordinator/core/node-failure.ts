@@ -8,9 +8,13 @@ import { LIMITS } from "@populace/protocol";
  */
 export type FailureDecision = "freeze" | "repair" | "retry" | "unfit" | "fail";
 
-/** `failures`: how often this node has failed at this run, this time included. `hasOthers`: whether another node may compute it. */
-export function decideFailure(code: string, failures: number, hasOthers: boolean): FailureDecision {
+/**
+ * `failures`: how often this node has failed at this run, this time included. `hasOthers`: whether another node may compute it. `isJob`: what is
+ * wrong with the input of a job is wrong on every node.
+ */
+export function decideFailure(code: string, failures: number, hasOthers: boolean, isJob = false): FailureDecision {
   if (code === "DIVERGENCE") return "freeze";
+  if (isJob && code !== "NOT_FOUND" && code in ERROR_TABLE && ERROR_TABLE[code as ErrorCode].exit === 2) return "fail";
   const canBeRetried = failures < LIMITS.nodeFailuresMax;
   if ((code === "NOT_FOUND" || code === "CORRUPT") && canBeRetried) return "repair";
   // What passes by itself ends no run: another node is asked, and where there is none the same one again.

@@ -1,8 +1,8 @@
 import { RandomStream } from "@populace/domain";
-import type { RunRecord } from "@populace/protocol";
+import { jobPlan, type Heartbeat, type RunRecord } from "@populace/protocol";
 import { describe, expect, test } from "vitest";
 import type { Link } from "./commit.ts";
-import { isFit, unfitBackend } from "./node-fit.ts";
+import { backendWanted, checkNodes, isFit, mayCompute, unfitBackend } from "./node-fit.ts";
 import { decideFailure } from "./node-failure.ts";
 import { newerRecord, reconcile } from "./takeover.ts";
 
@@ -59,6 +59,23 @@ describe("reconciliation of store and COMMIT", () => {
   });
 });
 
+test("a chain may begin with a base: where the store has it, else with the newest that reaches furthest; what lies below needs nobody", () => {
+  const isBase = ({ tick }: Link): boolean => tick > 0 && tick % 4 === 0, from = (first: number, ticks: number): Link[] => chain(ticks).slice(first);
+  const put = (stored: readonly Link[], logged: readonly Link[]) => reconcile(RUN, stored, none, logged, isBase);
+  // The log lost what its base stands for, and the store has all: nothing is to do. The same the other way round.
+  expect(put(chain(10), from(8, 10))).toMatchObject({ adopt: [], append: [], rewrite: false, isRebased: false, discardFrom: null });
+  expect(put(from(8, 10), from(4, 10))).toMatchObject({ chain: from(8, 10), adopt: [], append: [], rewrite: false, isRebased: false });
+  // A store that the log cannot be reached from begins anew with the base; an empty one too.
+  expect(put(chain(5), from(8, 10))).toMatchObject({ chain: from(8, 10), adopt: from(8, 10), append: [], rewrite: false, isRebased: true });
+  expect(put([], from(4, 10))).toMatchObject({ chain: from(8, 10), isRebased: true, rewrite: false });
+  // A log that was lost, or that ends below the store's base, is written from there.
+  expect(put(from(8, 10), [])).toMatchObject({ append: from(8, 10), rewrite: false, isRebased: false });
+  expect(put(from(8, 10), from(4, 6))).toMatchObject({ append: from(8, 10), rewrite: true, isRebased: false });
+  expect(put(from(8, 10), from(4, 8))).toMatchObject({ append: from(8, 10), rewrite: false });
+  // Where nothing is a base, the same log is a loss.
+  expect(reconcile(RUN, [], none, from(8, 10))).toMatchObject({ chain: [], rewrite: true });
+});
+
 test("of two records the one with the higher term is newer, then the one changed later", () => {
   const record = (term: number, change: number): RunRecord => ({ term, change }) as RunRecord;
   const old = record(3, 9), late = record(4, 2);
@@ -74,6 +91,19 @@ test("a node's failure: divergence freezes, what is missing is looked for, what 
   expect([1, 2, 3].map((failures) => decideFailure("UNAVAILABLE", failures, false))).toEqual(["retry", "retry", "retry"]);
   expect(decideFailure("BACKEND_MISSING", 1, true)).toBe("unfit");
   expect(decideFailure("of another version", 1, false)).toBe("fail");
+  // What is wrong with the data of a job is wrong everywhere; a part that is gone may come again.
+  expect([decideFailure("BAD_DATA", 1, true), decideFailure("BAD_DATA", 1, true, true)]).toEqual(["unfit", "fail"]);
+  expect([decideFailure("NOT_FOUND", 1, true, true), decideFailure("INTERNAL", 1, true, true), decideFailure("DIVERGENCE", 1, true, true)]).toEqual(["repair", "unfit", "freeze"]);
+});
+
+test("a job goes to nodes that know its function in this version, and to none whose output of it was contradicted", () => {
+  const plan = jobPlan({ function: "fit", version: "2", parameters: "", inputs: [] });
+  const node = (...jobs: string[]): Heartbeat => ({ allowsBehaviors: true, jobs, backends: ["wasm", "reference"], incarnation: "a" }) as unknown as Heartbeat;
+  expect([node("fit 2", "cluster 1"), node("fit 1"), node()].map((each) => mayCompute(plan, each))).toEqual([true, false, false]);
+  expect(() => checkNodes(plan, [node("fit 1")])).toThrow(expect.objectContaining({ code: "INCOMPATIBLE", message: expect.stringContaining("fit 2") }));
+  expect(() => checkNodes(plan, [])).not.toThrow();
+  const wanted = backendWanted(plan, { wanted: {} });
+  expect([isFit({ unfit: [] }, node("fit 2"), wanted), isFit({ unfit: [unfitBackend("a", wanted)] }, node("fit 2"), wanted), isFit({ unfit: [unfitBackend("a", "wasm")] }, node("fit 2"), wanted)]).toEqual([true, false, true]);
 });
 
 test("a node may compute a run while it has a backend that was not contradicted; the reference is not another one", () => {

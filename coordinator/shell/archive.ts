@@ -2,8 +2,9 @@ import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { PopulaceError } from "@populace/domain";
 import { sha256, sha256Hex, writeFileAtomic, type Blobs, type Log, type Registry } from "@populace/io";
-import { COMMIT, RELEASE, RUN_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, eventIdOf, fitBody, isLedger, refusalOf, releaseKey, rootOf, runIdOf, runKey, sumsHashOf, type Commit, type RunRecord } from "@populace/protocol";
+import { COMMIT, RELEASE, RUN_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, eventIdOf, fitBody, isJobPlan, isLedger, isLedgerBase, refusalOf, releaseKey, rootOf, rootOfJob, runIdOf, runKey, sumsHashOf, type Commit, type RunRecord } from "@populace/protocol";
 import { ledgerShape } from "../core/ledger.ts";
+import { decodeHead, decodeSegment } from "../core/ledger-checkpoint.ts";
 import { ledgerTick } from "../core/ledger-tick.ts";
 import { releasesOf } from "./releases.ts";
 import { runReader } from "./run-reader.ts";
@@ -13,12 +14,13 @@ import { decodeRecord } from "./run-store.ts";
  * An archive is a folder:
  *   archive.json             format, tenant, and of every run its state, last tick and root
  *   runs/<run>.record        RunRecord
- *   runs/<run>.commits       its COMMITs in tick order, each after its length (u32, little-endian)
+ *   runs/<run>.commits       its COMMITs in tick order (of a ledger, from its last checkpoint on), each after its length (u32, little-endian)
  *   releases/<number>        Release
- *   blobs/<hash>             plans, the newest checkpoint of unfinished runs, sums, and what releases name
+ *   blobs/<hash>             plans, the newest checkpoint of unfinished runs and ledgers, sums, and what releases name
  * Slots are not in it: an unfinished run goes on from its checkpoint in a new attempt.
  */
 const FORMAT = 1;
+const CHECKPOINT_TRIES = 3;
 
 /** What was written to an archive or read from one. */
 export interface ArchiveSummary {
@@ -32,7 +34,7 @@ export interface ArchiveSummary {
 
 type ArchivePorts = { readonly registry: Registry; readonly log: Log; readonly blobs: Blobs };
 
-/** Writes everything of a tenant that cannot be computed again to a folder, new or empty; safe while the cluster works. BAD_REQUEST when something lies there, CORRUPT when a finished run has lost what it needs. */
+/** Writes everything of a tenant that cannot be computed again to a folder, new or empty; safe while the cluster works. BAD_REQUEST when something lies there, CORRUPT when a finished run or a ledger has lost what it needs. */
 export async function backup(ports: ArchivePorts, tenant: string, folder: string): Promise<ArchiveSummary> {
   if (existsSync(folder) && readdirSync(folder).length > 0) throw new PopulaceError("BAD_REQUEST", `${folder} is not empty; name a folder that is new or empty`, { folder });
   for (const part of ["runs", "releases", "blobs"]) mkdirSync(join(folder, part), { recursive: true });
@@ -54,9 +56,20 @@ export async function backup(ports: ArchivePorts, tenant: string, folder: string
     return true;
   };
 
+  /** With the checkpoint that they begin with: a newer one may take its place meanwhile, and is then taken. */
+  async function ledgerCommits(run: string): Promise<readonly Commit[]> {
+    for (let tries = 0; tries < CHECKPOINT_TRIES; tries += 1) {
+      const commits = await reader.commits(run);
+      const parts: boolean[] = [];
+      for (const hash of commits[0]?.checkpoint ?? []) parts.push(await writeBlob(hash));
+      if (parts.every(Boolean)) return commits;
+    }
+    throw new PopulaceError("CORRUPT", `ledger ${run.slice(0, 12)}: parts of its checkpoint are not in the blob store; its leader puts them back when it starts or has counted, then back up`, { run });
+  }
+
   for (const { run } of await reader.runs()) {
     const record = (await reader.run(run))!;
-    const commits = await reader.commits(run);
+    const commits = isLedger(record.spec) ? await ledgerCommits(run) : await reader.commits(run);
     const last = commits.at(-1), isDone = record.state === "done";
     if (!(await writeBlob(record.spec.planHash)) || (isDone && !(await writeBlob(last?.sums ?? "")))) {
       throw new PopulaceError("CORRUPT", `run ${run.slice(0, 12)} is ${record.state}, and its plan or its sums are not in the blob store; submit it again, then back up`, { run });
@@ -122,7 +135,7 @@ export async function restore(ports: ArchivePorts, folder: string, tenant?: stri
     const last = await ports.log.last(subject);
     let sequence = last?.sequence ?? 0;
     const from = last === null ? 0 : COMMIT.decode(await bodyOf(last.bytes, ports.blobs, subject)).tick + 1;
-    for (const commit of commits.slice(from)) {
+    for (const commit of commits.filter((one) => one.tick >= from)) {
       const result = await ports.log.append(subject, await fitBody(COMMIT.encode(commit), ports.blobs), sequence);
       if (!result.appended) throw new PopulaceError("UNAVAILABLE", `run ${record.run.slice(0, 12)}: somebody else writes its commits; stop the coordinators, then restore`, { run: record.run });
       sequence = result.sequence;
@@ -139,24 +152,39 @@ function prove(record: RunRecord, commits: readonly Commit[], root: string, read
   };
   if (runIdOf(record.spec, sha256) !== record.run) fail("its id is not the hash of its specification");
   const planBytes = readBlob(record.spec.planHash) ?? fail("its plan is missing");
-  commits.forEach((commit, tick) => {
-    if (commit.tick !== tick || commit.run !== record.run || commit.prevRoot !== (commits[tick - 1]?.root ?? record.run)) fail(`its commits do not chain at tick ${tick}`);
+  const base = isLedger(record.spec) && commits.length > 0 && isLedgerBase(commits[0]) ? commits[0] : null, first = base?.tick ?? 0;
+  commits.forEach((commit, index) => {
+    const before = index > 0 ? commits[index - 1].root : base === null ? record.run : base.prevRoot;
+    if (commit.tick !== first + index || commit.run !== record.run || commit.prevRoot !== before) fail(`its commits do not chain at tick ${first + index}`);
   });
   if ((commits.at(-1)?.root ?? record.run) !== root) fail(`its commits end at another root than the archive states, ${root.slice(0, 16)}`);
   // Every tick of a ledger counts what its manifest says, and its root says so.
   if (isLedger(record.spec)) {
     const plan = decodeLedgerPlan(planBytes), named = new Set<string>();
-    for (const { tick, prevRoot, inputHash, sumsHash, root: stated, manifest } of commits) {
-      const { counts } = ledgerTick(plan, manifest.filter((entry) => refusalOf(entry) === null), (id) => named.has(id));
-      if (sumsHashOf(counts, sha256) !== sumsHash || rootOf(prevRoot, tick, inputHash, new Uint8Array(0), sumsHash, sha256) !== stated) fail(`the counts of tick ${tick} are not those of its root`);
-      for (const entry of manifest) named.add(eventIdOf(entry));
+    if (base !== null) {
+      const parts = base.checkpoint.map((hash) => readBlob(hash) ?? fail(`part ${hash} of its checkpoint is missing`));
+      if (decodeHead(parts[0]).tick !== base.tick) fail("its checkpoint is that of another tick");
+      for (const part of parts.slice(1)) for (const { id } of decodeSegment(part)) named.add(id);
     }
-    if (named.size !== commits.reduce((sum, { manifest }) => sum + manifest.length, 0)) fail("an event stands in two of its ticks");
+    for (const commit of commits) {
+      const { tick, prevRoot, inputHash, sumsHash, root: stated, manifest } = commit;
+      const ids = manifest.map(eventIdOf);
+      if (commit !== base && (new Set(ids).size !== ids.length || ids.some((id) => named.has(id)))) fail("an event stands in two of its ticks");
+      if (commit === base && !ids.every((id) => named.has(id))) fail("its checkpoint lacks events of its own tick");
+      const { counts } = ledgerTick(plan, manifest.filter((entry) => refusalOf(entry) === null), () => false);
+      if (sumsHashOf(counts, sha256) !== sumsHash || rootOf(prevRoot, tick, inputHash, new Uint8Array(0), sumsHash, sha256) !== stated) fail(`the counts of tick ${tick} are not those of its root`);
+      for (const id of ids) named.add(id);
+    }
   }
   if (record.state !== "done") return;
   if (commits.length !== record.spec.ticks || record.root !== root) fail(`it is done, and ${commits.length} of ${record.spec.ticks} ticks are there`);
-  const shape = ledgerShape(decodePlan(planBytes));
-  const sumsBytes = readBlob(commits.at(-1)!.sums) ?? fail("its sums are missing");
+  const plan = decodePlan(planBytes), last = commits.at(-1)!;
+  const sumsBytes = readBlob(last.sums) ?? fail("its sums are missing");
+  if (isJobPlan(plan)) {
+    if (rootOfJob(record.run, sumsBytes, sha256) !== root) fail("its output is not that of its root");
+    return;
+  }
+  const shape = ledgerShape(plan);
   const sums = new Float64Array(new Uint8Array(sumsBytes).buffer), width = shape.worlds * shape.columns;
   for (let entry = 0; entry < shape.cells * shape.personas * shape.columns; entry += 1) {
     const row = Math.floor(entry / shape.columns), column = entry % shape.columns;

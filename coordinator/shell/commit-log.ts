@@ -1,8 +1,9 @@
 import { PopulaceError } from "@populace/domain";
 import type { LogEntry, Logger, Ports, Store } from "@populace/io";
-import { COMMIT, bodyOf, commitSubject, fitBody, type Commit, type RunRecord } from "@populace/protocol";
+import { COMMIT, bodyOf, commitSubject, fitBody, isLedgerBase, type Commit, type RunRecord } from "@populace/protocol";
 import { decideRefusedAppend } from "../core/commit.ts";
 import { reconcile } from "../core/takeover.ts";
+import { adoptCheckpoint, holdCheckpoint } from "./ledger-checkpoints.ts";
 import type { Counters } from "./metrics.ts";
 import { clearOutbox, discardCommits, raiseTerm, readCommits, readCommitsAfter, readLastCommit, readOutbox, writeCommit } from "./run-store.ts";
 
@@ -115,11 +116,13 @@ export function commitLog(context: CommitLogContext, record: Pick<RunRecord, "ru
       }
 
       const logged = (await readAll(0)).map((one) => one.commit);
-      const result = reconcile(run, readCommits(store, tenant, run).filter(counts), (tick) => outbox.has(tick), logged);
+      const result = reconcile(run, readCommits(store, tenant, run).filter(counts), (tick) => outbox.has(tick), logged, isLedgerBase);
       if (result.kind === "conflict") throw diverged(result.tick, result.roots[0], result.roots[1]);
+      if (result.isRebased && !(await holdCheckpoint(ports, result.chain[0]))) throw new PopulaceError("UNAVAILABLE", `ledger ${short}: the checkpoint of tick ${result.chain[0].tick} is not in the blob store, and this coordinator does not hold it; start one that does`, { run, tick: result.chain[0].tick });
       await store.transaction((tables) => {
-        if (result.discardFrom !== null) discardCommits(tables, tenant, run, result.discardFrom);
-        for (const commit of result.adopt) writeCommit(tables, tenant, commit, false);
+        if (result.isRebased) adoptCheckpoint(tables, tenant, result.chain[0]);
+        else if (result.discardFrom !== null) discardCommits(tables, tenant, run, result.discardFrom);
+        for (const commit of result.isRebased ? result.chain : result.adopt) writeCommit(tables, tenant, commit, false);
         raiseTerm(tables, tenant, term);
       });
       await store.flushed();

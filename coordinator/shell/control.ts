@@ -1,10 +1,10 @@
 import { PopulaceError } from "@populace/domain";
 import type { Blobs, Bus, Clock } from "@populace/io";
 import type { RpcCall, RpcMethod, RpcService } from "@populace/io/rpc";
-import { BEHAVIOR_SPEC, LEADER_BEAT, LIMITS, blocksOf, decodePlan, drainSubject, encodeLedgerPlan, encodePlan, eventOf, isLedger, type Commit, type ExecutionPlan, type LedgerPlan, type Plan, type Release, type RunRecord } from "@populace/protocol";
+import { BEHAVIOR_SPEC, JOB_SPEC, LEADER_BEAT, LIMITS, blocksOf, decodePlan, drainSubject, encodeLedgerPlan, encodePlan, isLedger, type ExecutionPlan, type Plan, type Release, type RunRecord } from "@populace/protocol";
 import {
   CONTROL, CONTROL_HEADER, CONTROL_SERVICE, checkControlVersion, controlVersionText,
-  type Announcement, type ControlMethods, type Execution, type LedgerCounts, type MovesReply, type Node, type OutcomeHead, type Run,
+  type Announcement, type ControlMethods, type Execution, type MovesReply, type Node, type OutcomeHead, type Run,
 } from "@populace/protocol/control";
 import type { RunOutcome, RunProgress } from "@populace/studies";
 import { isDraining, type Member } from "../core/membership.ts";
@@ -106,11 +106,18 @@ export function controlService({ coordinatorOf, ports, version }: ControlOptions
       if (table !== "ticks") throw new PopulaceError("NOT_FOUND", `there is no table "${table.slice(0, 40)}"; expected "ticks"`, { table });
       const { coordinator } = leading(tenant);
       const outcome = await coordinator.outcome(run);
+      if (outcome.tickCounts.length === 0) throw new PopulaceError("BAD_REQUEST", `run ${outcome.runId.slice(0, 12)} counts nothing`, { run: outcome.runId });
       const { ticksParquet } = await import("@populace/studies/results");
       for (const bytes of parts(ticksParquet(await coordinator.plan(run), outcome).bytes)) yield { bytes };
     },
     async *Plan({ tenant, run }) {
       for (const bytes of parts(encodePlan(await leading(tenant).coordinator.plan(run)))) yield { bytes };
+    },
+    async Put({ tenant, bytes }) {
+      return { hash: await leading(tenant).coordinator.putInput(bytes) };
+    },
+    async *Output({ tenant, run }) {
+      for (const bytes of parts(await leading(tenant).coordinator.output(run))) yield { bytes };
     },
     async Moves({ tenant, leave, join, run }) {
       const { coordinator } = leading(tenant);
@@ -153,8 +160,8 @@ export function controlService({ coordinatorOf, ports, version }: ControlOptions
       return runMessage(await coordinator.suspect((await known(coordinator, run)).run, tick), tenant);
     },
     async Ledger({ tenant, run, from }) {
-      const { record, plan, commits } = await leading(tenant).coordinator.ledger(run, from);
-      return { ...ledgerCounts(plan, commits), run: record.run, tick: record.tick, root: record.root, plan: encodeLedgerPlan(plan) };
+      const { record, plan, sums, refusals } = await leading(tenant).coordinator.ledger(run, from);
+      return { counted: sums.counted, refused: sums.refused, deadLetters: refusals.slice(-DEAD_LETTERS_MAX), counts: sums.rows(), run: record.run, tick: record.tick, root: record.root, plan: encodeLedgerPlan(plan) };
     },
   };
   return { name: CONTROL_SERVICE, methods: Object.fromEntries(Object.keys(CONTROL).map((name) => [name, bound(name as keyof ControlMethods, methods)])) };
@@ -229,26 +236,6 @@ function imbalance(loads: ReadonlyMap<string, number>, nodes: readonly Candidate
   return total === 0 ? 1 : Math.max(...nodes.map((node) => ((loads.get(node.incarnation) ?? 0) / total) * (weights / node.weight)));
 }
 
-/** The counts of some ticks of a ledger. */
-function ledgerCounts(plan: LedgerPlan, commits: readonly Commit[]): Pick<LedgerCounts, "counted" | "refused" | "deadLetters" | "counts"> {
-  const cells = new Map<string, { readonly day: number; readonly cell: number; exposures: number; readonly responses: number[] }>(), deadLetters: string[] = [];
-  let counted = 0;
-  for (const entry of commits.flatMap(({ manifest }) => manifest)) {
-    const event = eventOf(entry, plan);
-    if (typeof event === "string") {
-      deadLetters.push(entry);
-      continue;
-    }
-    const { day, persona, stimulus, reached } = event, cell = persona * plan.stimuli.length + stimulus, key = `${day} ${cell}`;
-    const counts = cells.get(key) ?? { day, cell, exposures: 0, responses: plan.steps.map(() => 0) };
-    cells.set(key, counts);
-    counted += 1;
-    counts.exposures += 1;
-    for (let step = 0; step < reached; step += 1) counts.responses[step] += 1;
-  }
-  return { counted, refused: deadLetters.length, deadLetters: deadLetters.slice(-DEAD_LETTERS_MAX), counts: [...cells.values()].toSorted((left, right) => left.day - right.day || left.cell - right.cell) };
-}
-
 function* parts(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += PART_BYTES) yield bytes.subarray(at, at + PART_BYTES);
 }
@@ -266,7 +253,7 @@ const announcement = (coordinator: Coordinator, release: Release): Announcement 
 const runMessage = (row: RunRecord, tenant: string): Run => ({
   run: row.run, state: row.state, reason: row.reason, code: row.code, attempt: row.attempt, tick: row.tick, ticks: row.spec.ticks, root: row.root, agents: row.spec.agents,
   exposures: row.exposures, exposuresTotal: 0, seconds: row.seconds, backends: row.backends, execution: row.execution, priority: row.priority, label: row.label, planHash: row.spec.planHash, tenant,
-  kind: isLedger(row.spec) ? "ledger" : row.spec.kernelSpec === BEHAVIOR_SPEC ? "behavior" : "study", ...(row.suspectFrom < 0 ? {} : { suspectFrom: row.suspectFrom }),
+  kind: isLedger(row.spec) ? "ledger" : ({ [BEHAVIOR_SPEC]: "behavior", [JOB_SPEC]: "job" })[row.spec.kernelSpec] ?? "study", ...(row.suspectFrom < 0 ? {} : { suspectFrom: row.suspectFrom }),
 });
 
 const headOf = (outcome: RunOutcome): OutcomeHead => ({

@@ -1,15 +1,16 @@
 import { PopulaceError } from "@populace/domain";
 import { sha256, sha256Hex, type LogEntry } from "@populace/io";
 import {
-  EVENT_ID_DIGITS, INPUT, LIMITS, OUTCOMES, decodeLedgerPlan, eventIdOf, eventSubject, inputHashOf, inputSubject, rootOf, sumsHashOf,
+  COMMIT, EVENT_ID_DIGITS, INPUT, LIMITS, OUTCOMES, SETTLED, bodyOf, commitSubject, decodeLedgerPlan, eventIdOf, eventSubject, inputHashOf, inputSubject, isLedgerBase, rootOf, settledSubject, sumsHashOf,
   type Commit, type Input, type LedgerPlan, type RunRecord,
 } from "@populace/protocol";
 import { ledgerTick } from "../core/ledger-tick.ts";
 import { stateAfter, transition } from "../core/run.ts";
 import { commitLog, type CommitLogContext } from "./commit-log.ts";
 import { blobOrCopy } from "./copies.ts";
+import { compactLedger, holdCheckpoint, readHead, restoreCheckpoint, takeCheckpoint } from "./ledger-checkpoints.ts";
 import { changeRecord } from "./record-writer.ts";
-import { isEventCommitted, readCommit, readEnd, readLastCommit, readRecord } from "./run-store.ts";
+import { commitBytesAfter, readCommit, readCommits, readEnd, readEvent, readFirstCommit, readFirstTick, readLastCommit, readRecord } from "./run-store.ts";
 import { storeCommits } from "./store-commits.ts";
 
 /** What a ledger needs of the coordinator that drives it. */
@@ -18,16 +19,31 @@ export interface LedgerContext extends CommitLogContext {
   assertLeads(): void;
   /** How long the first event of a tick waits for others. */
   readonly tickMs: number;
+  /** Bytes of commits after which a checkpoint takes their place. */
+  readonly checkpointBytes: number;
+  /** Days for which the ids of outcomes are remembered. */
+  readonly horizonDays: number;
+  /** By the calendar, since 1970. */
+  today(): number;
+  /** Of every standby that has spoken of this ledger within a TTL: the last tick on its disk. */
+  flushed(): readonly number[];
+  /** Whether a standby that lives has had the time to say so. */
+  knowsStandbys(): boolean;
+  /** A standby that needs longer for a commit is not waited for until it has caught up. */
+  readonly standbyMs: number;
 }
 
 /** Events that wait to be sealed; beyond it no further ones are read. */
 const WAITING_MAX = 10 * LIMITS.ledgerTickEventsMax;
 /** Events that are committed already come again when their sender was not told: COMMIT may have lost the record. It is looked into so often at most. */
 const LOOK_MS = 5000;
+/** A standby takes a message and a flush, a few milliseconds. */
+const FLUSHED_POLL_MS = 5;
 
 /**
  * Drives a ledger until `signal` ends it: seals what gateways sent, counts it, commits, tick by tick. What a tick counts follows from its sealed Input
- * and the ticks before, so that every later leader comes to the same root; events whose stream was lost come again from their gateways.
+ * and the ticks before, so that every later leader comes to the same root; events whose stream was lost come again from their gateways. Where a standby
+ * lives, the next tick waits until it has this one on its disk, and gateways hear of it then. A checkpoint takes the place of the commits before it.
  * Rejects as `driveRun` does.
  */
 export async function driveLedger(context: LedgerContext, begun: RunRecord, signal: AbortSignal): Promise<never> {
@@ -39,12 +55,15 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
   /** In order of arrival: text by id, and where in the log it came from. */
   const waiting = new Map<string, { readonly text: string; readonly sequence: number }>();
   let read = 0, sinceMs = 0, isRepeated = false, lookedMs = startedMs;
+  /** Last tick that gateways may rely on; the tick at which all standbys were given up; the first day that is open, and bytes of commits since the checkpoint. */
+  let safeTick = -1, abandonedTick = -1, floor = 0, bytesSince = 0;
   let arrived = Promise.withResolvers<void>(), taken = Promise.withResolvers<void>();
 
   try {
     const plan = await planOf();
     const expected = await commits.reconcile();
     await begin();
+    await takeUp();
     const stop = log.follow(eventSubject(tenant, run), 0, receive);
     const secondsBefore = readLastCommit(store, tenant, run)?.seconds ?? 0;
     try {
@@ -58,6 +77,7 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
           lookedMs = clock.monotonicMs();
           isRepeated = false;
           await commits.reconcile();
+          await restore();
         }
       }
     } finally {
@@ -87,17 +107,86 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
     logger.info({ run, term, tick: readEnd(store, tenant, run).tick }, "ledger is kept");
   }
 
+  /** Completes what an earlier leader left: the last checkpoint takes its place, and is where everybody finds it. */
+  async function takeUp(): Promise<void> {
+    const newest = readCommits(store, tenant, run).findLast(isLedgerBase);
+    const end = readEnd(store, tenant, run);
+    if (end.tick >= 0) await standbyHas(end.tick);
+    if (newest !== undefined) await compact(newest);
+    const first = readFirstCommit(store, tenant, run);
+    floor = readHead(store, first)?.floor ?? 0;
+    bytesSince = commitBytesAfter(store, tenant, run, first?.tick ?? -1);
+    await restore();
+  }
+
+  async function restore(): Promise<void> {
+    const restored = await restoreCheckpoint(ports, readFirstCommit(store, tenant, run));
+    if (restored > 0) logger.error({ run, parts: restored, alarm: "checkpoint lost" }, "the blob store lost parts of a ledger's checkpoint; they are put back");
+  }
+
+  /** Resolves when a standby has this tick on its disk, where one lives and keeps up; gateways are told. */
+  async function standbyHas(wanted: number): Promise<void> {
+    const beganMs = clock.monotonicMs();
+    for (;;) {
+      const flushed = context.flushed();
+      if (flushed.some((at) => at >= wanted)) break;
+      if (context.knowsStandbys() && !flushed.some((at) => at >= abandonedTick)) break;
+      if (clock.monotonicMs() - beganMs > context.standbyMs && context.knowsStandbys()) {
+        logger.warn({ run, tick: wanted, flushed }, "no standby keeps up with a ledger; it goes on without");
+        abandonedTick = wanted;
+        break;
+      }
+      await clock.sleep(FLUSHED_POLL_MS, signal);
+      context.assertLeads();
+    }
+    safeTick = wanted;
+    settled([]);
+  }
+
+  function settled(manifest: readonly string[]): void {
+    ports.bus.publish(settledSubject(tenant, run), SETTLED.encode({ run, tick: safeTick, manifest }));
+  }
+
+  /** A checkpoint that is in COMMIT and on every disk that it is to be on takes the place of what came before. */
+  async function compact(base: Commit): Promise<void> {
+    if (readFirstTick(store, tenant, run) === base.tick || !(await holdCheckpoint(ports, base))) return;
+    const subject = commitSubject(tenant, run);
+    let at = 0;
+    for (let page = await log.read(subject); page.length > 0 && at === 0; page = await log.read(subject, { after: page.at(-1)!.sequence })) {
+      for (const { sequence, bytes } of page) {
+        const there = COMMIT.decode(await bodyOf(bytes, ports.blobs, `a commit of ledger ${run}`));
+        // Another leader may have committed this tick without one.
+        if (there.root === base.root && there.checkpoint.join() === base.checkpoint.join()) at = sequence;
+      }
+    }
+    if (at === 0) return;
+    context.assertLeads();
+    await log.purge(subject, at);
+    const gone = await store.transaction((tables) => compactLedger(tables, tenant, base));
+    await store.flushed();
+    for (const hash of gone) await ports.blobs.remove(hash);
+    counters.ledgerCheckpoints += 1;
+    logger.info({ run, tick: base.tick, removed: gone.length }, "a checkpoint takes the place of a ledger's commits");
+  }
+
   async function receive({ sequence, bytes }: LogEntry): Promise<void> {
+    const known: string[] = [], first = readFirstTick(store, tenant, run);
+    let isKnown = false;
     for (const text of eventsIn(bytes)) {
       const id = eventIdOf(text);
       if (waiting.has(id)) continue;
-      if (isEventCommitted(store, tenant, run, id)) {
-        isRepeated = true;
+      const event = readEvent(store, tenant, run, id);
+      if (event !== null) {
+        isKnown = true;
+        // Of what a checkpoint stands for, no commit in the log tells its sender.
+        if (event.tick < first) known.push(event.isRefused ? `${id} refused before` : text);
+        else isRepeated = true;
         continue;
       }
       if (waiting.size === 0) sinceMs = clock.monotonicMs();
       waiting.set(id, { text, sequence });
     }
+    if (isKnown) settled(known);
     read = sequence;
     arrived.resolve();
     while (waiting.size >= WAITING_MAX && !signal.aborted) await taken.promise;
@@ -138,19 +227,29 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
     const filled = await log.fill(inputSubject(tenant, run, now), INPUT.encode(wanted));
     const input = filled.filled ? wanted : INPUT.decode(filled.stored);
     const beganMs = clock.monotonicMs();
-    const { counts, manifest, counted } = ledgerTick(plan, input.eventIds, (id) => isEventCommitted(store, tenant, run, id));
+    const { counts, manifest, counted } = ledgerTick(plan, input.eventIds, (id) => readEvent(store, tenant, run, id) !== null, floor);
     const inputHash = inputHashOf(input, sha256), sumsHash = sumsHashOf(counts, sha256);
     const before = now === 0 ? null : readCommit(store, tenant, run, end.tick);
-    const commit: Commit = {
+    let commit: Commit = {
       run, attempt: begun.attempt, term, tick: now, prevRoot: end.root, inputHash, root: rootOf(end.root, now, inputHash, new Uint8Array(0), sumsHash, sha256), sumsHash,
       checkpoint: [], sections: new Float64Array(0), manifest,
       // The manifest says them, in fewer bytes.
       tickSums: new Float64Array(0), sums: "", exposures: (before?.exposures ?? 0) + counted, authors: [], backends: [], seconds: secondsBefore + (clock.monotonicMs() - startedMs) / 1000,
     };
+    bytesSince += COMMIT.encode(commit).length;
+    let closed = floor;
+    if (bytesSince >= context.checkpointBytes && now > 0) {
+      const { checkpoint, head } = await takeCheckpoint(ports, tenant, plan, commit, { today: context.today(), horizonDays: context.horizonDays });
+      commit = { ...commit, checkpoint };
+      closed = head.floor;
+    }
     const fresh = await storeCommits({ store, tenant, term }, run, [commit], expected);
     await store.flushed();
     context.assertLeads();
+    const repairs = counters.commitsRepaired + counters.logsRewritten;
     await commits.append(fresh);
+    if (counters.commitsRepaired + counters.logsRewritten > repairs) await restore();
+    floor = closed;
     for (const entry of manifest) waiting.delete(eventIdOf(entry));
     for (const text of input.eventIds) waiting.delete(eventIdOf(text));
     sinceMs = clock.monotonicMs();
@@ -162,6 +261,11 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
     counters.commits += 1;
     counters.commitSeconds += (clock.monotonicMs() - beganMs) / 1000;
     await clear(now);
+    await standbyHas(now);
+    if (commit.checkpoint.length > 0) {
+      await compact(commit);
+      bytesSince = 0;
+    }
   }
 
   /** Nobody needs what a COMMIT names: neither the events nor the sealed input of a tick before it. */

@@ -2,7 +2,7 @@ import { ERROR_TABLE, PopulaceError, type ErrorCode } from "@populace/domain";
 import { sha256, type LogEntry, type Logger, type Ports, type Store } from "@populace/io";
 import {
   INPUT, LIMITS, NODE_FAILURE, RUN_STOP, SHARD_OUT, TICK_OPEN,
-  blocksOf, bodyOf, commitSubject, encodePlan, failSubject, inputHashOf, inputSubject, isBehaviorPlan, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
+  blocksOf, bodyOf, commitSubject, encodePlan, failSubject, inputHashOf, inputParts, inputSubject, isBehaviorPlan, isJobPlan, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
   type Block, type Commit, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
 } from "@populace/protocol";
 import type { RunProgress } from "@populace/studies";
@@ -11,7 +11,7 @@ import { arrive, openBarrier, type Barrier } from "../core/barrier.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
 import { isDraining, type Member, type Membership } from "../core/membership.ts";
-import { checkNodes, isFit, mayCompute, unfitBackend, weightsOf } from "../core/node-fit.ts";
+import { backendWanted, checkNodes, isFit, mayCompute, unfitBackend, weightsOf } from "../core/node-fit.ts";
 import { decideFailure } from "../core/node-failure.ts";
 import { stateAfter, transition } from "../core/run.ts";
 import { leastBusy, place, steadyWeights, type Candidate } from "../core/placement.ts";
@@ -247,7 +247,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           const isLast = offset === span - 1;
           const manifest = isLast && wantsCheckpoint ? await checkpointManifest(outs) : [];
           // Large, and rebuilt by every attempt from its checkpoint on: so they are stored where an attempt may start, and at the end.
-          const sumsAt = manifest.length > 0 || now === plan.ticks - 1 ? await blobs.put(new Uint8Array(sums.buffer, sums.byteOffset, sums.byteLength)) : "";
+          const sumsAt = isJobPlan(plan) ? await outputOf(leaves) : manifest.length > 0 || now === plan.ticks - 1 ? await blobs.put(new Uint8Array(sums.buffer, sums.byteOffset, sums.byteLength)) : "";
           committed.push({
             run, attempt, term, tick: now, prevRoot: root, inputHash: inputHashes[offset], root: next, sumsHash, checkpoint: manifest, sections, manifest: [],
             tickSums: overWorlds(shape, counts), sums: sumsAt, exposures, authors: isLast && wantsCheckpoint ? [...authors].toSorted() : [], backends: [...backends].toSorted(), seconds: seconds(),
@@ -336,7 +336,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       failuresBy.set(incarnation, failures);
       counters.nodeFailures += 1;
       const hasOthers = fitMembers().some(([other]) => other !== incarnation);
-      const decision = decideFailure(code, failures, hasOthers);
+      const decision = decideFailure(code, failures, hasOthers, isJobPlan(plan));
       const error = new PopulaceError(code in ERROR_TABLE ? (code as ErrorCode) : "INTERNAL", message, { run, tick, shard, node: incarnation });
       logger.warn({ run, attempt, node: incarnation, code, message, decision }, "a node failed");
       if (decision === "freeze") {
@@ -477,6 +477,13 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       }));
     }
 
+    /** The blob address of what a job came to, which its one leaf names. */
+    async function outputOf(leaves: Uint8Array): Promise<string> {
+      const hash = toHex(leaves.subarray(0, leaves.length / 2));
+      if (!(await blobs.has(hash))) throw new AttemptLost(`the output ${hash} of the job was reported and is not in the blob store`);
+      return hash;
+    }
+
     /** The blob addresses of all states in block order; every one must be there before the commit names it. */
     async function checkpointManifest(outs: readonly ShardOut[]): Promise<readonly string[]> {
       const manifest = outs.flatMap((out, index) => {
@@ -567,7 +574,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   }
 
   function fitMembers(): [string, Member][] {
-    return [...context.membership().members].filter(([, { heartbeat }]) => isFit(record, heartbeat, record.wanted.backend ?? "auto") && mayCompute(plan, heartbeat)).toSorted(([left], [right]) => (left < right ? -1 : 1));
+    return [...context.membership().members].filter(([, { heartbeat }]) => isFit(record, heartbeat, backendWanted(plan, record)) && mayCompute(plan, heartbeat)).toSorted(([left], [right]) => (left < right ? -1 : 1));
   }
 
   /**
@@ -628,6 +635,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     if (record.state === "done") record = await changeRecord(context, record);
     else await change("done", "", "");
     stopNodes("done");
+    // What it was made of is no longer needed; another run of the same files keeps them.
+    if (isJobPlan(plan)) await store.transaction((tables) => markGarbage(tables, tenant, inputParts(plan)));
     await discard([...checkpointed.checkpoint, checkpointed.sums].filter((hash) => hash !== "" && hash !== last.sums));
     logger.info({ run, attempt: record.attempt, root: record.root, exposures: record.exposures, seconds: record.seconds }, "run done");
     return record;

@@ -1,13 +1,14 @@
 import type { LogEntry, Logger, Ports, Stop, Store, StoreTables } from "@populace/io";
-import { COMMIT, bodyOf, commitSubject, releaseKey, runKey, type Commit, type RunRecord } from "@populace/protocol";
+import { COMMIT, bodyOf, commitSubject, isLedgerBase, releaseKey, runKey, type Commit, type RunRecord } from "@populace/protocol";
 import { newerRecord } from "../core/takeover.ts";
 import { keepCopy } from "./copies.ts";
+import { adoptCheckpoint, compactLedger, holdCheckpoint } from "./ledger-checkpoints.ts";
 import { decodeRecord, decodeRelease, discardCommits, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord, writeRelease } from "./run-store.ts";
 
 /**
  * Keeps the own store level with COMMIT and the registry, flushed: what a standby needs to lead, and the second copy of what the
  * transport may lose. A gap (the disk refused a commit) is filled from COMMIT; what cannot be fitted in then (COMMIT has the gap too, two roots) is
- * left to the reconciliation of the next leader. `onTerm` hears the
+ * left to the reconciliation of the next leader. What a ledger's checkpoint stands for leaves the disk once all of the checkpoint is there. `onTerm` hears the
  * terms of others, `onFlushed` how far a run is on this disk, `onRecord` every change of a run, `onStale` the
  * own record where the registry was given one of an earlier term.
  */
@@ -20,6 +21,7 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
     hooks.onTerm(commit.term);
     const { run, tick } = commit;
     let record: RunRecord | null = null, gapAfter: number | null = null;
+    const isHeld = isLedgerBase(commit) && tick > readEnd(store, tenant, run).tick && await holdCheckpoint(ports, commit);
     const changed = await store.transaction((tables): boolean => {
       record = readRecord(tables, tenant, run);
       if (record !== null && commit.attempt < record.firstAttempt) return false;
@@ -37,9 +39,16 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
         discardCommits(tables, tenant, run, tick);
         end = { tick: tick - 1, root: commit.prevRoot };
       }
-      if (tick > end.tick + 1) gapAfter = end.tick;
+      if (tick > end.tick + 1) {
+        if (isHeld) {
+          adoptCheckpoint(tables, tenant, commit);
+          return true;
+        }
+        gapAfter = end.tick;
+      }
       if (tick !== end.tick + 1 || commit.prevRoot !== end.root) return false;
       writeFinal(tables, commit);
+      if (isHeld) compactLedger(tables, tenant, commit);
       return true;
     });
     if (gapAfter !== null && gaps.get(run) !== gapAfter) {

@@ -44,6 +44,7 @@ export interface Counters {
   doubleRunsGivenUp: number;
   /** Ticks of ledgers, and real outcomes in them. */
   ledgerTicks: number;
+  ledgerCheckpoints: number;
   outcomesCounted: number;
   outcomesRefused: number;
   /** Late shards that were given to a second node as well. */
@@ -54,5 +55,5 @@ export interface Counters {
 export const noCounts = (): Counters => ({
   ticksCommitted: 0, exposuresCommitted: 0, commitSeconds: 0, commits: 0, terms: 0, attemptsRestarted: 0, commitsRepaired: 0, logsRewritten: 0,
   commitsDiscarded: 0, commitsAdopted: 0, checkpointsLost: 0, nodeFailures: 0, nodesUnfit: 0, divergences: 0, opensDelayed: 0,
-  shardsMoved: 0, shardsRescued: 0, doubleRuns: 0, doubleRunsGivenUp: 0, ledgerTicks: 0, outcomesCounted: 0, outcomesRefused: 0, speculations: 0,
+  shardsMoved: 0, shardsRescued: 0, doubleRuns: 0, doubleRunsGivenUp: 0, ledgerTicks: 0, ledgerCheckpoints: 0, outcomesCounted: 0, outcomesRefused: 0, speculations: 0,
 });

@@ -1,6 +1,6 @@
 import { PopulaceError } from "@populace/domain";
 import type { Blobs, Log, Registry } from "@populace/io";
-import { COMMIT, bodyOf, commitSubject, decodePlan, runKey, type Commit, type Plan, type RunRecord } from "@populace/protocol";
+import { COMMIT, JOB_SPEC, bodyOf, commitSubject, decodePlan, isLedgerBase, runKey, type Commit, type Plan, type RunRecord } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
 import { isSettled } from "../core/run.ts";
 import { decodeRecord } from "./run-store.ts";
@@ -13,9 +13,11 @@ export interface RunReader {
   run(runId: string): Promise<RunRecord | null>;
   /** The outcome of a finished run; NOT_FOUND when unknown, not done, or when its sums are lost; CORRUPT when its commits are. */
   outcome(runId: string): Promise<RunOutcome>;
+  /** What a finished job came to; NOT_FOUND when unknown, not done or lost, BAD_REQUEST when the run is no job. */
+  output(runId: string): Promise<Uint8Array>;
   /** The plan of a run; NOT_FOUND when its blob is gone. */
   plan(runId: string): Promise<Plan>;
-  /** What the COMMIT log holds of a run, in tick order. */
+  /** What the COMMIT log holds of a run, in tick order; of a ledger, from its last checkpoint on. */
   commits(runId: string): Promise<readonly Commit[]>;
 }
 
@@ -55,7 +57,8 @@ export function runReader({ registry, log, blobs }: { readonly registry: Registr
         if (commit.attempt >= firstAttempt && !byTick.has(commit.tick)) byTick.set(commit.tick, commit);
       }
     }
-    return [...byTick.values()].toSorted((left, right) => left.tick - right.tick);
+    const commits = [...byTick.values()].toSorted((left, right) => left.tick - right.tick);
+    return commits.slice(Math.max(0, commits.findLastIndex(isLedgerBase)));
   }
 
   return {
@@ -81,8 +84,16 @@ export function runReader({ registry, log, blobs }: { readonly registry: Registr
       commits.forEach((commit, index) => tickCounts.set(commit.tickSums, index * width));
       return {
         runId: record.run, rootHash: record.root, roots: commits.map((commit) => commit.root), exposures: record.exposures,
-        seconds: record.seconds, backend: record.backends.join("+"), execution: record.execution, counts: new Float64Array(new Uint8Array(sums).buffer), tickCounts, cached: true,
+        seconds: record.seconds, backend: record.backends.join("+"), execution: record.execution, counts: record.spec.kernelSpec === JOB_SPEC ? new Float64Array(0) : new Float64Array(new Uint8Array(sums).buffer), tickCounts, cached: true,
       };
+    },
+    async output(runId) {
+      const record = await known(runId);
+      if (record.spec.kernelSpec !== JOB_SPEC) throw new PopulaceError("BAD_REQUEST", `run ${record.run.slice(0, 12)} is no job; its counts are read with "populace runs show"`, { runId: record.run });
+      const last = record.state === "done" ? (await commitsOf(record)).at(-1) : undefined;
+      const output = last === undefined ? null : await blobs.get(last.sums);
+      if (output === null) throw new PopulaceError("NOT_FOUND", `job ${record.run.slice(0, 12)} is ${record.state}, and its output is not in the store; submit it again`, { runId: record.run, state: record.state });
+      return output;
     },
     async plan(runId) {
       const record = await known(runId);

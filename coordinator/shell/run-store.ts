@@ -1,5 +1,5 @@
 import type { Store, StoreTables } from "@populace/io";
-import { COMMIT, RELEASE, RUN_RECORD, eventIdOf, type Commit, type Release, type RunRecord } from "@populace/protocol";
+import { COMMIT, RELEASE, RUN_RECORD, eventIdOf, refusalOf, type Commit, type Release, type RunRecord } from "@populace/protocol";
 import type { ChainEnd } from "../core/commit.ts";
 
 /**
@@ -7,9 +7,9 @@ import type { ChainEnd } from "../core/commit.ts";
  *   runs        <tenant> <run>          RunRecord
  *   commits     <tenant> <run> <tick>   Commit
  *   outbox      <tenant> <run> <tick>   nothing: the commit is tentative until its append to COMMIT is acknowledged
- *   events      <tenant> <run> <event>  tick of a ledger whose commit names the event, if it still does
+ *   events      <tenant> <run> <event>  tick of a ledger whose commit names the event, and 1 if it was refused; also of commits that a checkpoint stands for
  *   releases    <tenant> <number>       Release
- *   copies      <hash>                  blobs that nobody could compute again, should the transport lose them: plans, sums of finished runs
+ *   copies      <hash>                  blobs that nobody could compute again, should the transport lose them: plans, sums of finished runs, checkpoints of ledgers
  *   terms       <tenant>                highest term known here
  *   probe       <tenant>                nothing: written to see whether the disk still takes anything
  *   garbage     <tenant> <hash>         blobs that no unfinished run needs as far as its run knew
@@ -63,6 +63,22 @@ export function readLastCommit(tables: Reader, tenant: string, run: string): Com
   return row === undefined ? null : COMMIT.decode(row.bytes);
 }
 
+/** The commit that this disk begins with: tick 0, or of a ledger the last checkpoint's. */
+export function readFirstCommit(tables: Reader, tenant: string, run: string): Commit | null {
+  const [row] = tables.range("commits", { prefix: `${runPrefix(tenant, run)} `, limit: 1 });
+  return row === undefined ? null : COMMIT.decode(row.bytes);
+}
+
+/** The tick of that commit; 0 when there is none. */
+export const readFirstTick = (tables: Reader, tenant: string, run: string): number => {
+  const [row] = tables.range("commits", { prefix: `${runPrefix(tenant, run)} `, limit: 1, keysOnly: true });
+  return row === undefined ? 0 : tickOf(row.key);
+};
+
+/** Bytes of the commits after a tick. */
+export const commitBytesAfter = (tables: Reader, tenant: string, run: string, after: number): number =>
+  tables.range("commits", { prefix: `${runPrefix(tenant, run)} `, from: tickKey(tenant, run, after + 1) }).reduce((sum, row) => sum + row.bytes.length, 0);
+
 /** Where the committed chain of a run stands; of a run without commits at its id. */
 export function readEnd(tables: Reader, tenant: string, run: string): ChainEnd {
   const last = readLastCommit(tables, tenant, run);
@@ -75,17 +91,33 @@ export function writeCommit(tables: StoreTables, tenant: string, commit: Commit,
   tables.put("commits", key, COMMIT.encode(commit));
   if (isTentative) tables.put("outbox", key, NOTHING);
   else tables.remove("outbox", key);
-  for (const entry of commit.manifest) tables.put("events", eventKey(tenant, commit.run, eventIdOf(entry)), new Uint8Array(Float64Array.of(commit.tick).buffer));
+  for (const entry of commit.manifest) writeEvent(tables, tenant, commit.run, { id: eventIdOf(entry), tick: commit.tick, isRefused: refusalOf(entry) !== null });
+}
+
+/** An event of a ledger that a committed tick names. */
+export interface KnownEvent {
+  readonly id: string;
+  readonly tick: number;
+  readonly isRefused: boolean;
 }
 
 const eventKey = (tenant: string, run: string, event: string): string => `${runPrefix(tenant, run)} ${event}`;
 
-/** Whether a committed tick of a ledger names this event. Commits may have been discarded since: the row says where to look. */
-export function isEventCommitted(tables: Reader, tenant: string, run: string, event: string): boolean {
-  const bytes = tables.get("events", eventKey(tenant, run, event));
-  if (bytes === null) return false;
-  const tick = new Float64Array(new Uint8Array(bytes).buffer)[0];
-  return readCommit(tables, tenant, run, tick)?.manifest.some((entry) => eventIdOf(entry) === event) ?? false;
+export function writeEvent(tables: StoreTables, tenant: string, run: string, { id, tick, isRefused }: KnownEvent): void {
+  tables.put("events", eventKey(tenant, run, id), new Uint8Array(Float64Array.of(tick, isRefused ? 1 : 0).buffer));
+}
+
+/** Forgets events, each if this tick is where it is known from. */
+export function forgetEvents(tables: StoreTables, tenant: string, run: string, events: Iterable<Pick<KnownEvent, "id" | "tick">>): void {
+  for (const { id, tick } of events) if (readEvent(tables, tenant, run, id)?.tick === tick) tables.remove("events", eventKey(tenant, run, id));
+}
+
+/** Where a committed tick of a ledger names this event; null when none does, or none within the horizon. */
+export function readEvent(tables: Reader, tenant: string, run: string, id: string): KnownEvent | null {
+  const bytes = tables.get("events", eventKey(tenant, run, id));
+  if (bytes === null) return null;
+  const [tick, refused] = new Float64Array(new Uint8Array(bytes).buffer);
+  return { id, tick, isRefused: refused === 1 };
 }
 
 /** Ticks whose commits are not known to be in the COMMIT log. */
@@ -96,10 +128,23 @@ export function clearOutbox(tables: StoreTables, tenant: string, run: string, th
   for (const row of tables.range("outbox", { prefix: `${runPrefix(tenant, run)} `, keysOnly: true })) if (tickOf(row.key) <= throughTick) tables.remove("outbox", row.key);
 }
 
-/** Removes the commits of a run from a tick on, or all. */
+/** Removes the commits of a run from a tick on, or all, with the events that they name. */
 export function discardCommits(tables: StoreTables, tenant: string, run: string, fromTick = 0): void {
-  for (const table of ["commits", "outbox"]) {
-    for (const row of tables.range(table, { prefix: `${runPrefix(tenant, run)} `, keysOnly: true })) if (tickOf(row.key) >= fromTick) tables.remove(table, row.key);
+  const prefix = `${runPrefix(tenant, run)} `, from = tickKey(tenant, run, fromTick);
+  if (fromTick === 0) {
+    for (const row of tables.range("events", { prefix, keysOnly: true })) tables.remove("events", row.key);
+  } else if (tables.range("events", { prefix, limit: 1, keysOnly: true }).length > 0) {
+    for (const row of tables.range("commits", { prefix, from })) forgetEvents(tables, tenant, run, COMMIT.decode(row.bytes).manifest.map((entry) => ({ id: eventIdOf(entry), tick: tickOf(row.key) })));
+  }
+  for (const table of ["commits", "outbox"]) for (const row of tables.range(table, { prefix, from, keysOnly: true })) tables.remove(table, row.key);
+}
+
+/** Removes the commits of a ledger before a tick; what they name stays known. */
+export function dropCommitsBefore(tables: StoreTables, tenant: string, run: string, tick: number): void {
+  for (const row of tables.range("commits", { prefix: `${runPrefix(tenant, run)} `, keysOnly: true })) {
+    if (tickOf(row.key) >= tick) break;
+    tables.remove("commits", row.key);
+    tables.remove("outbox", row.key);
   }
 }
 
@@ -120,6 +165,7 @@ export const decodeRelease = (bytes: Uint8Array): Release | null => RELEASE.read
 
 export const hasCopy = (tables: Reader, hash: string): boolean => tables.range("copies", { prefix: hash, limit: 1, keysOnly: true }).length > 0;
 export const readCopy = (tables: Reader, hash: string): Uint8Array | null => tables.get("copies", hash);
+export const removeCopy = (tables: StoreTables, hash: string): void => tables.remove("copies", hash);
 export const writeCopy = (tables: StoreTables, hash: string, bytes: Uint8Array): void => tables.put("copies", hash, bytes);
 
 export function markGarbage(tables: StoreTables, tenant: string, hashes: Iterable<string>): void {

@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type RegistryEntry, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, FLUSHED, HEARTBEAT, LEADER_BEAT, LIMITS, RELEASE, RUN_RECORD, RUN_STATE, STEPS_MAX, VIEW_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, encodeLedgerPlan, encodePlan, flushedSubject, heartbeatSubject, isLedger, leaderBeatSubject, ledgerSpecOf, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, viewKey,
-  type Commit, type ExecutionPlan, type LeaderRecord, type LedgerPlan, type Plan, type Release, type RunRecord, type RunSpec, type RunState, type ViewRecord,
+  COMMIT, FLUSHED, HEARTBEAT, JOB_SPEC, LEADER_BEAT, LIMITS, RELEASE, RUN_RECORD, RUN_STATE, STEPS_MAX, VIEW_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, encodeLedgerPlan, encodePlan, flushedSubject, heartbeatSubject, inputParts, isJobPlan, isLedger, leaderBeatSubject, ledgerSpecOf, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, viewKey,
+  type ExecutionPlan, type LeaderRecord, type LedgerPlan, type Plan, type Release, type RunRecord, type RunSpec, type RunState, type ViewRecord,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
 import { above, hear, hearEcho, isDraining, judge, nextView, noMembers, type Membership } from "../core/membership.ts";
@@ -14,6 +14,7 @@ import { newerRecord } from "../core/takeover.ts";
 import { commitLog } from "./commit-log.ts";
 import { blobOrCopy, keepCopy } from "./copies.ts";
 import { driveLedger } from "./drive-ledger.ts";
+import { readLedger } from "./ledger-checkpoints.ts";
 import { driveRun, forgetRun, purgeSlots, type RunContext } from "./drive-run.ts";
 import { followTenant } from "./follow.ts";
 import { lead, type Leadership } from "./leadership.ts";
@@ -21,7 +22,7 @@ import { noCounts, type CoordinatorMetrics } from "./metrics.ts";
 import { changeRecord, publishRecord } from "./record-writer.ts";
 import { announceRelease, releasesOf } from "./releases.ts";
 import { runReader, type RunReader } from "./run-reader.ts";
-import { decodeRecord, discardCommits, forgetGarbage, readCommit, readCommitsAfter, readEnd, readGarbage, readLastCommit, readLastRelease, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
+import { decodeRecord, discardCommits, forgetGarbage, markGarbage, readCommit, readEnd, readGarbage, readLastCommit, readLastRelease, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
 import { createTurns, type Turns } from "./turns.ts";
 
 export interface CoordinatorOptions {
@@ -41,6 +42,12 @@ export interface CoordinatorOptions {
   readonly doubleRunShare?: number;
   /** How long the first event of a ledger's tick waits for others; default LIMITS.ledgerTickMs. */
   readonly ledgerTickMs?: number;
+  /** Bytes of a ledger's commits after which a checkpoint takes their place; default LIMITS.ledgerCheckpointBytes. */
+  readonly ledgerCheckpointBytes?: number;
+  /** Days for which a ledger remembers the ids of outcomes, and refuses older ones; default LIMITS.ledgerHorizonDays. */
+  readonly ledgerHorizonDays?: number;
+  /** The calendar, in milliseconds since 1970; only the horizon of ledgers asks it. */
+  readonly nowMs?: () => number;
   /** Shared by the coordinators of several tenants in one process, which then share the bound and take turns. */
   readonly turns?: Turns;
   /** The caller knows that no other coordinator lives (embedded: it holds the store's claim): leads at once, and what it leaves under way waits for its next submission. */
@@ -74,6 +81,8 @@ export interface Coordinator extends RunReader {
   submit(plan: Plan, execution?: Partial<ExecutionPlan>, options?: SubmitOptions): Promise<RunOutcome>;
   /** Enters a run, whose plan is given, and returns its record at once. */
   enter(plan: Plan, execution?: Partial<ExecutionPlan>, options?: Omit<SubmitOptions, "onProgress" | "signal">): Promise<RunRecord>;
+  /** Stores a part of a job's input and returns its address, for its submission to name; what no run under way names goes when nothing runs. TOO_LARGE. */
+  putInput(bytes: Uint8Array): Promise<string>;
   /** The outcome of a run that somebody submitted, from any coordinator, however long it takes; rejects with the code of a run that ended otherwise. `signal` ends the waiting only. */
   wait(runId: string, options?: { readonly onProgress?: (progress: RunProgress) => void; readonly signal?: AbortSignal }): Promise<RunOutcome>;
   /** Interrupts a run at its last committed tick; NOT_FOUND when it is not under way. UNAVAILABLE on a standby, like all that follows. */
@@ -97,8 +106,8 @@ export interface Coordinator extends RunReader {
   releases(): readonly Release[];
   /** The ledger of an encoded plan: begun, or gone on with where it was paused. TOO_LARGE, BAD_REQUEST. */
   enterLedger(plan: Uint8Array): Promise<RunRecord>;
-  /** Commits of a ledger from a tick on, as this leader's disk has them. */
-  ledger(runId: string, from: number): Promise<{ readonly record: RunRecord; readonly plan: LedgerPlan; readonly commits: readonly Commit[] }>;
+  /** What a ledger has counted from a tick on, as this leader's disk has it; see readLedger. */
+  ledger(runId: string, from: number): Promise<{ readonly record: RunRecord; readonly plan: LedgerPlan } & ReturnType<typeof readLedger>>;
   membership(): Membership;
   metrics(): CoordinatorMetrics;
   /** Gives up the lead, for the next one to go on with what runs; alone, pauses what runs. */
@@ -127,8 +136,11 @@ interface Reign {
   readonly flushed: Map<string, Map<string, { readonly tick: number; readonly heardMs: number }>>;
 }
 
+/** Missing parts that one refusal names: it travels in a header. */
+const MISSING_MAX = 50;
 /** Before a run whose ports failed is taken up again. */
 const OUTAGE_WAIT_MS = 250;
+const DAY_MS = 86_400_000;
 /** How often the leader looks whether the transport still has the release that production serves. */
 const RELEASE_CHECK_MS = 10_000;
 /** A finished run whose commits or sums are lost is read so often before that is its outcome. */
@@ -156,6 +168,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const closed = new PopulaceError("INTERRUPTED", "the coordinator stopped; committed ticks stay, repeat the command to go on", {});
   /** One submission of a run at a time: the second finds it under way. */
   const entering = new Map<string, Promise<{ readonly record: RunRecord; readonly isCached: boolean }>>();
+  /** Ledgers that this coordinator has heard of while it stood by. */
+  const ledgers = new Set(readRecords(store, tenant).filter(({ spec }) => isLedger(spec)).map(({ run }) => run));
   let reign: Reign | null = null;
   let seen: LeaderRecord | null = null;
   /** Highest term in any leader's record or beat, or that a node has seen: a registry may forget its own. */
@@ -179,11 +193,15 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const stopTail = followTenant(ports, tenant, logger, {
       onTerm: (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); },
       onFlushed: (run, tick) => { if (reign === null) bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick })); },
-      onRecord: adopt,
+      onRecord(record) {
+        if (isLedger(record.spec)) ledgers.add(record.run);
+        adopt(record);
+      },
       // A registry that lost its store counts revisions from 1 again: the compare-and-set of a leader who has yet to notice that it is none may meet one it remembers.
       onStale: (own) => { if (reign !== null) publishRecord({ ports, tenant, term: reign.leadership.term }, own).catch((error: unknown) => logger.warn({ run: own.run, error: String(error) }, "the record of a run was not written again")); },
     });
-    stopFollowing = () => { for (const stop of [...listening, stopTail]) stop(); };
+    const stopTelling = clock.every(LIMITS.ledgerFlushedMs, () => { tellLedgers().catch((error: unknown) => logger.warn({ error: String(error) }, "the disk could not be flushed")); });
+    stopFollowing = () => { for (const stop of [...listening, stopTail, stopTelling]) stop(); };
     ruling = (async () => {
       while (!closing.signal.aborted) {
         try {
@@ -213,6 +231,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     outcome,
     submit,
     enter: async (plan, execution, submission) => (await enter(plan, execution ?? {}, submission ?? {})).record,
+    async putInput(bytes) {
+      leadingReign();
+      if (bytes.length > LIMITS.jobPartBytes) throw new PopulaceError("TOO_LARGE", `a part of ${bytes.length} bytes; at most ${LIMITS.jobPartBytes} are taken`, { bytes: bytes.length, limit: LIMITS.jobPartBytes });
+      const hash = await blobs.put(bytes);
+      await store.transaction((tables) => markGarbage(tables, tenant, [hash]));
+      return hash;
+    },
     wait: async (runId, waiting = {}) => wait((await known(runId)).run, waiting.onProgress, waiting.signal ?? null),
     pause: async (runId) => end((await known(runId)).run, new PopulaceError("INTERRUPTED", `run ${runId.slice(0, 12)} was paused; resume it to go on from its last checkpoint`, { runId })),
     cancel,
@@ -252,8 +277,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       if (!isLedger(record.spec)) throw new PopulaceError("BAD_REQUEST", `run ${record.run.slice(0, 12)} is no ledger`, { runId: record.run });
       const plan = await blobOrCopy(ports, record.spec.planHash);
       if (plan === null) throw new PopulaceError("NOT_FOUND", `the plan of ledger ${record.run.slice(0, 12)} is not in the store`, { runId: record.run });
-      const last = readEnd(store, tenant, record.run);
-      return { record: { ...record, ...last }, plan: decodeLedgerPlan(plan), commits: readCommitsAfter(store, tenant, record.run, from - 1, last.tick) };
+      const last = readEnd(store, tenant, record.run), decoded = decodeLedgerPlan(plan);
+      return { record: { ...record, ...last }, plan: decoded, ...readLedger(store, tenant, record.run, decoded, from) };
     },
     membership: () => reign?.membership ?? noMembers(0, 0),
     metrics() {
@@ -362,6 +387,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     for (const hash of [release.content, release.model]) if (hash !== "") await blobOrCopy(ports, hash);
   }
 
+  /** A standby of ledgers is heard though nothing comes: the next outcome waits for it. */
+  async function tellLedgers(): Promise<void> {
+    if (reign !== null || ledgers.size === 0) return;
+    const ends = [...ledgers].map((run) => ({ run, tick: readEnd(store, tenant, run).tick })).filter(({ tick }) => tick >= 0);
+    await store.flushed();
+    for (const { run, tick } of ends) bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick }));
+  }
+
   function leadingReign(): Reign {
     if (reign !== null) return reign;
     const address = seen?.address ?? "";
@@ -391,7 +424,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const run = runIdOf(spec, sha256);
     const under = entering.get(run);
     if (under !== undefined) return under;
-    const entered = enterOnce(run, spec, bytes, execution, submission);
+    const entered = enterOnce(run, spec, bytes, isJobPlan(plan) ? inputParts(plan) : [], execution, submission);
     entering.set(run, entered);
     try {
       return await entered;
@@ -400,7 +433,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
   }
 
-  async function enterOnce(run: string, spec: RunSpec, planBytes: Uint8Array, execution: Partial<ExecutionPlan>, submission: SubmitOptions): Promise<{ readonly record: RunRecord; readonly isCached: boolean }> {
+  async function enterOnce(run: string, spec: RunSpec, planBytes: Uint8Array, inputs: readonly string[], execution: Partial<ExecutionPlan>, submission: SubmitOptions): Promise<{ readonly record: RunRecord; readonly isCached: boolean }> {
     const mine = leadingReign();
     const { term } = mine.leadership;
     const before = readRecord(store, tenant, run);
@@ -410,7 +443,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (before?.state === "done" && !isFresh && await isReadable(run)) return { record: before, isCached: true };
     if (before?.state === "frozen" && !isFresh) throw new PopulaceError("DIVERGENCE", `run ${run.slice(0, 12)} is frozen: ${before.reason}`, { run });
     if (mine.active.size >= LIMITS.runsQueuedMax) throw new PopulaceError("TOO_LARGE", `${mine.active.size} runs wait already; at most ${LIMITS.runsQueuedMax} may`, { limit: LIMITS.runsQueuedMax });
-    if (turns.running === 0 && [...mine.active.keys()].every((active) => isLedger(readRecord(store, tenant, active)!.spec))) await sweep();
+    if (turns.running === 0 && [...mine.active.keys()].every((active) => isLedger(readRecord(store, tenant, active)!.spec))) await sweep(inputs);
+    if (inputs.length > LIMITS.jobPartsMax) throw new PopulaceError("TOO_LARGE", `the inputs of the job have ${inputs.length} parts; at most ${LIMITS.jobPartsMax} are taken`, { parts: inputs.length, limit: LIMITS.jobPartsMax });
+    const isThere = await Promise.all(inputs.map((part) => blobs.has(part)));
+    const missing = inputs.filter((_, index) => !isThere[index]);
+    if (missing.length > 0) throw new PopulaceError("NOT_FOUND", `${missing.length} of ${inputs.length} parts of the job's inputs are not in the blob store; put them there first`, { missing: missing.slice(0, MISSING_MAX) });
 
     await blobs.put(planBytes);
     if (!isAlone) await keepCopy(ports, spec.planHash);
@@ -534,7 +571,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const { run } = record;
     // A ledger is always under way and needs no node: it takes no turn from the others.
     if (isLedger(record.spec)) {
-      const context = { ports, tenant, term: mine.leadership.term, logger, counters, assertLeads: () => mine.leadership.assertValid(), tickMs: options.ledgerTickMs ?? LIMITS.ledgerTickMs };
+      const context = {
+        ports, tenant, term: mine.leadership.term, logger, counters, assertLeads: () => mine.leadership.assertValid(), tickMs: options.ledgerTickMs ?? LIMITS.ledgerTickMs,
+        checkpointBytes: options.ledgerCheckpointBytes ?? LIMITS.ledgerCheckpointBytes, horizonDays: options.ledgerHorizonDays ?? LIMITS.ledgerHorizonDays, today: () => Math.floor((options.nowMs ?? Date.now)() / DAY_MS),
+        flushed: () => flushedBy(mine, run), knowsStandbys: () => isAlone || clock.monotonicMs() - mine.sinceMs > leaseTtlMs, standbyMs: leaseTtlMs,
+      };
       return throughOutages(mine, run, signal, () => driveLedger(context, readRecord(store, tenant, run)!, signal));
     }
     let release: () => void;
@@ -555,7 +596,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
           return mine.membership.view;
         },
         knowsMembers: () => isAlone || clock.monotonicMs() - mine.sinceMs > BEATS_HEARD * LIMITS.heartbeatMs,
-        flushed: () => [...(mine.flushed.get(run)?.values() ?? [])].filter(({ heardMs }) => clock.monotonicMs() - heardMs < leaseTtlMs).map(({ tick }) => tick),
+        flushed: () => flushedBy(mine, run),
         assertLeads: () => mine.leadership.assertValid(),
         isOnlyRun: () => turns.running <= 1,
       };
@@ -567,6 +608,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     } finally {
       release();
     }
+  }
+
+  function flushedBy(mine: Reign, run: string): readonly number[] {
+    return [...(mine.flushed.get(run)?.values() ?? [])].filter(({ heardMs }) => clock.monotonicMs() - heardMs < leaseTtlMs).map(({ tick }) => tick);
   }
 
   /** Drives a run again and again while what fails are ports that come back. */
@@ -776,20 +821,25 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
 
   /** Removes blobs that no checkpoint of an unfinished run, no sums and no plan names; only while nothing runs. */
-  async function sweep(): Promise<void> {
+  async function sweep(kept: readonly string[]): Promise<void> {
     const garbage = readGarbage(store, tenant);
     if (garbage.length === 0) return;
-    const live = new Set<string>();
+    const live = new Set<string>(kept);
     for (const { run, spec, state } of readRecords(store, tenant)) {
       live.add(spec.planHash);
       let commit = readLastCommit(store, tenant, run);
       live.add(commit?.sums ?? "");
       if (state === "done") continue;
+      if (spec.kernelSpec === JOB_SPEC && state !== "failed" && state !== "canceled") {
+        const bytes = await blobOrCopy(ports, spec.planHash), plan = bytes === null ? null : decodePlan(bytes);
+        if (plan !== null && isJobPlan(plan)) for (const part of inputParts(plan)) live.add(part);
+      }
       while (commit !== null && commit.checkpoint.length === 0 && commit.tick > 0) commit = readCommit(store, tenant, run, commit.tick - 1);
       for (const hash of [...(commit?.checkpoint ?? []), commit?.sums ?? ""]) live.add(hash);
     }
-    for (const hash of garbage) if (!live.has(hash)) await blobs.remove(hash);
-    await store.transaction((tables) => forgetGarbage(tables, tenant, garbage));
+    const dead = garbage.filter((hash) => !live.has(hash));
+    for (const hash of dead) await blobs.remove(hash);
+    await store.transaction((tables) => forgetGarbage(tables, tenant, dead));
   }
 
   /** Only the newest finished runs keep their slots. */

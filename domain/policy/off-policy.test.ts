@@ -51,6 +51,12 @@ describe("off-policy estimators", () => {
     expect(squares.get("SNDR")!).toBeLessThan(squares.get("IPW")!);
   });
 
+  it("a policy that is the log's own is known no better than the log, however much of the weights an estimator gives up", () => {
+    const random = RandomStream.of(4, "own policy"), rows = 4000;
+    const evaluation = evaluatePolicy({ weight: new Float64Array(rows).fill(1), reward: Float64Array.from({ length: rows }, () => (random.uniform() < 0.1 ? 1 : 0)), expectedLogged: new Float64Array(rows).fill(0.1), expectedPolicy: new Float64Array(rows).fill(0.1) });
+    for (const { name, low, high } of evaluation.estimators) expect((high - low) / (2 * 1.96 * evaluation.logged.se), name).toBeGreaterThan(0.97);
+  });
+
   it("refuses a log that is worth too little, and weights that do not average 1", () => {
     const flat = (rows: number, weight: (i: number) => number) => ({ weight: Float64Array.from({ length: rows }, (_, i) => weight(i)), reward: Float64Array.from({ length: rows }, (_, i) => i % 2), expectedLogged: new Float64Array(rows).fill(0.5), expectedPolicy: new Float64Array(rows).fill(0.5) });
     const poor = evaluatePolicy(flat(2000, (i) => (i % 50 === 0 ? 50 : 0)));

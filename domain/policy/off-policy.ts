@@ -96,7 +96,8 @@ export function evaluatePolicy(log: WeightedLog, options: OffPolicyOptions = {})
   const t = studentQuantile(0.5 + level / 2, Math.max(1, ess - 1));
   const bounded = (value: number): number => (rewardRange === undefined ? value : Math.min(Math.max(value, rewardRange[0]), rewardRange[1]));
   const estimate = (name: PolicyEstimate["name"], { value, se, bias, biasError }: Shrunk, cutoff: number | null = null): PolicyEstimate => {
-    const half = t * Math.sqrt(se ** 2 + bias ** 2 + biasError ** 2);
+    // Value and bias err together: both are means over the same rewards.
+    const half = t * Math.hypot(se + biasError, bias);
     return { name, value, se, low: bounded(value - half), high: bounded(value + half), cutoff };
   };
   /** The doubly robust estimate with other weights, and what the change costs in bias. */

@@ -1,9 +1,9 @@
 import { PopulaceError, checkScoreTable } from "@populace/domain";
 import type { ScoreTable } from "@populace/domain";
 import { sha256Hex, systemClock, type Clock, type Logger, type Ports, type Stop, type Store } from "@populace/io";
-import { COMMIT, LEADER_BEAT, LIMITS, OUTCOMES, RELEASE, bodyOf, commitSubject, eventSubject, leaderBeatSubject, releaseKey, schemaOf, type Release } from "@populace/protocol";
+import { COMMIT, LEADER_BEAT, LIMITS, OUTCOMES, RELEASE, SETTLED, bodyOf, commitSubject, eventSubject, leaderBeatSubject, releaseKey, schemaOf, settledSubject, type Release } from "@populace/protocol";
 import type { Announced } from "../core/release.ts";
-import { eventsWaiting, readEvents, settleEvents } from "./outbox.ts";
+import { eventsWaiting, isWaiting, readEvents, settleEvents } from "./outbox.ts";
 
 /** The ports of a connection to the cluster, and its end. */
 export type ClusterPorts = Ports & {
@@ -170,21 +170,38 @@ export function linkCluster({ store, tenant, logger, open, clock = systemClock, 
     }
   }
 
-  /** Sends what waits, in order, and again while no COMMIT has named it; until the session ends. */
+  /** Sends what waits, in order, and again while no COMMIT has named it that the leader calls settled; until the session ends. */
   async function send(live: ClusterPorts, signal: AbortSignal): Promise<void> {
     const followers = new Map<string, Stop>(), underWay = new Set<number>();
     let sent = 0, sentMs = 0, rounds = 0, repeatMs: number = LIMITS.outcomesRepeatMs;
+    /** By ledger: what commits have named and is not known to be on as many disks as there are to be. */
+    const heard = new Map<string, { readonly tick: number; readonly manifest: readonly string[] }[]>();
+    /** By ledger: the last tick that is. */
+    const safe = new Map<string, number>();
+    const settle = async (manifest: readonly string[]): Promise<void> => {
+      const { settled, refused } = await settleEvents(store, manifest);
+      if (settled.length === 0) return;
+      for (const sequence of settled) underWay.delete(sequence);
+      counters.eventsSettled += settled.length;
+      counters.eventsRefused += refused;
+      [rounds, repeatMs, sentMs] = [0, LIMITS.outcomesRepeatMs, live.clock.monotonicMs()];
+      wake();
+    };
+    const stopSettled = live.bus.subscribe(settledSubject(tenant, "*"), async (_, bytes) => {
+      const { run, tick, manifest } = SETTLED.decode(bytes), commits = heard.get(run) ?? [];
+      safe.set(run, Math.max(tick, safe.get(run) ?? -1));
+      heard.set(run, commits.filter((commit) => commit.tick > tick));
+      await settle([...manifest, ...commits.filter((commit) => commit.tick <= tick).flatMap((commit) => commit.manifest)]);
+    });
     const follow = (run: string, after: number): void => {
       followers.get(run)?.();
+      heard.delete(run);
       followers.set(run, live.log.follow(commitSubject(tenant, run), after, async ({ subject, bytes }) => {
-        const { manifest } = COMMIT.decode(await bodyOf(bytes, live.blobs, `a commit under ${subject}`));
-        const { settled, refused } = await settleEvents(store, manifest);
-        if (settled.length === 0) return;
-        for (const sequence of settled) underWay.delete(sequence);
-        counters.eventsSettled += settled.length;
-        counters.eventsRefused += refused;
-        [rounds, repeatMs, sentMs] = [0, LIMITS.outcomesRepeatMs, live.clock.monotonicMs()];
-        wake();
+        const { tick, manifest } = COMMIT.decode(await bodyOf(bytes, live.blobs, `a commit under ${subject}`));
+        const own = manifest.filter((entry) => isWaiting(store, entry));
+        if (own.length === 0) return;
+        if (tick <= (safe.get(run) ?? -1)) await settle(own);
+        else heard.set(run, [...(heard.get(run) ?? []), { tick, manifest: own }]);
       }));
     };
     // What waits already may have been committed before this session.
@@ -222,6 +239,7 @@ export function linkCluster({ store, tenant, logger, open, clock = systemClock, 
         }
       }
     } finally {
+      stopSettled();
       for (const stop of followers.values()) stop();
     }
   }

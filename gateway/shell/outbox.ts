@@ -98,6 +98,12 @@ export function eventsWaiting(store: Pick<StoreTables, "range">): { readonly las
   return { last, count: first === undefined ? 0 : last - Number(first.key) + 1 };
 }
 
+/** Whether the event of an entry of a manifest waits here. */
+export function isWaiting(store: Pick<StoreTables, "get">, entry: string): boolean {
+  const bytes = store.get(IDS, eventIdOf(entry));
+  return bytes !== null && store.get(EVENTS, key(Number(utf8Text.decode(bytes)))) !== null;
+}
+
 /** What could not be counted, oldest first. */
 export const readDeadLetters = (store: Store): readonly DeadLetter[] => readAfter<DeadLetter>(store, LETTERS, 0, GATEWAY_LIMITS.deadLettersMax).map(({ row }) => row);
 
