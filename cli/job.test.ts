@@ -1,9 +1,10 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startNode, type NodeOptions, type RunningNode } from "@populace/agent-runtime";
-import { startCoordinator, type Coordinator } from "@populace/coordinator";
+import { backup, restore, runReader, startCoordinator, type Coordinator } from "@populace/coordinator";
 import { controlService } from "@populace/coordinator/control";
 import { memoryPorts, memoryStore, sha256Hex, type EmbeddedPorts } from "@populace/io";
 import { serveGrpc } from "@populace/io/rpc";
@@ -54,6 +55,8 @@ beforeAll(async () => {
   process.env["POPULACE_TEST_GATE"] = gate;
   mkdirSync(scratch);
   process.env["TMPDIR"] = scratch;
+  // What a process left that was killed in the middle of a job.
+  mkdirSync(join(scratch, `populace-job-${spawnSync(process.execPath, ["-e", ""]).pid}-abcdef`));
   openGate();
   writeFileSync(file("schema.yaml"), "name: shop\nattributes: {age: continuous, city: categorical}\nstimulus: {column: offer}\nfunnel: [visit]\nassignment: randomized\n");
   writeFileSync(file("data.csv"), `age,city,offer,visit\n${Array.from({ length: 240 }, (_, i) => `${20 + ((i * 7919) % 50)},${["north", "south", "west"][(i * 31) % 3]},${i % 2 === 0 ? "mail" : "none"},${(i * 104729) % 17 < (i % 2 === 0 ? 6 : 3) ? 1 : 0}`).join("\n")}\n`);
@@ -66,6 +69,7 @@ beforeAll(async () => {
   at = `${one.address},${other.address}`;
   for (const name of ["node-a", "node-b", "node-c"]) nodes.set(name, killableNode(name));
   await Promise.all([...nodes.values()].map(({ node }) => node.ready));
+  expect(readdirSync(scratch)).toEqual([]);
   cluster = openCluster({ addresses: at.split(",") });
 });
 
@@ -122,6 +126,15 @@ test("a fit on the cluster is the fit of this machine, bit for bit; repeated, it
   await cluster.submit(samplePlan(3, { agents: [100], ticks: 1, worlds: 4 }), {});
   expect(await shared.blobs.has(hashOf("data.csv"))).toBe(false);
   await expect(cluster.file("Table", { run: run.run, table: "ticks" })).rejects.toMatchObject({ code: "BAD_REQUEST" });
+});
+
+test("an archive holds the output of a job, proven by its root", async () => {
+  const { runs: [{ run }] } = await cluster.call("List", {});
+  await backup(shared, TENANT, file("archive"));
+  const other = memoryPorts();
+  await restore(other, file("archive"));
+  expect(await runReader(other, TENANT).output(run)).toEqual(await cluster.file("Output", { run }));
+  await other.close();
 });
 
 test("bad data are refused in the words of this machine, on one node and not on all", async () => {

@@ -1,4 +1,5 @@
 /** Computes the blocks of job plans: each in a thread of its own, beside the workers that compute kernels. */
+import { readdirSync, rmSync } from "node:fs";
 import { mkdtemp, open as openFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,11 +38,15 @@ interface Run {
 /** How often a thread is looked after: a stopped run ends it within the 100 ms that kernels have. */
 const LOOK_MS = 50;
 
+/** Folders of inputs, the process in their names: what a killed one left is removed by the next that starts. */
+const FOLDER = "populace-job-";
+
 /** A pool for job plans: at most `size` threads at once, further blocks wait. */
 export function startJobPool(size: number, jobs: NodeJobs, blobs: Pick<Blobs, "get">): WorkerPool {
   const runs = new Map<string, Run>();
   const waiting: (() => void)[] = [];
   let busy = 0, closed = false;
+  for (const name of readdirSync(tmpdir())) if (name.startsWith(FOLDER) && isDead(Number.parseInt(name.slice(FOLDER.length), 10))) rmSync(join(tmpdir(), name), { recursive: true, force: true });
 
   return {
     size,
@@ -87,7 +92,7 @@ export function startJobPool(size: number, jobs: NodeJobs, blobs: Pick<Blobs, "g
       if (closed || isClosed() || Atomics.load(run.control, 0) !== 0) throw new PopulaceError("INTERRUPTED", `job ${job.function} was stopped`, {});
     };
     check();
-    const folder = await mkdtemp(join(tmpdir(), "populace-job-"));
+    const folder = await mkdtemp(join(tmpdir(), `${FOLDER}${process.pid}-`));
     try {
       const files: Record<string, string> = {};
       for (const [index, { name, parts }] of job.inputs.entries()) {
@@ -131,5 +136,15 @@ export function startJobPool(size: number, jobs: NodeJobs, blobs: Pick<Blobs, "g
       clearInterval(look);
       await thread.terminate();
     }
+  }
+}
+
+function isDead(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    // One that may not be signaled lives.
+    return (error as NodeJS.ErrnoException).code === "ESRCH";
   }
 }
