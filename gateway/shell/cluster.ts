@@ -1,7 +1,6 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { PopulaceError, checkScoreTable } from "@populace/domain";
 import type { ScoreTable } from "@populace/domain";
-import { sha256Hex, type Logger, type Ports, type Stop, type Store } from "@populace/io";
+import { sha256Hex, systemClock, type Clock, type Logger, type Ports, type Stop, type Store } from "@populace/io";
 import { COMMIT, LEADER_BEAT, LIMITS, OUTCOMES, RELEASE, SETTLED, bodyOf, commitSubject, eventSubject, leaderBeatSubject, releaseKey, schemaOf, settledSubject, type Release } from "@populace/protocol";
 import type { Announced } from "../core/release.ts";
 import { eventsWaiting, isWaiting, readEvents, settleEvents } from "./outbox.ts";
@@ -19,6 +18,8 @@ export interface ClusterLinkOptions {
   readonly logger: Logger;
   /** Connects; is called again after it failed, and after a connection ended. */
   readonly open: () => Promise<ClusterPorts>;
+  readonly clock?: Clock;
+  /** Time of day. */
   readonly nowMs?: () => number;
 }
 
@@ -68,7 +69,7 @@ const ROUNDS_UNHEARD = 2;
 const utf8 = new TextEncoder(), utf8Text = new TextDecoder();
 
 /** Reads what the store has, and connects in the background. CORRUPT when the stored release does not match its hash. */
-export function linkCluster({ store, tenant, logger, open, nowMs = Date.now }: ClusterLinkOptions): ClusterLink {
+export function linkCluster({ store, tenant, logger, open, clock = systemClock, nowMs = Date.now }: ClusterLinkOptions): ClusterLink {
   const counters: ClusterCounters = { releasesTaken: 0, releasesFailed: 0, eventsSent: 0, eventsSettled: 0, eventsRefused: 0 };
   const closing = new AbortController();
   const connected = Promise.withResolvers<void>();
@@ -76,7 +77,7 @@ export function linkCluster({ store, tenant, logger, open, nowMs = Date.now }: C
   let served = storedRelease();
   // Across a restart only the calendar tells the age; within a life it may jump, and the monotonic clock is asked.
   const storedMs = Number(utf8Text.decode(store.get(TABLE, "confirmed") ?? utf8.encode("0")));
-  let confirmedMs = performance.now() - (storedMs === 0 ? Number.POSITIVE_INFINITY : Math.max(0, nowMs() - storedMs)), writtenMs = Number.NEGATIVE_INFINITY, highestTerm = 0;
+  let confirmedMs = clock.monotonicMs() - (storedMs === 0 ? Number.POSITIVE_INFINITY : Math.max(0, nowMs() - storedMs)), writtenMs = Number.NEGATIVE_INFINITY, highestTerm = 0;
   let reason = "connecting", ports: ClusterPorts | null = null, isOpening = false;
   let onRelease = (): void => {}, work = Promise.withResolvers<void>();
 
@@ -133,7 +134,7 @@ export function linkCluster({ store, tenant, logger, open, nowMs = Date.now }: C
   }
 
   function confirm(): void {
-    confirmedMs = performance.now();
+    confirmedMs = clock.monotonicMs();
     if (confirmedMs - writtenMs < CONFIRMED_MS) return;
     writtenMs = confirmedMs;
     store.transaction((tables) => tables.put(TABLE, "confirmed", utf8.encode(String(nowMs())))).catch(() => {});
@@ -158,7 +159,7 @@ export function linkCluster({ store, tenant, logger, open, nowMs = Date.now }: C
       });
       await store.flushed();
       served = { record, table };
-      confirmedMs = performance.now();
+      confirmedMs = clock.monotonicMs();
       counters.releasesTaken += 1;
       logger.info({ number, model: table.model, version: table.version }, "release taken over");
       onRelease();
@@ -256,7 +257,7 @@ export function linkCluster({ store, tenant, logger, open, nowMs = Date.now }: C
   }
 
   async function sleep(ms: number): Promise<void> {
-    await delay(ms, undefined, { signal: closing.signal }).catch(() => {});
+    await clock.sleep(ms, closing.signal).catch(() => {});
   }
 
   return {
@@ -267,7 +268,7 @@ export function linkCluster({ store, tenant, logger, open, nowMs = Date.now }: C
     },
     staleSeconds() {
       if (served === null) return Number.POSITIVE_INFINITY;
-      const ageMs = performance.now() - confirmedMs;
+      const ageMs = clock.monotonicMs() - confirmedMs;
       return ageMs <= FRESH_MS ? 0 : ageMs / 1000;
     },
     connection: () => ({ isLive: ports?.connection.isLive() ?? false, reason: ports === null ? reason : ports.connection.isLive() ? "" : "NATS does not answer" }),

@@ -51,6 +51,8 @@ export interface SimulatedWorld {
   run(isOver: () => boolean, untilMs?: number): Promise<void>;
 }
 
+/** Node's timers wait at least so long; one that waited for less than the clock can tell would be set again and again at one moment. */
+const TIMER_MS_MIN = 1;
 /** Immediates queued at once: between two of them Node drains the microtasks, so one turn of its event loop serves many happenings. */
 const BATCH = 128;
 
@@ -81,7 +83,7 @@ export function simulatedWorld(chance: Chance): SimulatedWorld {
       one.cancel = after(one.dueMs - monotonicMs(), () => within(() => { if (timers.delete(one)) one.action(); }, true));
     }
     function timer(ms: number, action: () => void): Stop {
-      const one: Timer = { dueMs: monotonicMs() + ms, action, cancel: () => {} };
+      const one: Timer = { dueMs: monotonicMs() + Math.max(TIMER_MS_MIN, ms), action, cancel: () => {} };
       timers.add(one);
       arm(one);
       return () => { timers.delete(one); one.cancel(); };

@@ -9,8 +9,9 @@ import {
 } from "@populace/io/simulated";
 import type { ExposeKernel } from "@populace/kernels";
 import { openBackend } from "@populace/kernels/backends";
-import { COMMIT, HEARTBEAT, INPUT, RUN_RECORD, SHARD_OUT, TICK_OPEN, VIEW_RECORD, LEADER_RECORD, inputHashOf, leaderKey, viewKey, type Shard } from "@populace/protocol";
+import { COMMIT, HEARTBEAT, INPUT, RELEASE, RUN_RECORD, SHARD_OUT, TICK_OPEN, VIEW_RECORD, LEADER_RECORD, eventIdOf, inputHashOf, leaderKey, viewKey, type Shard } from "@populace/protocol";
 import { chanceOf } from "./chance.ts";
+import { LEDGER, marketOf, startGateway, type RunningGateway } from "./gateway.ts";
 import { violations, type Violation } from "./invariants.ts";
 import type { ClusterRecord, Expected } from "./records.ts";
 import type { Fault, FaultKind, Schedule } from "./schedule.ts";
@@ -25,6 +26,8 @@ const STUCK_MS = 180_000;
 const AFTERMATH_MS = 3500;
 /** A supervisor starts a process that ended by itself again after this. */
 const RESTART_MS = 300;
+/** A ledger's first event waits so long for others: several ticks a seed. */
+const LEDGER_TICK_MS = 150;
 /** How often the client looks after its runs. */
 const CLIENT_MS = 100;
 
@@ -109,6 +112,11 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
         }
         records.push({ kind: "term", observer: "registry", term, nonce, isStale: event.isStale, atMs: world.nowMs() });
       } else {
+        const release = RELEASE.read(event.entry.bytes);
+        if (release !== null) {
+          records.push({ kind: "announced", release: release.number, model: release.content });
+          say(`release ${release.number} is ${release.content.slice(0, 8)}`);
+        }
         const record = RUN_RECORD.read(event.entry.bytes);
         if (record === null) return;
         const { run, shards, state, owners, view } = record;
@@ -124,6 +132,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       if (committedEver.has(key)) counts.repairs += 1;
       committedEver.add(key);
       records.push({ kind: "commit", observer: "log", commit, atMs: world.nowMs() });
+      if (commit.run === LEDGER) records.push({ kind: "ledgered", run: LEDGER, tick: commit.tick, eventIds: commit.manifest.map(eventIdOf) });
       say(`COMMIT ${commit.run.slice(0, 8)} tick ${commit.tick} term ${commit.term} by ${event.by}`);
       committed();
     } else if (tokens.at(-3) === "out") {
@@ -168,7 +177,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     process.life = life;
     process.starts += 1;
     say(`${process.name} starts`);
-    startCoordinator({ ports: watched(process, { ...hub.portsOf(life), store: process.disk.open(life) }), tenant: TENANT, holder: process.name, incarnation: `${process.name}-${process.starts}`, logger: loggerOf(process.name) }).then(
+    startCoordinator({ ports: watched(process, { ...hub.portsOf(life), store: process.disk.open(life) }), tenant: TENANT, ledgerTickMs: LEDGER_TICK_MS, holder: process.name, incarnation: `${process.name}-${process.starts}`, logger: loggerOf(process.name) }).then(
       (coordinator) => { if (process.life === life) process.coordinator = coordinator; },
       (error: unknown) => { if (process.life === life) ended(process, error); },
     );
@@ -299,6 +308,25 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     return "done";
   }
 
+  // ---- the gateway ----
+  const gatewayDisk = simulatedDisk(world);
+  let gateway: RunningGateway | null = null;
+  const market = schedule.hasGateway ? marketOf(hub.portsOf(world.life("owner")), chanceOf(schedule.seed, "market"), records, (error) => {
+    say(`the market is refused: ${String(error)}`);
+    counts.refusals += 1;
+    if (!(error instanceof PopulaceError)) died("the market", error);
+  }) : null;
+  function bootGateway(): void {
+    const life = world.life("gateway");
+    life.within(() => { gateway = startGateway(life, hub.portsOf(life), gatewayDisk.open(life), TENANT, loggerOf("gateway")); });
+  }
+  function lookAfterMarket(): void {
+    if (market === null) return;
+    const leader = coordinators.find(({ coordinator, life }) => coordinator?.role === "leader" && life?.isPaused === false);
+    market.look(gateway, leader === undefined ? null : { coordinator: leader.coordinator!, life: leader.life! });
+    if (doneMs === null && market.isDone(gateway)) ending();
+  }
+
   // ---- the faults ----
   const pending = [...schedule.strikes];
   /** Since when every run is done and every fault has struck. */
@@ -337,6 +365,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   function lifeOf(fault: Fault): SimulatedLife | null {
     if ("node" in fault) return nodes[fault.node % nodes.length].life;
     if ("coordinator" in fault) return coordinators[fault.coordinator % coordinators.length].life;
+    if (fault.kind === "kill gateway" || fault.kind === "pause gateway" || fault.kind === "cut gateway") return gateway?.life ?? null;
     if ("process" in fault) return [...nodes, ...coordinators].find(({ name }) => name === fault.process)?.life ?? null;
     return null;
   }
@@ -363,7 +392,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   }
 
   function ending(): void {
-    if (finished.size === truths.length && struck === pending.length) doneMs = world.nowMs();
+    if (finished.size === truths.length && struck === pending.length && (market === null || market.isDone(gateway))) doneMs = world.nowMs();
   }
 
   function perform(fault: Fault): void {
@@ -409,8 +438,16 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       case "pause coordinator": return freeze(coordinators[fault.coordinator % coordinators.length].life, fault.ms);
       case "blocked loop": return freeze(lifeOf(fault), fault.ms);
       case "clock leap": return lifeOf(fault)?.leap(fault.ms);
-      case "partition": {
-        const links = [...(fault.direction === "to" ? [] : [[fault.process, "*"]]), ...(fault.direction === "from" ? [] : [["*", fault.process]])];
+      case "kill gateway": {
+        if (gateway?.life.isAlive !== true) return;
+        gateway.life.kill();
+        if (fault.isPowerCut) gatewayDisk.powerCut();
+        return up(bootGateway, fault.downMs);
+      }
+      case "pause gateway": return freeze(gateway?.life ?? null, fault.ms);
+      case "partition": case "cut gateway": {
+        const who = fault.kind === "partition" ? fault.process : "gateway";
+        const links = [...(fault.direction === "to" ? [] : [[who, "*"]]), ...(fault.direction === "from" ? [] : [["*", who]])];
         for (const [from, to] of links) network.cut(from, to);
         return up(() => { for (const [from, to] of links) network.heal(from, to); }, fault.ms);
       }
@@ -481,6 +518,10 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     for (const node of nodes) world.after(50 * world.chance(), () => bootNode(node));
     const client = world.life("client");
     client.clock.every(CLIENT_MS, lookAfterRuns);
+    if (market !== null) {
+      bootGateway();
+      client.clock.every(CLIENT_MS, lookAfterMarket);
+    }
     client.clock.every(700, () => {
       for (const process of coordinators) if (process.images.push(process.disk.image()) > 8) process.images.shift();
     });
@@ -493,6 +534,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     process.off("unhandledRejection", uncaught);
     for (const listener of listeners) process.on("unhandledRejection", listener);
     for (const each of [...coordinators, ...nodes]) each.life?.kill();
+    (gateway as RunningGateway | null)?.life.kill();
   }
   for (const { name, disk } of coordinators) {
     for (const { bytes } of disk.rows("commits")) records.push({ kind: "commit", observer: name, commit: COMMIT.decode(bytes), atMs: world.nowMs() });

@@ -27,6 +27,7 @@ export const PLANTED: Readonly<Record<string, readonly Edit[]>> = {
   "late slot": [{ file: "coordinator/core/barrier.ts", find: "out.tick !== barrier.tick || ", put: "" }],
   "duplicate counted": [{ file: "coordinator/core/barrier.ts", find: " || barrier.outs[out.shard] !== null", put: "" }],
   "no flush": [{ file: "coordinator/shell/drive-run.ts", find: "if (fresh.length === 0) return;\n      await store.flushed();", put: "if (fresh.length === 0) return;" }],
+  "acknowledged before the flush": [{ file: "gateway/shell/outbox.ts", find: "await store.flushed();\n  return added;", put: "return added;" }],
   "live inputs": [LIVE_INPUTS],
   "reopened without its sealed input": [LIVE_INPUTS, { file: "coordinator/shell/drive-run.ts", find: "result.filled ? input : INPUT.decode(result.stored)", put: "input" }],
 };

@@ -34,6 +34,10 @@ export type Fault =
   | { readonly kind: "full disk"; readonly coordinator: number; readonly ms: number }
   | { readonly kind: "older disk"; readonly coordinator: number; readonly downMs: number }
   | { readonly kind: "lost disk"; readonly coordinator: number; readonly downMs: number }
+  /** The gateway: killed or cut from power, frozen, cut from everybody in one direction or both. */
+  | { readonly kind: "kill gateway"; readonly isPowerCut: boolean; readonly downMs: number }
+  | { readonly kind: "pause gateway"; readonly ms: number }
+  | { readonly kind: "cut gateway"; readonly direction: "from" | "to" | "both"; readonly ms: number }
   /** Bytes that are no message, on every subject of the bus. */
   | { readonly kind: "poison" };
 
@@ -57,6 +61,8 @@ export interface Schedule {
   readonly shards: number;
   readonly spanTicks: number;
   readonly checkpointTicks: number;
+  /** Whether there is a gateway, with releases, clients and a ledger. */
+  readonly hasGateway: boolean;
   readonly population: "stored" | "procedural";
   /** Computing time of a shard's span, ms. */
   readonly computeMs: number;
@@ -66,7 +72,7 @@ export interface Schedule {
 /** Kinds that are drawn. Bits flipped in a node's own memory are not among them: double runs find those, and of 1 % of the blocks only. */
 export const FAULT_KINDS: readonly FaultKind[] = [
   "kill node", "pause node", "drain node", "add node", "kill coordinator", "stop coordinator", "power cut", "pause coordinator", "blocked loop", "clock leap", "partition", "loss", "duplication", "delay",
-  "service down", "log full", "log forgets", "service forgets all", "blobs lost", "blob bit flipped", "full disk", "older disk", "lost disk", "poison",
+  "service down", "log full", "log forgets", "service forgets all", "blobs lost", "blob bit flipped", "full disk", "older disk", "lost disk", "kill gateway", "pause gateway", "cut gateway", "poison",
 ];
 
 export interface ScheduleOptions {
@@ -80,6 +86,7 @@ export const KINDS_MIN = 3;
 const FAULTS_MAX = 9;
 /** Faults that cost a copy of the truth: of these a seed has those that hit one side only, for "all copies lost at once" is not claimed. */
 const COSTS_SERVICE: ReadonlySet<FaultKind> = new Set(["log forgets", "service forgets all", "blobs lost", "blob bit flipped"]);
+const OF_GATEWAY: ReadonlySet<FaultKind> = new Set(["kill gateway", "pause gateway", "cut gateway"]);
 const COSTS_DISK: ReadonlySet<FaultKind> = new Set(["older disk", "lost disk", "power cut"]);
 
 /** Where inputs come from outside, a log that forgets a sealed one has lost it: the runs that have such inputs keep them elsewhere. */
@@ -90,7 +97,8 @@ export function scheduleOf(seed: number, { kinds }: ScheduleOptions): Schedule {
   if (kinds.length < KINDS_MIN) throw new Error(`a schedule needs ${KINDS_MIN} kinds of faults`);
   const chance = chanceOf(seed, "schedule");
   const spared = chance() < 0.5 ? COSTS_SERVICE : COSTS_DISK;
-  const allowed = kinds.filter((kind) => !spared.has(kind));
+  const hasGateway = chance() < 0.4;
+  const allowed = kinds.filter((kind) => !spared.has(kind) && (hasGateway || !OF_GATEWAY.has(kind)));
   const coordinators = between(chance, 2, 3), nodes = between(chance, 3, 5);
   const plans = chance() < 0.2 ? [between(chance, 0, SAMPLE_PLANS / 2 - 1) * 2, between(chance, 0, SAMPLE_PLANS / 2 - 1) * 2 + 1] : [between(chance, 0, SAMPLE_PLANS - 1)];
   const count = between(chance, FAULTS_MIN, FAULTS_MAX);
@@ -102,7 +110,7 @@ export function scheduleOf(seed: number, { kinds }: ScheduleOptions): Schedule {
     strikes.push({ tick: between(chance, -1, 17), afterMs: chance() < 0.5 ? 0 : Math.round(chance() * chance() * 2000), step: between(chance, 0, 12), fault: faultOf(kind, chance, coordinators, nodes) });
   }
   return {
-    seed, coordinators, nodes, plans, strikes: strikes.toSorted((left, right) => left.tick - right.tick),
+    seed, coordinators, nodes, plans, hasGateway, strikes: strikes.toSorted((left, right) => left.tick - right.tick),
     workers: between(chance, 1, 2),
     shards: between(chance, 2, 6),
     spanTicks: oneOf(chance, [1, 2, 3, 5]),
@@ -124,6 +132,9 @@ function faultOf(kind: FaultKind, chance: Chance, coordinators: number, nodes: n
     case "add node": case "service forgets all": case "blob bit flipped": case "poison": return { kind };
     case "kill coordinator": case "stop coordinator": case "power cut": case "older disk": case "lost disk": return { kind, coordinator, downMs };
     case "pause coordinator": return { kind, coordinator, ms: chance() < 0.1 ? 30_000 : ms };
+    case "kill gateway": return { kind, isPowerCut: chance() < 0.5, downMs };
+    case "pause gateway": return { kind, ms };
+    case "cut gateway": return { kind, direction: oneOf(chance, ["from", "to", "both"] as const), ms };
     case "full disk": return { kind, coordinator, ms };
     case "blocked loop": return { kind, process, ms: 10_000 };
     case "clock leap": return { kind, process, ms: 3_600_000 };
