@@ -174,6 +174,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   let seen: LeaderRecord | null = null;
   /** Highest term in any leader's record or beat, or that a node has seen: a registry may forget its own. */
   let heardTerm = 0;
+  /** Highest release in any leader's beat: a registry may forget it before it is on this disk, and no number means two things. */
+  let heardRelease = 0;
   const hearTerm = (term: number): void => { heardTerm = Math.max(heardTerm, term); };
   let ascended = Promise.withResolvers<void>();
   ascended.promise.catch(() => {});
@@ -187,7 +189,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     ruling = (await begin(await campaign())).ended;
   } else {
     const listening = [
-      bus.subscribe(leaderBeatSubject(tenant), (_, bytes) => hearTerm(LEADER_BEAT.decode(bytes).term)),
+      bus.subscribe(leaderBeatSubject(tenant), (_, bytes) => {
+        const { term, release } = LEADER_BEAT.decode(bytes);
+        hearTerm(term);
+        heardRelease = Math.max(heardRelease, release);
+      }),
       bus.subscribe(heartbeatSubject(tenant, "*"), (_, bytes) => hearTerm(HEARTBEAT.decode(bytes).term)),
     ];
     const stopTail = followTenant(ports, tenant, logger, {
@@ -255,7 +261,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         if (hash !== "" && await blobOrCopy(ports, hash) === null) throw new PopulaceError("NOT_FOUND", `what is to be released, ${hash}, is not in the blob store; put it there first`, { content: hash });
         if (!isAlone) await keepCopy(ports, hash);
       }
-      const release = await announceRelease(registry, tenant, announced, readLastRelease(store, tenant)?.number);
+      const release = await announceRelease(registry, tenant, announced, Math.max(readLastRelease(store, tenant)?.number ?? 0, heardRelease));
       await store.transaction((tables) => writeRelease(tables, tenant, release));
       await store.flushed();
       return release;
