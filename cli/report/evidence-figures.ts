@@ -30,10 +30,10 @@ async function flatHistograms(key: string, title: string, see: string, histogram
     // Normal approximation of the binomial of one bar.
     const half = 1.645 * Math.sqrt(expected * (1 - 1 / counts.length));
     const values = counts.map((each, at) => ({ from: at / counts.length, to: (at + 1) / counts.length, count: each }));
-    const y = { field: "count", type: "quantitative", axis: { title: null, tickCount: 3 } } as const;
+    const y = { field: "count", type: "quantitative", scale: { domain: [0, 1.05 * Math.max(...counts, expected + half)], nice: false }, axis: { title: null, tickCount: 3 } } as const;
     const x = { field: "from", type: "quantitative", bin: "binned", scale: { domain: [0, 1], nice: false }, axis: { title: axis, tickCount: 5 } } as const;
     return {
-      width: histograms.length === 1 ? 380 : 150, height: histograms.length === 1 ? 200 : 80, ...(histograms.length === 1 ? {} : { title: { text: name, color: INK, fontSize: 12, anchor: "start", limit: 190 } }),
+      width: histograms.length === 1 ? 380 : 150, height: histograms.length === 1 ? 200 : 80, ...(histograms.length === 1 ? {} : { title: { text: name.split(": "), color: INK, fontSize: 12, anchor: "start", limit: 190 } }),
       layer: [
         { data: { values: [{ low: Math.max(0, expected - half), high: expected + half }] }, mark: { type: "rect", color: FAINT, opacity: 0.25 }, encoding: { y: { field: "low", type: "quantitative" }, y2: { field: "high" } } },
         { data: { values }, mark: { type: "bar", color: HUES[0], opacity: 0.8 }, encoding: { x, x2: { field: "to" }, y } },
