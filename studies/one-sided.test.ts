@@ -51,6 +51,17 @@ describe("one-sided data", () => {
     }
   });
 
+  test("a million outcomes beside a single one give sound rates, and the single one its own width", async () => {
+    const model = fit(await rows("lopsided", 600, usual));
+    for (const responses of [0, 1, 1_000_000]) {
+      const counted = { ...model, outcomes: model.outcomes.map((_, cell) => (cell === 0 ? { exposures: 1_000_000, responses } : { exposures: 1, responses: Math.min(1, responses) })) };
+      expectSound(counted);
+      const [first, ...others] = cellRates(counted);
+      expect(first.mean).toBeCloseTo(responses / 1_000_000, 3);
+      for (const other of others) expect(other.high - other.low).toBeGreaterThan(10 * (first.high - first.low));
+    }
+  });
+
   test("separable data give finite rates, which an update keeps", async () => {
     const model = fit(await rows("apart", 400, (age) => age > 44));
     expectSound(model);
