@@ -29,6 +29,16 @@ export const share = (text: string): number => {
   return value;
 };
 
+/** Parser of a number of personas, or auto. */
+export const personaCount = (text: string): "auto" | number => {
+  if (text === "auto") return "auto";
+  try {
+    return whole(1, 200)(text);
+  } catch {
+    throw new InvalidArgumentError("Expected auto, or a whole number of 1 to 200.");
+  }
+};
+
 /** Parser of one of the listed words. */
 export const oneOf = <T extends string>(...words: readonly T[]) => (text: string): T => {
   const found = words.find((word) => word === text);

@@ -3,7 +3,7 @@ import type { CalibrationFamily } from "./calibration.ts";
 
 /** Every posterior of the product against known truth, as the model code of this hash left it. */
 export const CALIBRATION: { readonly code: string; readonly families: readonly CalibrationFamily[] } = {
-  "code": "1c023aeaa8349768e4bba228b9a8ed951519f938752b93ff5211dc0d22c59c62",
+  "code": "8321e2fb5bd141e427e4955d7564fcb5320254318a04f164c25a1a9d09f6004c",
   "families": [
     {
       "name": "binary trait (Beta)",

@@ -13,6 +13,8 @@ export interface TimedPool extends WorkerPool {
 const BUSY_MS_MIN = 500;
 /** In shorter pieces of work the time goes into messages, and a node with few shards would look slow, be given fewer and look slower. */
 const PIECE_MS_MIN = 20;
+/** Fewer tell of a thread's start and of opening a kernel, not of computing: nodes with small shards seemed a hundred times apart, and placement followed. */
+const EXPOSURES_MIN = 4_000_000;
 
 export function timedPool(pool: WorkerPool, clock: Pick<Clock, "monotonicMs">): TimedPool {
   const open = new Array<number>(pool.size).fill(0), since = new Array<number>(pool.size).fill(0);
@@ -32,8 +34,9 @@ export function timedPool(pool: WorkerPool, clock: Pick<Clock, "monotonicMs">): 
     exposuresPerSecond() {
       const nowMs = clock.monotonicMs();
       const spentMs = open.reduce((sum, count, worker) => sum + (count > 0 ? nowMs - since[worker] : 0), busyMs);
-      if (spentMs < BUSY_MS_MIN || spentMs < PIECE_MS_MIN * pieces) return null;
-      return ((pool.exposures() - exposuresBefore) / spentMs) * 1000 * pool.size;
+      const exposures = pool.exposures() - exposuresBefore;
+      if (spentMs < BUSY_MS_MIN || spentMs < PIECE_MS_MIN * pieces || exposures < EXPOSURES_MIN) return null;
+      return (exposures / spentMs) * 1000 * pool.size;
     },
     restart() {
       busyMs = 0;

@@ -1,5 +1,4 @@
-import { InvalidArgumentError } from "commander";
-import { whole } from "../arguments.ts";
+import { personaCount, whole } from "../arguments.ts";
 import type { CommandDefinition } from "../command.ts";
 import { howToCall, shellWord } from "../how-to-call.ts";
 import { count, duration, paint, percent, plain, table } from "../output.ts";
@@ -14,15 +13,6 @@ interface DistillCommandOptions {
   readonly worlds?: number;
   readonly observations?: number;
 }
-
-const personaCount = (text: string): "auto" | number => {
-  if (text === "auto") return "auto";
-  try {
-    return whole(1, 200)(text);
-  } catch {
-    throw new InvalidArgumentError("Expected auto, or a whole number of 1 to 200.");
-  }
-};
 
 export const distillCommand: CommandDefinition<DistillCommandOptions> = {
   name: "distill",

@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { FitRequest, FittedModel, Schema } from "@populace/studies";
-import { InvalidArgumentError } from "commander";
-import { list, whole } from "../arguments.ts";
+import { list, personaCount, whole } from "../arguments.ts";
 import { withCluster, withTlsOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandContext, CommandDefinition } from "../command.ts";
 import { howToCall, shellWord } from "../how-to-call.ts";
@@ -14,15 +13,6 @@ interface FitOptions extends ClusterCommandOptions {
   readonly personas: "auto" | number;
   readonly worlds?: number;
 }
-
-const personaCount = (text: string): "auto" | number => {
-  if (text === "auto") return "auto";
-  try {
-    return whole(1, 200)(text);
-  } catch {
-    throw new InvalidArgumentError("Expected auto, or a whole number of 1 to 200.");
-  }
-};
 
 export const fitCommand: CommandDefinition<FitOptions> = {
   name: "fit",

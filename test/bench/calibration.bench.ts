@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import {
-  RandomStream, type LogisticDesign, fitHierarchicalLogistic, fitLogNormalValue, logistic, softplus, updateLogistic,
+  RandomStream, type LogisticDesign, fitHierarchicalLogistic, logistic, softplus, updateLogistic,
 } from "@populace/domain";
+import { drawnAmounts } from "../calibration/families.ts";
 import { type Bench, type BenchRow, seconds } from "./bench.ts";
 
 /** Calibration of the posteriors against known truth, and what a fit costs. The exact families' SBC runs in the tests. */
@@ -90,29 +91,11 @@ function limits(worlds: number): BenchRow[] {
 }
 
 function amounts(simulations: number): BenchRow[] {
-  const [personas, stimuli, worlds] = [6, 3, 200];
+  const worlds = 200;
   let hits = 0, count = 0;
   for (let simulation = 0; simulation < simulations; simulation++) {
     const random = RandomStream.of(simulation, "value");
-    const [a, b, c, sigma] = [0.3, 0.3, 0.3, 1].map((median) => (Math.abs(random.normal()) * median) / 0.6744897501960817);
-    const u = Array.from({ length: personas }, () => a! * random.normal());
-    const v = Array.from({ length: stimuli }, () => b! * random.normal());
-    const truth: number[] = [], amount: number[] = [], persona: number[] = [], stimulus: number[] = [];
-    for (let p = 0; p < personas; p++) {
-      for (let s = 0; s < stimuli; s++) {
-        const mu = 7 + u[p]! + v[s]! + c! * random.normal();
-        truth.push(Math.exp(mu + (sigma! * sigma!) / 2));
-        for (let i = random.integer(12); i > 0; i--) {
-          amount.push(Math.exp(mu + sigma! * random.normal()));
-          persona.push(p);
-          stimulus.push(s);
-        }
-      }
-    }
-    const { draws } = fitLogNormalValue(
-      { amount: Float64Array.from(amount), persona: Int32Array.from(persona), stimulus: Int32Array.from(stimulus), personaCount: personas, stimulusCount: stimuli },
-      { worlds, random: random.child("fit") },
-    );
+    const { truth, draws } = drawnAmounts(random, worlds, () => random.integer(12));
     truth.forEach((t, cell) => {
       let below = 0;
       for (let w = 0; w < worlds; w++) if (draws[w * truth.length + cell]! < t) below++;

@@ -161,8 +161,8 @@ const hierarchy = (simulations: number): CalibrationFamily => ranked("response m
   return { truth: [intercept, u[0]!, g[0]!, scales[0]!], draw: (w) => [draws[w * columns]!, draws[w * columns + 1]!, draws[w * columns + 1 + personas + stimuli]!, scaleDraws[w * 3]!] };
 });
 
-/** Amounts given a response: the expected amount of two cells, one of them rarely seen. */
-const amounts = (simulations: number): CalibrationFamily => ranked("economic value (hierarchical log-normal)", simulations, ["often seen", "rarely seen"], (random) => {
+/** A world of amounts drawn from the prior: the expected amount of each cell (persona x stimulus), and the fit's draws of it (worlds x cells). */
+export function drawnAmounts(random: RandomStream, worlds: number, rowsOf: (persona: number) => number): { readonly truth: readonly number[]; readonly draws: Float64Array } {
   const [personas, stimuli] = [6, 3];
   const [a, b, c, sigma] = [0.3, 0.3, 0.3, 1].map((median) => (Math.abs(random.normal()) * median) / HALF_NORMAL_MEDIAN);
   const u = Array.from({ length: personas }, () => a! * random.normal());
@@ -172,15 +172,21 @@ const amounts = (simulations: number): CalibrationFamily => ranked("economic val
     for (let s = 0; s < stimuli; s++) {
       const mu = 7 + u[p]! + v[s]! + c! * random.normal();
       truth.push(Math.exp(mu + (sigma! * sigma!) / 2));
-      for (let i = p === 0 ? 30 : random.integer(4); i > 0; i--) {
+      for (let i = rowsOf(p); i > 0; i--) {
         amount.push(Math.exp(mu + sigma! * random.normal()));
         persona.push(p);
         stimulus.push(s);
       }
     }
   }
-  const { draws } = fitLogNormalValue({ amount: Float64Array.from(amount), persona: Int32Array.from(persona), stimulus: Int32Array.from(stimulus), personaCount: personas, stimulusCount: stimuli }, { worlds: DRAWS, random: random.child("fit") });
-  return { truth: [truth[0]!, truth[personas * stimuli - 1]!], draw: (w) => [draws[w * truth.length]!, draws[w * truth.length + truth.length - 1]!] };
+  const { draws } = fitLogNormalValue({ amount: Float64Array.from(amount), persona: Int32Array.from(persona), stimulus: Int32Array.from(stimulus), personaCount: personas, stimulusCount: stimuli }, { worlds, random: random.child("fit") });
+  return { truth, draws };
+}
+
+/** Amounts given a response: the expected amount of two cells, one of them rarely seen. */
+const amounts = (simulations: number): CalibrationFamily => ranked("economic value (hierarchical log-normal)", simulations, ["often seen", "rarely seen"], (random) => {
+  const { truth, draws } = drawnAmounts(random, DRAWS, (persona) => (persona === 0 ? 30 : random.integer(4)));
+  return { truth: [truth[0]!, truth[truth.length - 1]!], draw: (w) => [draws[w * truth.length]!, draws[w * truth.length + truth.length - 1]!] };
 });
 
 const interceptOnly = (yes: number, no: number): LogisticDesign => ({
