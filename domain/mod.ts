@@ -45,6 +45,7 @@ export type { Play } from "./policy/play.ts";
 export * from "./stimulus/copy-features.ts";
 export * from "./stimulus/features.ts";
 export * from "./stimulus/response-terms.ts";
+export * from "./stimulus/leave.ts";
 export * from "./inference/beta-binomial.ts";
 export * from "./inference/distribution.ts";
 export * from "./inference/sufficient-statistics.ts";

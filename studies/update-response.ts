@@ -1,5 +1,5 @@
 import { PopulaceError, RandomStream, retention, updateLogistic } from "@populace/domain";
-import type { LogisticPosterior, StepModel } from "@populace/domain";
+import type { StepModel } from "@populace/domain";
 import { encodeDataset } from "./codings.ts";
 import type { Dataset } from "./dataset.ts";
 import { selectRows } from "./dataset.ts";
@@ -7,7 +7,8 @@ import { statedPriors } from "./fit.ts";
 import { latestPeriod, periodLength, periodsOf } from "./forgetting.ts";
 import type { Model } from "./model.ts";
 import { RatePredictor } from "./predict.ts";
-import { likelihoodWeights, stepDesign, stepModelOf } from "./response-fit.ts";
+import { updateLeave } from "./leave-fit.ts";
+import { likelihoodWeights, posteriorOf, stepDesign, stepModelOf } from "./response-fit.ts";
 import type { ResponseRows } from "./response-fit.ts";
 import { rowRates } from "./row-rates.ts";
 import { logLossOf } from "./scores.ts";
@@ -28,14 +29,8 @@ export function updatedModel(model: Model, rows: ResponseRows, from: number, to:
     const events = design.response.reduce((sum, y) => sum + y, 0);
     return stepModelOf(stepModel.step, response, posterior, priors, { rows: stepModel.rows + design.rows, events: stepModel.events + events }, shift);
   });
-  return { ...model, response: { ...response, stepModels } };
-}
-
-function posteriorOf(step: StepModel, intercept: number, shift: number): LogisticPosterior {
-  const mean = Float64Array.from(step.mean);
-  mean[intercept] += shift;
-  const { covarianceCholesky, draws, scaleDraws, scaleGroups, method } = step;
-  return { mean, covarianceCholesky, draws, scaleDraws, scaleGroups, method, logMarginal: NaN, diagnostics: { distinctRows: 0, newtonSteps: 0, converged: true, scaleEffectiveSize: 0, paretoK: NaN, correction: "none" } };
+  const leave = updateLeave(response.leave, model.schema, response, mixture, rows, from, to, { worlds: response.worlds, random: RandomStream.of(options.seed, "rolling leave"), forgetting: options.forgetting });
+  return { ...model, response: { ...response, stepModels, leave } };
 }
 
 /** How well each memory foretold the first step of rows it had not seen. */
@@ -75,7 +70,7 @@ export function updateResponse(model: Model, outcomes: Dataset, taken: readonly 
   const stimulusOf = data.schema.stimulus.stimuli.map((stimulus) => model.response.stimuli.findIndex((known) => known.id === stimulus.id));
   const rows: ResponseRows = {
     codes: encodeDataset(data, model.mixture.codings).codes, persona: Int32Array.from(ordered, (row) => persona[row] ?? 0), stimulus: data.stimulus.map((index) => stimulusOf[index]),
-    outcomes: data.outcomes, steps: data.schema.funnel.length, weight: likelihoodWeights(data),
+    outcomes: data.outcomes, steps: data.schema.funnel.length, weight: likelihoodWeights(data), ...(data.left === null ? {} : { left: data.left }),
   };
   const unit = model.schema.time?.format === "index" ? 1000 : 1;
   const tried = options.halfLife === "auto" ? [...HALF_LIVES.map((each) => each * unit), null] : [options.halfLife];
