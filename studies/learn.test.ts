@@ -237,8 +237,9 @@ describe("forgetting", () => {
     }
     const rates = (halfLife: number | null) => cellRates(learn(model, later, { halfLife }).model);
     expect(rates(1e308)).toEqual(rates(null));
-    // All that is old is gone: a cell without new outcomes knows as much as one observation.
-    expect(Math.min(...rates(5e-324).map(({ ess }) => ess))).toBeLessThan(6);
+    // All that is old is gone but one observation: the last day's five and that one.
+    expect(rates(5e-324)[0].ess).toBeCloseTo(6, 9);
+    expect(cellRates({ ...model, halfLife: 5e-324, periods: learn(model, later).model.periods.map((each) => ({ ...each, cell: 0, exposures: 0, responses: each.responses.map(() => 0) })) })[0].ess).toBeCloseTo(1, 9);
     for (const halfLife of [0, -1, NaN, Infinity]) expect(() => learn(model, later, { halfLife })).toThrow(expect.objectContaining({ code: "BAD_USAGE", message: expect.stringContaining("above 0") }) as PopulaceError);
   });
 
