@@ -270,22 +270,22 @@ describe("a logistic update", () => {
 
   it("ten small ones in a row are one large one to the bit, and a chain of small posteriors is not", async () => {
     const model = fitModel(DATED, await datedFile("o0.csv", dated(51, 20, 40, () => 0.02)), { personas: 1, worlds: 200, seed: 4 });
-    // Ten times 20 contacts in a world of one response in a hundred, of which none responded here.
-    const lines = dated(52, 50, 40, () => 0.0035), file = (from: number, to: number) => datedFile(`o${from}-${to}.csv`, lines.slice(from, to));
+    // Ten times 200 rows in which one in 300 responds.
+    const lines = dated(52, 50, 40, () => 0.0035), part = (from: number, to: number) => datedFile(`o${from}-${to}.csv`, lines.slice(from, to));
     let small = model, calls = 0;
     for (let from = 0; from < 2_000; from += 200) {
-      small = learn(small, await file(from, from + 200), { update: "logistic" }).model;
+      small = learn(small, await part(from, from + 200), { update: "logistic" }).model;
       calls += 1;
       expect(small.open?.persona.length).toBe(from + 200);
     }
-    const whole = learn(model, await file(0, 2_000), { update: "logistic" }).model;
+    const whole = learn(model, await part(0, 2_000), { update: "logistic" }).model;
     expect([calls, small.version, small.fit.absorbed]).toEqual([10, 11, whole.fit.absorbed]);
     expect({ ...small.response, rowRates: small.rowRates }).toEqual({ ...whole.response, rowRates: whole.rowRates });
     expect(parseModel(modelText(small)).open).toEqual(small.open);
     // Closed after every call, as before: each starts from the last Gaussian.
     let chained = model;
     for (let from = 0; from < 2_000; from += 200) {
-      const { open: _, ...closed } = learn(chained, await file(from, from + 200), { update: "logistic" }).model;
+      const { open: _, ...closed } = learn(chained, await part(from, from + 200), { update: "logistic" }).model;
       chained = closed;
     }
     expect(chained.response).not.toEqual(whole.response);

@@ -131,8 +131,8 @@ function concat<T extends Int16Array | Int32Array | Uint8Array>(a: T, b: T): T {
 
 const joinedPeriods = (a: Int32Array | null, b: Int32Array | null): Int32Array | null => (a === null || b === null ? null : concat(a, b));
 
-const openUpdate = (response: Model["response"], latest: number | null, { codes, persona, stimulus, outcomes, weight, left = null }: ResponseRows, periods: Int32Array | null): OpenUpdate =>
-  ({ response, latest, codes, persona, stimulus, outcomes, weight, left, periods });
+const openUpdate = (response: Model["response"], latest: number | null, { codes, persona, stimulus, outcomes, weight, left }: ResponseRows, periods: Int32Array | null): OpenUpdate =>
+  ({ response, latest, codes, persona, stimulus, outcomes, weight, left: left ?? null, periods });
 
 function responsesOf(rows: ResponseRows, count: number): number {
   let sum = 0;
