@@ -8,6 +8,7 @@ import { cellRates, modelRates } from "./cell-rates.ts";
 import { readDataset } from "./dataset.ts";
 import { fitModel } from "./fit.ts";
 import { learn, unlearn } from "./learn.ts";
+import { modelText } from "./model-file.ts";
 import type { Model } from "./model.ts";
 import { authoredModel } from "./prior.ts";
 import { parseSchema } from "./schema.ts";
@@ -225,6 +226,21 @@ describe("forgetting", () => {
     expect(steady.model.halfLife).toBeNull();
     const [forgetting, remembering] = [cellRates(drifting.model)[0], cellRates({ ...drifting.model, halfLife: null })[0]];
     expect(Math.abs(forgetting.mean - 0.576)).toBeLessThan(Math.abs(remembering.mean - 0.576) / 2);
+  });
+
+  it("of next to no time or next to eternity is sound, and what is no time is refused", async () => {
+    const model = fitModel(DATED, await datedFile("e0.csv", dated(5, 20, 40, () => 0.2)), { personas: 1, worlds: 60 }), later = await datedFile("e1.csv", dated(6, 40, 5, () => 0.5).slice(-50));
+    for (const halfLife of [5e-324, 1e-9, 1, 1e308]) for (const update of ["cells", "logistic"] as const) {
+      const { model: learned } = learn(model, later, { halfLife, update });
+      expect(modelText(learned)).not.toMatch(/NaN|Infinity/);
+      for (const rate of cellRates(learned)) expect(rate.low >= 0 && rate.low <= rate.mean && rate.mean <= rate.high && rate.high <= 1 && rate.ess >= 1 - 1e-9, `${halfLife} ${JSON.stringify(rate)}`).toBe(true);
+    }
+    const rates = (halfLife: number | null) => cellRates(learn(model, later, { halfLife }).model);
+    expect(rates(1e308)).toEqual(rates(null));
+    // All that is old is gone but one observation: the last day's five and that one.
+    expect(rates(5e-324)[0].ess).toBeCloseTo(6, 9);
+    expect(cellRates({ ...model, halfLife: 5e-324, periods: learn(model, later).model.periods.map((each) => ({ ...each, cell: 0, exposures: 0, responses: each.responses.map(() => 0) })) })[0].ess).toBeCloseTo(1, 9);
+    for (const halfLife of [0, -1, NaN, Infinity]) expect(() => learn(model, later, { halfLife })).toThrow(expect.objectContaining({ code: "BAD_USAGE", message: expect.stringContaining("above 0") }) as PopulaceError);
   });
 
   it("needs a time", async () => {

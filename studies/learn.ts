@@ -56,11 +56,14 @@ export interface LearnResult {
  * either way an outcome counts once. Randomized outcomes also land: set beside what was foretold, they teach the exchange rate, fill
  * the PIT histogram and demote personas whose intervals keep missing; observational ones never do.
  *
- * Throws BAD_DATA for rows drawn by their outcome, whose counts hold no rate, and for a half-life without a time in the schema;
+ * Throws BAD_USAGE for a half-life that is no number above 0; BAD_DATA for rows drawn by their outcome, whose counts hold no rate, and for a half-life without a time in the schema;
  * BAD_MODEL for a logistic update of a belief, which has no posterior yet.
  */
 export function learn(model: Model, outcomes: Dataset, options: LearnOptions = {}): LearnResult {
   const { update = "cells", halfLife = model.halfLife } = options;
+  if (typeof halfLife === "number" && !(halfLife > 0 && Number.isFinite(halfLife))) {
+    throw new PopulaceError("BAD_USAGE", `a half-life of ${halfLife}: expected a number above 0 in the schema's unit of time, "auto", or null for none`, { halfLife });
+  }
   if (halfLife !== null && outcomes.time === null) {
     throw new PopulaceError("BAD_DATA", `${outcomes.path}: a half-life needs to know when each outcome happened; name its column under \`time\` of the schema`, { file: outcomes.path });
   }
