@@ -115,10 +115,10 @@ async function runSeeds(): Promise<Summary> {
 
 /** The machine's own clock, timers and chance: whatever inside the cluster used them would break the promise of one seed, one course of events. */
 function forbidAmbient(): void {
-  const refuse = (what: string) => (): never => { throw new Error(`something inside the simulated cluster called ${what}; it has a port for that`); };
-  Math.random = refuse("Math.random");
-  Date.now = refuse("Date.now");
-  Object.assign(globalThis, { setTimeout: refuse("setTimeout"), setInterval: refuse("setInterval") });
+  const forbid = (what: string) => (): never => { throw new Error(`something inside the simulated cluster called ${what}; it has a port for that`); };
+  Math.random = forbid("Math.random");
+  Date.now = forbid("Date.now");
+  Object.assign(globalThis, { setTimeout: forbid("setTimeout"), setInterval: forbid("setInterval") });
 }
 
 /** Every `of`-th seed in a process of its own. */
