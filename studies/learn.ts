@@ -74,7 +74,9 @@ export function learn(model: Model, outcomes: Dataset, options: LearnOptions = {
   const landed = taken.length > 0 && outcomes.schema.assignment.kind === "randomized" ? landedCells(model, tally.exposures, tally.responses) : model.landed;
   const exchangeRate = landed === model.landed ? model.exchangeRate : exchangeRateOf(landed);
   const pit = landedPit({ landed });
-  const common = { ...model, version: model.version + 1, landed, exchangeRate, mixture: markedMixture(model.mixture, exchangeRate.demoted), calibration: afterLanding(model, landed) };
+  // An update that stayed open is closed by the next logistic one, which says itself whether it stays open, too.
+  const { open, ...closed } = model;
+  const common = { ...closed, version: model.version + 1, landed, exchangeRate, mixture: markedMixture(model.mixture, exchangeRate.demoted), calibration: afterLanding(model, landed) };
   if (update === "logistic" && taken.length > 0) {
     const moved = updateResponse(model, outcomes, taken, tally.persona, { halfLife, seed: options.seed ?? 1 });
     const hashes = joined(model.fit.seen.subarray(0, model.fit.absorbed * HASH_BYTES), hashesOf(outcomes, taken), model.fit.seen.subarray(model.fit.absorbed * HASH_BYTES));
@@ -90,7 +92,7 @@ export function learn(model: Model, outcomes: Dataset, options: LearnOptions = {
   const chosen = halfLife === "auto" ? chosenHalfLife(periods, model.schema) : halfLife;
   if (taken.length === 0 && chosen === model.halfLife) return { model, rows: 0, updated: [], exchangeRate, pit, score: null, rejected };
   return {
-    model: { ...common, halfLife: chosen, outcomes: added(model.outcomes, tally, 1), periods, fit: { ...model.fit, seen: joined(model.fit.seen, hashesOf(outcomes, taken)) } },
+    model: { ...common, ...(open === undefined ? {} : { open }), halfLife: chosen, outcomes: added(model.outcomes, tally, 1), periods, fit: { ...model.fit, seen: joined(model.fit.seen, hashesOf(outcomes, taken)) } },
     rows: taken.length, updated: tally.updated, exchangeRate, pit, score: null, rejected,
   };
 }
