@@ -244,7 +244,10 @@ describe("the JSON contract of the commands", () => {
     expect(await json(0, "learn", "--model", file("absorbed.json"), "--outcomes", file("outcomes.csv"), "--subtract")).toMatchObject({ subtracted: 0, pending: 792 });
     await json(0, "learn", "--model", file("model.json"), "--outcomes", file("outcomes.csv"), "--out", file("counted.json"));
     expect(await json(0, "learn", "--model", file("counted.json"), "--outcomes", file("outcomes.csv"), "--subtract")).toMatchObject({ subtracted: 792, pending: 0, exchangeRate: { learned: false } });
-    expect(await json(2, "learn", "--model", file("counted.json"), "--outcomes", file("outcomes.csv"), "--half-life", "-3")).toMatchObject({ error: { code: "BAD_USAGE" } });
+    for (const time of ["0", "-3", "NaN", "Infinity", "1e400", "soon"]) {
+      expect(await json(2, "learn", "--model", file("counted.json"), "--outcomes", file("outcomes.csv"), `--half-life=${time}`)).toMatchObject({ error: { code: "BAD_USAGE", message: expect.stringContaining("above 0, auto or none") } });
+    }
+    expect(await json(0, "learn", "--model", file("model.json"), "--outcomes", file("outcomes.csv"), "--half-life", "1e308", "--out", file("eternal.json"))).toMatchObject({ halfLife: 1e308, rows: 792 });
     expect(await json(2, "learn", "--model", file("counted.json"), "--outcomes", file("outcomes.csv"), "--subtract", "--half-life", "3")).toMatchObject({ error: { code: "BAD_USAGE" } });
   });
 

@@ -64,4 +64,5 @@ export * from "./inference/junction-tree.ts";
 export * from "./inference/variable-elimination.ts";
 export * from "./inference/network-learning.ts";
 export * from "./inference/network-structure.ts";
+export * from "./inference/structural-em.ts";
 export { thousands } from "./thousands.ts";

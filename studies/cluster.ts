@@ -191,8 +191,10 @@ export function promoteCluster(model: Model, dataset: Dataset, labels: ArrayLike
   const persona = { ...draft, id: id as typeof draft.id, name: freshName(draft.name, personas.map((known) => known.name)), share, shareAlpha: members + 1, lineage: { event: "emerge" as const, parents: [], atVersion: version } };
   const mixture = { codings, personas: [...personas.map((known) => ({ ...known, share: known.share * (1 - share) })), persona] };
   const { steps, stimuli } = model.response;
+  // Rows of an open update were assigned among fewer personas: they stay absorbed as they are.
+  const { open: _, ...closed } = model;
   const promoted: Model = {
-    ...model,
+    ...closed,
     version,
     mixture,
     response: withPersona(model, personas.length),
