@@ -235,7 +235,7 @@ describe("the JSON contract of the commands", () => {
     // No cluster is asked before the model has passed.
     const release = ["release", "--model", file("judged.json"), "--cluster", "127.0.0.1:1"] as const;
     expect(await json(2, ...release)).toMatchObject({ error: { code: "UNCALIBRATED", message: expect.stringContaining("--force") } });
-    expect(await json(1, ...release, "--force")).toMatchObject({ error: { code: "UNAVAILABLE" } });
+    expect(await json(1, ...release, "--force", "the outcomes are known to be odd")).toMatchObject({ error: { code: "UNAVAILABLE" } });
   });
 
   it("learn --update logistic, --half-life, --subtract", async () => {
