@@ -11,6 +11,7 @@ import { learn, unlearn } from "./learn.ts";
 import { modelText, parseModel } from "./model-file.ts";
 import type { Model } from "./model.ts";
 import { authoredModel } from "./prior.ts";
+import { releaseText } from "./release-gate.ts";
 import { parseSchema } from "./schema.ts";
 
 const schemaWith = (stimuli: string, sampling = "") => parseSchema(`
@@ -282,6 +283,8 @@ describe("a logistic update", () => {
     expect([calls, small.version, small.fit.absorbed]).toEqual([10, 11, whole.fit.absorbed]);
     expect({ ...small.response, rowRates: small.rowRates }).toEqual({ ...whole.response, rowRates: whole.rowRates });
     expect(parseModel(modelText(small)).open).toEqual(small.open);
+    // A release carries no rows.
+    expect([small, whole].map((each) => "open" in parseModel(releaseText(each)))).toEqual([false, false]);
     // Closed after every call, as before: each starts from the last Gaussian.
     let chained = model;
     for (let from = 0; from < 2_000; from += 200) {

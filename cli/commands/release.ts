@@ -35,7 +35,7 @@ export const releaseCommand: CommandDefinition<ReleaseOptions> = {
   async run(context, options) {
     const given = [options.model, options.backTo, options.list].filter((value) => value !== undefined);
     if (given.length !== 1) throw new PopulaceError("BAD_USAGE", "name one of --model FILE, --back-to NUMBER and --list", {});
-    const { modelText, ledgerPlanOf, readModel, scoreTableOf } = await import("@populace/studies");
+    const { releaseText, ledgerPlanOf, readModel, scoreTableOf } = await import("@populace/studies");
     const { encodeLedgerPlan } = await import("@populace/protocol");
     const { admitRelease } = await import("../release.ts");
     const model = options.model === undefined ? null : readModel(options.model);
@@ -55,7 +55,7 @@ export const releaseCommand: CommandDefinition<ReleaseOptions> = {
       const utf8 = new TextEncoder(), note = options.note ?? (model === null ? "" : `${model.name}, version ${model.version}`);
       const release: Announcement = await cluster.call("Release", model === null
         ? { backTo: options.backTo!, note, allowSuspect }
-        : { table: utf8.encode(JSON.stringify(scoreTableOf(model))), model: utf8.encode(modelText(model)), ledger: encodeLedgerPlan(ledgerPlanOf(model)), note, runs: options.runs ?? [], allowSuspect });
+        : { table: utf8.encode(JSON.stringify(scoreTableOf(model))), model: utf8.encode(releaseText(model)), ledger: encodeLedgerPlan(ledgerPlanOf(model)), note, runs: options.runs ?? [], allowSuspect });
       return {
         json: { ...release },
         lines: [`release ${paint("bold", count(release.number))} is announced: ${plain(release.note)}`, ...(release.suspect === "" ? [] : [paint("yellow", `it is suspect: ${plain(release.suspect)}`)]), `outcomes of its gateways are counted in ledger ${release.ledger.slice(0, 16) || "of their own stores"}`],
