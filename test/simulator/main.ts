@@ -48,12 +48,12 @@ const kinds = planted === "live inputs" || planted === "reopened without its sea
 /** The options, or one line and exit code 2. */
 function asked() {
   try {
-    const { values } = parseArgs({ options: OPTIONS });
+    const given = parseArgs({ options: OPTIONS }).values;
     for (const name of ["seeds", "first", "stride", "seconds", "failures", "workers", "seed"] as const) {
-      const text = values[name];
+      const text = given[name];
       if (text !== undefined && !/^\d+$/.test(text)) refuse(`--${name} is "${text}"; expected a whole number`);
     }
-    return values;
+    return given;
   } catch (error) {
     return refuse((error as Error).message);
   }
