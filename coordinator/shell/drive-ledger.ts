@@ -109,8 +109,8 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
 
   /** Whether a coordinator that lives holds more than this one. */
   function isBehind(): boolean {
-    const tick = Math.max(readFinalTick(store, tenant, run), unheardTick);
-    return context.flushed().some((at) => at > tick);
+    const heard = Math.max(readFinalTick(store, tenant, run), unheardTick);
+    return context.flushed().some((at) => at > heard);
   }
 
   /** COMMIT and this disk may lack what others hold, who were alone when it was committed: what they answer comes onto this disk as from COMMIT, before this leader says anything. */
