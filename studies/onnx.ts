@@ -101,6 +101,10 @@ export async function loadOnnx(path: string, dataset: Dataset, codings: readonly
   const { schema } = dataset;
   const stimuli = schema.stimulus.stimuli, steps = schema.funnel.map((step) => step.name);
   const source = new Columns(dataset, codings, mapping);
+  const uncoded = Object.keys(mapping.codes).find((name) => name !== "stimulus" && !source.names.includes(name));
+  if (uncoded !== undefined) throw new PopulaceError("BAD_SCHEMA", `the mapping's codes name "${uncoded}"${didYouMean(uncoded, [...source.names, "stimulus"])}`, { column: uncoded });
+  const unknown = Object.keys(mapping.inputs ?? {}).find((name) => !session.inputNames.includes(name));
+  if (unknown !== undefined) throw new PopulaceError("BAD_SCHEMA", `the mapping names input "${unknown}", the model has ${session.inputNames.join(", ")}${didYouMean(unknown, session.inputNames)}`, { input: unknown });
   const inputs = session.inputMetadata.map((input) => {
     if (!input.isTensor) return refuse(`input "${input.name}" is no tensor; export the model with tensors only`, { input: input.name });
     const columns = mapping.inputs?.[input.name] ?? defaultColumns(input.name, input.shape.at(-1), session.inputMetadata.length, source);
@@ -116,10 +120,6 @@ export async function loadOnnx(path: string, dataset: Dataset, codings: readonly
     const fixedRows = rank > 0 && typeof input.shape[0] === "number" && input.shape[0] > 0 ? input.shape[0] : null;
     return { name: input.name, type: input.type, columns, cells, rank, fixedRows };
   });
-  const uncoded = Object.keys(mapping.codes).find((name) => name !== "stimulus" && !source.names.includes(name));
-  if (uncoded !== undefined) throw new PopulaceError("BAD_SCHEMA", `the mapping's codes name "${uncoded}"${didYouMean(uncoded, [...source.names, "stimulus"])}`, { column: uncoded });
-  const unknown = Object.keys(mapping.inputs ?? {}).find((name) => !session.inputNames.includes(name));
-  if (unknown !== undefined) throw new PopulaceError("BAD_SCHEMA", `the mapping names input "${unknown}", the model has ${session.inputNames.join(", ")}${didYouMean(unknown, session.inputNames)}`, { input: unknown });
   const outputs = outputsOf(session, mapping.output, steps, refuse), fetched = [...new Set(outputs)];
   const chunk = inputs.reduce((rows, { fixedRows }) => (fixedRows === null ? rows : Math.min(rows, fixedRows)), CHUNK_ROWS);
 
