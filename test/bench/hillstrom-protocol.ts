@@ -41,8 +41,28 @@ export interface HalvesResult {
   readonly personas: readonly number[];
 }
 
+interface CountedCell { readonly group: string; readonly stimulus: string; readonly exposures: number; readonly responses: number; readonly observed: number }
+
+/** Visits observed by cell and arm, with the names that a backtest by the same columns gives them. */
+export function countedVisits(data: Dataset): readonly CountedCell[] {
+  const parts = CELLS_BY.map((by) => {
+    const [name, limit] = by.split("<="), column = data.columns[data.schema.attributes.findIndex((attribute) => attribute.name === name)]!;
+    const text = (row: number): string => (column.kind === "number" ? String(limit === undefined ? column.values[row]! : column.values[row]! <= Number(limit)) : column.dictionary[column.codes[row]!]!);
+    return (row: number): string => `${by}=${text(row)}`;
+  });
+  const counts = new Map<string, { group: string; stimulus: string; exposures: number; responses: number }>();
+  for (let row = 0; row < data.rows; row++) {
+    const group = parts.map((part) => part(row)).join(", "), stimulus: string = data.schema.stimulus.stimuli[data.stimulus[row]!]!.id;
+    let cell = counts.get(`${group}|${stimulus}`);
+    if (cell === undefined) counts.set(`${group}|${stimulus}`, cell = { group, stimulus, exposures: 0, responses: 0 });
+    cell.exposures++;
+    cell.responses += data.outcomes[row * data.schema.funnel.length]!;
+  }
+  return [...counts.values()].map((cell) => ({ ...cell, observed: cell.responses / cell.exposures }));
+}
+
 const visits = (cells: readonly BacktestCell[]): readonly BacktestCell[] => cells.filter((cell) => cell.step === "visit");
-const keyOf = (cell: BacktestCell): string => `${cell.group}|${cell.stimulus}`;
+const keyOf = (cell: Pick<BacktestCell, "group" | "stimulus">): string => `${cell.group}|${cell.stimulus}`;
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 const splitMean = (values: readonly number[]): SplitMean => ({ mean: mean(values), se: deviation(values) / Math.sqrt(values.length) });
@@ -71,8 +91,8 @@ export function hillstromHalves(data: Dataset, options: ProtocolOptions): Halves
     const model = fitModel(fit.schema, fit, { seed, personas: options.personas, worlds: options.worlds });
     const result = backtest(model, held, { by: CELLS_BY, seed });
     const cells = visits(result.cells);
-    const train = visits(backtest(model, fit, { by: CELLS_BY, seed, allowSeen: true }).cells);
-    const rateWhere = (keep: (cell: BacktestCell) => boolean): number => {
+    const train = countedVisits(fit);
+    const rateWhere = (keep: (cell: CountedCell) => boolean): number => {
       const kept = train.filter(keep);
       return kept.reduce((sum, cell) => sum + cell.responses, 0) / Math.max(1, kept.reduce((sum, cell) => sum + cell.exposures, 0));
     };
@@ -134,24 +154,24 @@ export function hillstromLeaveOut(data: Dataset, options: ProtocolOptions): Leav
     const fewer = { ...data.schema, stimulus: { ...data.schema.stimulus, stimuli: data.schema.stimulus.stimuli.filter((_unused, i) => i !== womens) } };
     const fit = { ...selectRows(half, kept), schema: fewer };
     const model = fitModel(fewer, fit, { seed, personas: options.personas, worlds: options.worlds });
-    const table = (cells: readonly BacktestCell[]): Map<string, BacktestCell> => new Map(visits(cells).map((cell) => [keyOf(cell), cell]));
-    const test = table(backtest(model, held, { by: CELLS_BY, seed }).cells);
-    const other = table(backtest(model, half, { by: CELLS_BY, seed, allowSeen: true }).cells);
+    const test = new Map(visits(backtest(model, held, { by: CELLS_BY, seed }).cells).map((cell) => [keyOf(cell), cell]));
+    const other = new Map(countedVisits(half).map((cell) => [keyOf(cell), cell]));
     const groups = [...new Set([...test.values()].map((cell) => cell.group))].filter((group) => ["none", "mens-email", "womens-email"].every((arm) => test.has(`${group}|${arm}`) && other.has(`${group}|${arm}`)));
-    const at = (cells: Map<string, BacktestCell>, group: string, arm: string, what: "observed" | "predicted"): number => cells.get(`${group}|${arm}`)![what];
-    const effect = (cells: Map<string, BacktestCell>, arm: string, what: "observed" | "predicted"): number[] => groups.map((group) => at(cells, group, arm, what) - at(cells, group, "none", what));
+    const observed = (cells: ReadonlyMap<string, Pick<BacktestCell, "observed">>) => (key: string): number => cells.get(key)!.observed;
+    const predicted = (key: string): number => test.get(key)!.predicted;
+    const effect = (rate: (key: string) => number, arm: string): number[] => groups.map((group) => rate(`${group}|${arm}`) - rate(`${group}|none`));
     const random = RandomStream.of(seed, "pit");
     pits.push(groups.map((group) => {
       const cell = test.get(`${group}|womens-email`)!;
       return betaBinomialPit(cell.responses, cell.exposures, cell.alpha, cell.beta, random.uniform());
     }));
-    const truth = effect(test, "womens-email", "observed");
-    const better = (cells: Map<string, BacktestCell>, what: "observed" | "predicted"): boolean[] => groups.map((group) => at(cells, group, "mens-email", what) > at(cells, group, "womens-email", what));
+    const truth = effect(observed(test), "womens-email");
+    const better = (rate: (key: string) => number): boolean[] => groups.map((group) => rate(`${group}|mens-email`) > rate(`${group}|womens-email`));
     const agree = (a: readonly boolean[], b: readonly boolean[]): number => a.filter((value, i) => value === b[i]).length / a.length;
-    const actual = better(test, "observed");
+    const actual = better(observed(test));
     return {
-      r: correlation(effect(test, "womens-email", "predicted"), truth), rSame: correlation(effect(test, "mens-email", "predicted"), truth), rSplitHalf: correlation(effect(other, "womens-email", "observed"), truth),
-      direction: agree(better(test, "predicted"), actual), directionConstant: agree(actual.map(() => true), actual), directionSplitHalf: agree(better(other, "observed"), actual),
+      r: correlation(effect(predicted, "womens-email"), truth), rSame: correlation(effect(predicted, "mens-email"), truth), rSplitHalf: correlation(effect(observed(other), "womens-email"), truth),
+      direction: agree(better(predicted), actual), directionConstant: agree(actual.map(() => true), actual), directionSplitHalf: agree(better(observed(other)), actual),
     };
   });
   const over = (key: keyof (typeof rows)[number]): SplitMean => splitMean(rows.map((row) => row[key]));
