@@ -30,6 +30,9 @@ export interface HalvesResult {
   /** Share of randomized probability integral transforms within .05 and .95, pooled over cells and splits; standard error over the splits' own shares. */
   readonly coverage: SplitMean;
   readonly cellSplits: number;
+  /** Share of the arms' mean amounts of responders inside their 90 % predictive intervals, and how many there were. */
+  readonly valueCoverage: SplitMean;
+  readonly armSplits: number;
   /** Value of the best-predicted arm less that of the men's e-mail to all: mean over the splits, and its standard error. */
   readonly policyGain: number;
   readonly policyGainSe: number;
@@ -44,7 +47,7 @@ export interface HalvesResult {
 interface CountedCell { readonly group: string; readonly stimulus: string; readonly exposures: number; readonly responses: number; readonly observed: number }
 
 /** Visits observed by cell and arm, with the names that a backtest by the same columns gives them. */
-export function countedVisits(data: Dataset): readonly CountedCell[] {
+function countedVisits(data: Dataset): readonly CountedCell[] {
   const parts = CELLS_BY.map((by) => {
     const [name, limit] = by.split("<="), column = data.columns[data.schema.attributes.findIndex((attribute) => attribute.name === name)]!;
     const text = (row: number): string => (column.kind === "number" ? String(limit === undefined ? column.values[row]! : column.values[row]! <= Number(limit)) : column.dictionary[column.codes[row]!]!);
@@ -109,15 +112,16 @@ export function hillstromHalves(data: Dataset, options: ProtocolOptions): Halves
       squaredError: squared(predicted, observed), squaredErrorRaw: squared(raw, observed), squaredErrorAdditive: squared(additive, observed),
       qiniWomens: result.qini.find((each) => each.stimulus === "womens-email")?.value ?? NaN, qiniMens: result.qini.find((each) => each.stimulus === "mens-email")?.value ?? NaN,
       personas: model.mixture.personas.length,
+      valueCoverage: mean(result.value.map(({ observed: amount, low, high }) => (low <= amount && amount <= high ? 1 : 0))), arms: result.value.length,
     };
   });
-  const over = (key: Exclude<keyof (typeof rows)[number], "personas">): SplitMean => splitMean(rows.map((row) => row[key]));
+  const over = (key: Exclude<keyof (typeof rows)[number], "personas" | "arms">): SplitMean => splitMean(rows.map((row) => row[key]));
   const policyGain = mean(gains.map((gain) => gain.difference));
   return {
     r: over("r"), rRaw: over("rRaw"), rAdditive: over("rAdditive"),
     squaredError: over("squaredError"), squaredErrorRaw: over("squaredErrorRaw"), squaredErrorAdditive: over("squaredErrorAdditive"),
     lessRaw: splitMean(rows.map((row) => row.squaredError - row.squaredErrorRaw)), lessAdditive: splitMean(rows.map((row) => row.squaredError - row.squaredErrorAdditive)),
-    coverage: coverageOf(pits), cellSplits: pits.flat().length,
+    coverage: coverageOf(pits), cellSplits: pits.flat().length, valueCoverage: over("valueCoverage"), armSplits: rows.reduce((sum, row) => sum + row.arms, 0),
     policyGain, policyGainSe: Math.sqrt(gains.reduce((sum, gain) => sum + (gain.difference - policyGain) ** 2, 0) / Math.max(1, gains.length - 1) / gains.length), policyValue: mean(gains.map((gain) => gain.value)), policyValueSd: deviation(gains.map((gain) => gain.value)),
     qiniWomens: over("qiniWomens"), qiniMens: over("qiniMens"), personas: rows.map((row) => row.personas),
   };
