@@ -29,6 +29,11 @@ export const withClusterOptions = (command: Command): Command => withTlsOptions(
   .option("--cluster <host:port>", "a coordinator, or several with commas between them (default: POPULACE_CLUSTER)", list)
   .option("--tenant <name>", "whose cluster (default: the coordinator's own)"));
 
+/** Options of a command that computes here, or as a job of a cluster where one is named on the command line. */
+export const withJobOptions = (command: Command): Command => withTlsOptions(command
+  .option("--cluster <host:port>", "compute as a job of this cluster, to which the files are sent (POPULACE_CLUSTER alone sends nothing)", list)
+  .option("--tenant <name>", "whose cluster (default: the coordinator's own)"));
+
 export function securityOf(options: TlsOptions): { readonly tls?: { readonly caFile: string; readonly certFile: string; readonly keyFile: string }; readonly isInsecure?: boolean } {
   const { tlsCa, tlsCert, tlsKey } = options;
   const given = [tlsCa, tlsCert, tlsKey].filter((file) => file !== undefined).length;

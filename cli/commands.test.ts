@@ -235,7 +235,7 @@ describe("the JSON contract of the commands", () => {
     // No cluster is asked before the model has passed.
     const release = ["release", "--model", file("judged.json"), "--cluster", "127.0.0.1:1"] as const;
     expect(await json(2, ...release)).toMatchObject({ error: { code: "UNCALIBRATED", message: expect.stringContaining("--force") } });
-    expect(await json(1, ...release, "--force")).toMatchObject({ error: { code: "UNAVAILABLE" } });
+    expect(await json(1, ...release, "--force", "the outcomes are known to be odd")).toMatchObject({ error: { code: "UNAVAILABLE" } });
   });
 
   it("learn --update logistic, --half-life, --subtract", async () => {
@@ -244,7 +244,10 @@ describe("the JSON contract of the commands", () => {
     expect(await json(0, "learn", "--model", file("absorbed.json"), "--outcomes", file("outcomes.csv"), "--subtract")).toMatchObject({ subtracted: 0, pending: 792 });
     await json(0, "learn", "--model", file("model.json"), "--outcomes", file("outcomes.csv"), "--out", file("counted.json"));
     expect(await json(0, "learn", "--model", file("counted.json"), "--outcomes", file("outcomes.csv"), "--subtract")).toMatchObject({ subtracted: 792, pending: 0, exchangeRate: { learned: false } });
-    expect(await json(2, "learn", "--model", file("counted.json"), "--outcomes", file("outcomes.csv"), "--half-life", "-3")).toMatchObject({ error: { code: "BAD_USAGE" } });
+    for (const time of ["0", "-3", "NaN", "Infinity", "1e400", "soon"]) {
+      expect(await json(2, "learn", "--model", file("counted.json"), "--outcomes", file("outcomes.csv"), `--half-life=${time}`)).toMatchObject({ error: { code: "BAD_USAGE", message: expect.stringContaining("above 0, auto or none") } });
+    }
+    expect(await json(0, "learn", "--model", file("model.json"), "--outcomes", file("outcomes.csv"), "--half-life", "1e308", "--out", file("eternal.json"))).toMatchObject({ halfLife: 1e308, rows: 792 });
     expect(await json(2, "learn", "--model", file("counted.json"), "--outcomes", file("outcomes.csv"), "--subtract", "--half-life", "3")).toMatchObject({ error: { code: "BAD_USAGE" } });
   });
 

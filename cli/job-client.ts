@@ -1,17 +1,16 @@
 import { open } from "node:fs/promises";
 import { PopulaceError } from "@populace/domain";
 import { sha256, sha256Hex } from "@populace/io";
-import { LIMITS, rootOfJob, type JobPlan } from "@populace/protocol";
+import { LIMITS, rootOfJob } from "@populace/protocol";
 import type { Run } from "@populace/protocol/control";
+import { dataFileSize, jobOf, runFunction, type FunctionCall } from "@populace/studies";
 import { endedError, type ClusterClient } from "./cluster-client.ts";
+import { withCluster, type ClusterCommandOptions } from "./cluster-options.ts";
+import type { CommandContext } from "./command.ts";
+import { paint } from "./output.ts";
 
-/** What is asked of a cluster's function. */
-export interface JobRequest {
-  /** The one file that it reads, and its size. */
-  readonly file: string;
-  readonly bytes: number;
-  /** The job, given the addresses of the file's parts. */
-  readonly planOf: (parts: readonly string[]) => JobPlan;
+/** Who waits for a job, and what they hear of it. */
+interface Waiting {
   readonly signal: AbortSignal;
   readonly onSent?: (bytes: number, bytesTotal: number) => void;
   readonly onRun?: (run: Run) => void;
@@ -20,17 +19,41 @@ export interface JobRequest {
 /** Submissions of one job: its parts may be cleared away between being sent and being named, and a refusal names only some. */
 const SUBMISSIONS_MAX = 20;
 
+/** The output of a function: computed on the cluster that the options name, else here, with the same bits. */
+export async function callOn(context: CommandContext, cluster: ClusterCommandOptions, call: FunctionCall): Promise<Uint8Array> {
+  if (cluster.cluster === undefined) {
+    const reading = context.progress("reading", "B");
+    return runFunction(call, { onReading: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal), blocking: (compute) => { reading.stop(); return context.blocking(compute); }, signal: context.signal }).finally(() => reading.stop());
+  }
+  const sending = context.progress("sending", "B");
+  let said = "";
+  return withCluster(context, cluster, (client) => runJobOn(client, call, {
+    signal: context.signal, onSent: (sent, total) => sending.update(sent, total),
+    onRun({ run, state }) {
+      sending.stop();
+      if (state !== said) context.say(paint("dim", `${call.function} ${run.slice(0, 12)} on the cluster: ${state}`));
+      said = state;
+    },
+  })).finally(() => sending.stop());
+}
+
 /**
- * Runs a job on a cluster, or reads back what an earlier submission came to. The file goes there in parts, only those that are not there. The output
+ * Runs a job on a cluster, or reads back what an earlier submission came to. Its files go there in parts, only those that are not there. The output
  * is proven by the run's root. Rejects with the code and the message of the function where it threw; TOO_LARGE for a file above the bound;
  * INTERRUPTED when the run was ended, or when the signal ended the waiting: the run then goes on.
  */
-export async function runJobOn(cluster: ClusterClient, { file, bytes, planOf, signal, onSent, onRun }: JobRequest): Promise<Uint8Array> {
+async function runJobOn(cluster: ClusterClient, call: FunctionCall, { signal, onSent, onRun }: Waiting): Promise<Uint8Array> {
   const limit = LIMITS.jobPartBytes * LIMITS.jobPartsMax;
-  if (bytes > limit) throw new PopulaceError("TOO_LARGE", `${file}: ${bytes} bytes; a cluster takes files of at most ${limit}: do without --cluster, or name a random part of it`, { file, bytes, limit });
-  const parts: string[] = [];
-  await eachPart(file, async (part) => void parts.push(sha256Hex(part)));
-  const plan = planOf(parts);
+  let bytesTotal = 0;
+  const parts: Record<string, string[]> = {};
+  for (const [name, file] of Object.entries(call.files)) {
+    const bytes = dataFileSize(file);
+    bytesTotal += bytes;
+    if (bytesTotal > limit) throw new PopulaceError("TOO_LARGE", `${file}: ${bytes} bytes; a cluster takes files of at most ${limit} in all: do without --cluster, or name a random part of it`, { file, bytes, limit });
+    const addresses: string[] = parts[name] = [];
+    await eachPart(file, async (part) => void addresses.push(sha256Hex(part)));
+  }
+  const plan = jobOf(call, parts);
   let run = await submitted();
   try {
     for await (run of cluster.watch(run.run)) onRun?.(run);
@@ -60,15 +83,17 @@ export async function runJobOn(cluster: ClusterClient, { file, bytes, planOf, si
   /** From the first one that is missing on: what a refusal does not name may be missing too. */
   async function send(missing: ReadonlySet<string>): Promise<void> {
     let sent = 0, isBehind = false;
-    await eachPart(file, async (part) => {
-      const hash = sha256Hex(part);
-      isBehind ||= missing.has(hash);
-      if (isBehind) {
-        if (!parts.includes(hash)) throw new PopulaceError("BAD_DATA", `${file} was changed while it was sent; repeat the command`, { file });
-        await cluster.call("Put", { bytes: part });
-      }
-      onSent?.(sent += part.length, bytes);
-    });
+    for (const [name, file] of Object.entries(call.files)) {
+      await eachPart(file, async (part) => {
+        const hash = sha256Hex(part);
+        isBehind ||= missing.has(hash);
+        if (isBehind) {
+          if (!parts[name].includes(hash)) throw new PopulaceError("BAD_DATA", `${file} was changed while it was sent; repeat the command`, { file });
+          await cluster.call("Put", { bytes: part });
+        }
+        onSent?.(sent += part.length, bytesTotal);
+      });
+    }
   }
 }
 

@@ -60,6 +60,9 @@ beforeAll(async () => {
   openGate();
   writeFileSync(file("schema.yaml"), "name: shop\nattributes: {age: continuous, city: categorical}\nstimulus: {column: offer}\nfunnel: [visit]\nassignment: randomized\n");
   writeFileSync(file("data.csv"), `age,city,offer,visit\n${Array.from({ length: 240 }, (_, i) => `${20 + ((i * 7919) % 50)},${["north", "south", "west"][(i * 31) % 3]},${i % 2 === 0 ? "mail" : "none"},${(i * 104729) % 17 < (i % 2 === 0 ? 6 : 3) ? 1 : 0}`).join("\n")}\n`);
+  writeFileSync(file("log.csv"), `age,city,offer,visit,p\n${readFileSync(file("data.csv"), "utf8").trim().split("\n").slice(1).map((line) => `${line},0.5`).join("\n")}\n`);
+  writeFileSync(file("table.csv"), "city,offer,probability\nnorth,mail,0.8\nnorth,none,0.2\nsouth,none,1\nwest,mail,0.4\nwest,none,0.6\n");
+  writeFileSync(file("points.csv"), Array.from({ length: 90 }, (_, i) => `${(i % 3) * 10 + ((i * 7919) % 13) / 10} ${(i % 3) * 5 + ((i * 104729) % 11) / 10}`).join("\n"));
   writeFileSync(file("bad.csv"), `age,city,offer,visit\n${Array.from({ length: 60 }, (_, i) => `old-${i},north,mail,1`).join("\n")}\n`);
   const one = await startProcess();
   first = one.coordinator;
@@ -172,6 +175,41 @@ test("cancel ends the thread at once, and its copy of the data is removed", asyn
   while (!isGone()) await sleep(10);
   expect(owner).not.toBe("");
   openGate();
+});
+
+/** Clusterings and valuations: what is said and what is written, here or there. */
+const CALLS: Readonly<Record<string, readonly string[]>> = {
+  "clustering of live recipients": ["cluster", "--method", "kmeans", "--model", file("here.json"), "--data", file("data.csv"), "--seed", "7"],
+  "clustering of bare points": ["cluster", "--method", "dbscan", "--data", file("points.csv"), "--standardize"],
+  "valuation of a table of probabilities": ["evaluate-policy", "--schema", file("schema.yaml"), "--log", file("data.csv"), "--policy", file("table.csv"), "--seed", "3", "--ess-floor", "10"],
+  "valuation of a model": ["evaluate-policy", "--action", "offer", "--reward", "visit", "--propensity", "p", "--log", file("log.csv"), "--policy", file("here.json"), "--allow-seen", "--ess-floor", "10"],
+};
+
+test.each(Object.entries(CALLS))("a %s on the cluster is that of this machine", async (_, args) => {
+  const [here, there] = [await populace(...args), await populace(...args, "--cluster", at)];
+  expect(here.code, JSON.stringify(here.document)).toBe(0);
+  expect(there).toEqual(here);
+  expect((await cluster.call("List", {})).runs.at(-1)).toMatchObject({ kind: "job", state: "done", label: args[0] });
+});
+
+test("a policy's bad file is refused in the words of this machine", async () => {
+  const args = ["evaluate-policy", "--schema", file("schema.yaml"), "--log", file("data.csv"), "--policy", file("bad.csv")];
+  const [here, there] = [await populace(...args), await populace(...args, "--cluster", at)];
+  expect(here.code).toBe(2);
+  expect([there.code, there.document.error.code, there.document.error.message]).toEqual([here.code, here.document.error.code, here.document.error.message]);
+});
+
+test("a clustering goes on on another node when its own is killed", async () => {
+  closeGate();
+  const args = ["cluster", "--method", "kmeans", "--model", file("here.json"), "--data", file("data.csv"), "--seed", "8"];
+  const clustered = populace(...args, "--cluster", at);
+  const { owners: [owner] } = await newest((run) => run.label === "cluster" && isComputing(run));
+  nodes.get(owner)!.kill();
+  nodes.delete(owner);
+  nodes.set("node-d", killableNode("node-d"));
+  await newest(({ owners }) => owners[0] !== owner);
+  openGate();
+  expect(await clustered).toEqual(await populace(...args));
 });
 
 test("two jobs and a simulation share the nodes; the leader hands over in the middle", async () => {

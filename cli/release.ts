@@ -2,7 +2,7 @@ import { PopulaceError } from "@populace/domain";
 import type { ScoreTable } from "@populace/domain";
 import { announceRelease, releasesOf } from "@populace/coordinator";
 import type { Ports } from "@populace/io";
-import { modelText, releaseRefusal, scoreTableOf } from "@populace/studies";
+import { releaseRefusal, releaseText, scoreTableOf } from "@populace/studies";
 import type { Model } from "@populace/studies";
 import type { Release } from "@populace/protocol";
 import { LOCAL_TENANT } from "./names.ts";
@@ -24,7 +24,7 @@ export function admitRelease(model: Model, isForced: boolean, say: (note: string
  */
 export async function commitRelease(ports: Pick<Ports, "blobs" | "registry">, model: Model, isForced: boolean, say: (note: string) => void): Promise<string> {
   admitRelease(model, isForced, say);
-  const [content, text] = [await ports.blobs.put(Buffer.from(JSON.stringify(scoreTableOf(model)))), await ports.blobs.put(Buffer.from(modelText(model)))];
+  const [content, text] = [await ports.blobs.put(Buffer.from(JSON.stringify(scoreTableOf(model)))), await ports.blobs.put(Buffer.from(releaseText(model)))];
   const served = await servedRelease(ports);
   if (served?.content !== content || served.model !== text) await announceRelease(ports.registry, LOCAL_TENANT, { content, model: text, ledger: "", runs: [], note: `${model.name}, version ${model.version}` });
   return content;

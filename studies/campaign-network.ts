@@ -1,5 +1,5 @@
-import { PopulaceError, assignRows, forgetRows, learnStructure, learnTables, learnWithMissing, variableIndex } from "@populace/domain";
-import type { Arc, ImpossibleState, LearnedNetwork, NetworkRows, NetworkVariable, Stimulus } from "@populace/domain";
+import { PopulaceError, assignRows, forgetRows, learnStructure, learnStructureWithMissing, learnTables, variableIndex } from "@populace/domain";
+import type { Arc, ImpossibleState, LearnedNetwork, NetworkRows, NetworkVariable, Stimulus, StructureOptions } from "@populace/domain";
 import { codingsOf, encodeDataset } from "./codings.ts";
 import type { DataColumn, Dataset } from "./dataset.ts";
 import type { Model } from "./model.ts";
@@ -24,13 +24,13 @@ export interface CampaignNetwork {
   readonly evidence: Model["evidence"];
   readonly learning: {
     readonly rows: number;
-    /** Rows in which nothing is missing: those the structure was learned from. */
+    /** Rows in which nothing is missing: those that were learned from where the others were left out. */
     readonly completeRows: number;
     readonly missing: "drop" | "em";
     readonly score: "bdeu" | "bic";
     readonly scoreValue: number;
     readonly search: "hill-climbing" | "tabu";
-    /** Rounds of expectation maximization; 0 without. */
+    /** Rounds of expectation maximization of the tables; 0 without. */
     readonly rounds: number;
   };
   /** Names of the personas, by their ids, which are the states of `persona`. */
@@ -174,8 +174,9 @@ export function learnCampaignNetwork(dataset: Dataset, options: CampaignNetworkO
   const { variables, rows, impossible, notes } = campaignRows(dataset, options);
   const width = variables.length;
   const complete = completeRows(rows, width);
-  if (complete.rows < ROWS_MIN) {
-    throw new PopulaceError("DEGENERATE_DATA", `${dataset.path}: ${complete.rows} of ${rows.rows} rows are complete; a network needs at least ${ROWS_MIN}. Leave out attributes that are often missing`, { rows: rows.rows, complete: complete.rows });
+  const usable = missing === "em" ? rows.rows : complete.rows;
+  if (usable < ROWS_MIN) {
+    throw new PopulaceError("DEGENERATE_DATA", `${dataset.path}: ${usable} of ${rows.rows} rows are ${missing === "em" ? "there" : "complete"}; a network needs at least ${ROWS_MIN}. Leave out attributes that are often missing${missing === "em" ? "" : ", or fill them in with --missing em"}`, { rows: rows.rows, complete: complete.rows });
   }
   const rules = rulesOf(variables, dataset.schema.assignment.kind === "randomized");
   const arcs = (pairs: CampaignNetworkOptions["required"]): readonly Arc[] => (pairs ?? []).map(([from, to]) => [variableIndex({ name: dataset.schema.name, variables }, from), variableIndex({ name: dataset.schema.name, variables }, to)]);
@@ -186,19 +187,20 @@ export function learnCampaignNetwork(dataset: Dataset, options: CampaignNetworkO
   }
   const forbidden = [...rules.forbidden, ...arcs(options.forbidden)];
   const treated = rules.treated.filter(([from, to]) => !forbidden.some(([a, b]) => a === from && b === to));
-  const { parents, score: scoreValue } = learnStructure(variables, complete, { score, search, parentsMax, impossible, required: [...rules.required, ...treated, ...asked], forbidden });
-  const { name } = dataset.schema;
-  const filled = missing === "em" ? learnWithMissing(name, variables, parents, rows, { impossible }) : null;
+  const { name } = dataset.schema, searching: StructureOptions = { score, search, parentsMax, impossible, required: [...rules.required, ...treated, ...asked], forbidden };
+  const filled = missing === "em" && complete.rows < rows.rows ? learnStructureWithMissing(name, variables, rows, searching) : null;
+  const { parents, score: scoreValue } = filled?.structure ?? learnStructure(variables, complete, searching);
   const learned = filled?.learned ?? learnTables(name, variables, parents, complete, impossible);
   return {
     variables, learned,
     evidence: dataset.schema.assignment.kind === "unknown" ? "observational" : dataset.schema.assignment.kind,
-    learning: { rows: rows.rows, completeRows: complete.rows, missing, score, scoreValue, search, rounds: filled?.objective.length ?? 0 },
+    learning: { rows: rows.rows, completeRows: complete.rows, missing, score, scoreValue, search, rounds: filled?.tableRounds ?? 0 },
     personas: Object.fromEntries(model?.mixture.personas.map((persona) => [persona.id, persona.name]) ?? []),
     notes: [
       ...dataset.notes, ...notes,
-      ...(complete.rows < rows.rows ? [`${rows.rows - complete.rows} of ${rows.rows} rows lack a value; ${missing === "em" ? "arcs rest on the others, tables on all, missing ones filled in as expected" : "they were left out (--missing em takes them into the tables)"}`] : []),
+      ...(complete.rows < rows.rows ? [`${rows.rows - complete.rows} of ${rows.rows} rows lack a value; ${missing === "em" ? "arcs and tables rest on all, missing ones filled in as expected" : "they were left out (--missing em takes them into the tables)"}`] : []),
       ...(filled?.hasConverged === false ? ["expectation maximization ran out of rounds before it settled"] : []),
+      ...(filled === null || filled.leftOut === 0 ? [] : [`${filled.leftOut} rows lack too many values to take part in the arcs; the tables have them`]),
       ...(rows.weight === null ? [] : ["rows are weighted to stand for the population; their number in intervals is the effective one"]),
     ],
   };

@@ -18,7 +18,8 @@ const PURE = 0.9;
  * posterior fitted to data is real evidence up to its version and counts in full. A belief (`prior only`) stands alone and as
  * stated until the cell's first outcome, and from then on is simulated evidence: a power prior with the exchange rate of its class,
  * at most max(50, real / 5) effective exposures, beside a vague Beta(1, 1) that takes over as the outcomes contradict it (robust
- * mixture). Real outcomes later than the version are added as they are; with a half-life, all real evidence fades by its age.
+ * mixture). Real outcomes later than the version are added as they are; with a half-life, all real evidence fades by its age, the
+ * model's not below one observation.
  */
 export function cellRates(model: Model): readonly RateEstimate[] {
   const worldRates = modelRates(model);
@@ -39,7 +40,8 @@ export function cellRates(model: Model): readonly RateEstimate[] {
         ess: exposures + essSimulated, essSimulated, essReal: exposures, label: labelOf(true, exposures, essSimulated),
       };
     }
-    const part = isBelief ? 1 : kept;
+    // However much is forgotten, one observation at the old rate is left: nothing at all would have no rate.
+    const part = isBelief ? 1 : Math.max(kept, Math.min(1, 1 / (matched.alpha + matched.beta)));
     const joined: Beta = { alpha: part * matched.alpha + responses, beta: part * matched.beta + exposures - responses };
     const ess = joined.alpha + joined.beta;
     const [essSimulated, essReal] = isBelief ? [ess, 0] : [0, ess];

@@ -1,5 +1,5 @@
 import { EMERGENCE_LIMITS, NOISE, PopulaceError, RandomStream, assign, chooseClusterCount, chooseEps, clusterDbscan, clusterKMeans, clusterStability, isEmerging, lineageOf, nextStage, personasOf, pickRows, zScores } from "@populace/domain";
-import type { EmergenceStage, Points, Transition } from "@populace/domain";
+import type { EmergenceStage, Points, StepModel, Term, Transition } from "@populace/domain";
 import { kMeansEngine, mixtureEngine } from "@populace/kernels";
 import { recipientPoints } from "./cluster-features.ts";
 import { encodeDataset } from "./codings.ts";
@@ -191,8 +191,10 @@ export function promoteCluster(model: Model, dataset: Dataset, labels: ArrayLike
   const persona = { ...draft, id: id as typeof draft.id, name: freshName(draft.name, personas.map((known) => known.name)), share, shareAlpha: members + 1, lineage: { event: "emerge" as const, parents: [], atVersion: version } };
   const mixture = { codings, personas: [...personas.map((known) => ({ ...known, share: known.share * (1 - share) })), persona] };
   const { steps, stimuli } = model.response;
+  // Rows of an open update were assigned among fewer personas: they stay absorbed as they are.
+  const { open: _, ...closed } = model;
   const promoted: Model = {
-    ...model,
+    ...closed,
     version,
     mixture,
     response: withPersona(model, personas.length),
@@ -212,34 +214,43 @@ function withPersona(model: Model, persona: number): Model["response"] {
   const { response } = model;
   const cellTerms = response.terms.some((term) => term.kind === "persona-stimulus");
   const added: Model["response"]["terms"] = [{ kind: "persona", persona }, ...(cellTerms ? response.stimuli.map((_, stimulus) => ({ kind: "persona-stimulus" as const, persona, stimulus })) : [])];
-  const p = response.terms.length, wide = p + added.length;
-  const stepModels = response.stepModels.map((step): Model["response"]["stepModels"][number] => {
-    const random = RandomStream.of(model.fit.seed, `persona ${persona} of version ${model.version + 1}`).child(step.step);
-    const groups = added.map((term) => {
-      const like = response.terms.findIndex((known) => known.kind === term.kind);
-      return like < 0 ? -1 : step.scaleGroup[like];
-    });
-    const count = step.scaleGroups.length;
-    const scale = (world: number, group: number): number => (group < 0 ? PERSONA_SD_DEFAULT : step.scaleDraws.length === 0 ? step.scaleGroups[group].median : step.scaleDraws[world * count + group]);
-    const mean = new Float64Array(wide);
-    mean.set(step.mean);
-    const draws = new Float64Array(response.worlds * wide);
-    for (let world = 0; world < response.worlds; world++) {
-      draws.set(step.draws.subarray(world * p, (world + 1) * p), world * wide);
-      groups.forEach((group, index) => (draws[world * wide + p + index] = random.normal() * scale(world, group)));
-    }
-    const covarianceCholesky = new Float64Array((wide * (wide + 1)) / 2);
-    covarianceCholesky.set(step.covarianceCholesky);
-    groups.forEach((group, index) => {
-      const row = p + index;
-      covarianceCholesky[(row * (row + 1)) / 2 + row] = group < 0 ? PERSONA_SD_DEFAULT : step.scaleGroups[group].median;
-    });
-    const scaleGroup = new Int32Array(wide);
-    scaleGroup.set(step.scaleGroup);
-    groups.forEach((group, index) => (scaleGroup[p + index] = group));
-    return { ...step, mean, draws, covarianceCholesky, scaleGroup };
+  const seed = RandomStream.of(model.fit.seed, `persona ${persona} of version ${model.version + 1}`);
+  const { leave } = response, { effects } = leave;
+  return {
+    ...response, terms: [...response.terms, ...added], stepModels: response.stepModels.map((step) => withTerms(step, response.terms, added, response.worlds, seed.child(step.step))),
+    // What an author stated about leaving speaks of stimuli alone.
+    ...(effects === undefined || effects.model.method === "prior-only" ? {} : {
+      leave: { ...leave, effects: { terms: [...effects.terms, added[0]], model: withTerms(effects.model, effects.terms, added.slice(0, 1), response.worlds, seed.child("leaving")) } },
+    }),
+  };
+}
+
+/** A step's model with more terms, appended, as its prior has them. */
+function withTerms(step: StepModel, terms: readonly Term[], added: readonly Term[], worlds: number, random: RandomStream): StepModel {
+  const p = terms.length, wide = p + added.length;
+  const groups = added.map((term) => {
+    const like = terms.findIndex((known) => known.kind === term.kind);
+    return like < 0 ? -1 : step.scaleGroup[like];
   });
-  return { ...response, terms: [...response.terms, ...added], stepModels };
+  const count = step.scaleGroups.length;
+  const scale = (world: number, group: number): number => (group < 0 ? PERSONA_SD_DEFAULT : step.scaleDraws.length === 0 ? step.scaleGroups[group].median : step.scaleDraws[world * count + group]);
+  const mean = new Float64Array(wide);
+  mean.set(step.mean);
+  const draws = new Float64Array(worlds * wide);
+  for (let world = 0; world < worlds; world++) {
+    draws.set(step.draws.subarray(world * p, (world + 1) * p), world * wide);
+    groups.forEach((group, index) => (draws[world * wide + p + index] = random.normal() * scale(world, group)));
+  }
+  const covarianceCholesky = new Float64Array((wide * (wide + 1)) / 2);
+  covarianceCholesky.set(step.covarianceCholesky);
+  groups.forEach((group, index) => {
+    const row = p + index;
+    covarianceCholesky[(row * (row + 1)) / 2 + row] = group < 0 ? PERSONA_SD_DEFAULT : step.scaleGroups[group].median;
+  });
+  const scaleGroup = new Int32Array(wide);
+  scaleGroup.set(step.scaleGroup);
+  groups.forEach((group, index) => (scaleGroup[p + index] = group));
+  return { ...step, mean, draws, covarianceCholesky, scaleGroup };
 }
 
 /** In each world the new persona's values are those of a persona drawn by share: their mean, and the spread between personas. */

@@ -32,6 +32,8 @@ export interface Dataset {
   readonly stimulus: Int32Array;
   /** rows x steps, 0 or 1; a step is 1 only where the steps before it are. */
   readonly outcomes: Uint8Array;
+  /** 1 where the recipient left at this contact; null where the schema names no such column. */
+  readonly left: Uint8Array | null;
   /** Minor units; NaN = none. */
   readonly value: Float64Array | null;
   /** Sampling weights as read (positive), or null. */
@@ -167,6 +169,7 @@ class DatasetBuilder {
   readonly #stimulus = growingIntegers();
   readonly #stimulusIndex = new Map<string, number>();
   readonly #outcomes = new Growing((length) => new Uint8Array(length));
+  readonly #left = new Growing((length) => new Uint8Array(length));
   readonly #outcomeTexts: Set<string>[];
   readonly #value = growingNumbers();
   readonly #weight = growingNumbers();
@@ -180,6 +183,7 @@ class DatasetBuilder {
   #rejectedCount = 0;
   #noConsent = 0;
   #outOfOrder = 0;
+  #leftAndReached = 0;
   #seenRows = 0;
   /** Rows handed over in pieces before. */
   #takenRows = 0;
@@ -208,10 +212,11 @@ class DatasetBuilder {
   }
 
   columnsWanted(): readonly { readonly column: string; readonly purpose: string }[] {
-    const { attributes, stimulus, funnel, value, time, consent, recipient, assignment, sampling } = this.#schema;
+    const { attributes, stimulus, funnel, leave, value, time, consent, recipient, assignment, sampling } = this.#schema;
     const response = this.#options.recipientsOnly === true ? [] : [
       ...(stimulus.column === null ? [] : [{ column: stimulus.column, purpose: "the stimulus" }]),
       ...funnel.map((step) => ({ column: step.column, purpose: `funnel step ${step.name}` })),
+      ...(leave === undefined ? [] : [{ column: leave.column, purpose: "leaving" }]),
       ...(value === null ? [] : [{ column: value.column, purpose: "the value" }]),
       ...(time === null ? [] : [{ column: time.column, purpose: "the time" }]),
       ...(assignment.kind === "logged" ? [{ column: assignment.propensity, purpose: "the propensity" }] : []),
@@ -307,7 +312,7 @@ class DatasetBuilder {
 
   /** Pushes one row onto every column, or returns the fault and pushes nothing. */
   #take(fields: readonly string[]): Fault | null {
-    const { attributes, stimulus, funnel, value, time, assignment, sampling } = this.#schema;
+    const { attributes, stimulus, funnel, leave, value, time, assignment, sampling } = this.#schema;
     const parsed = this.#parsed;
     for (let a = 0; a < attributes.length; a++) {
       const attribute = attributes[a];
@@ -387,7 +392,15 @@ class DatasetBuilder {
         this.#outOfOrder++;
       }
     }
+    let left = 0;
+    if (leave !== undefined) {
+      const text = this.#cell(fields, leave.column);
+      if (this.#missingEverywhere.has(text)) return { column: leave.column, expected: `whether the recipient left ("${leave.positive}" means yes)`, found: text };
+      left = isPositive(text, leave.positive) ? 1 : 0;
+      if (left === 1 && reached[funnel.length - 1] === 1) this.#leftAndReached++;
+    }
     this.#pushAttributes(parsed);
+    if (leave !== undefined) this.#left.push(left);
     this.#stimulus.push(stimulusIndex);
     for (let step = 0; step < funnel.length; step++) this.#outcomes.push(reached[step]);
     this.#value.push(amount);
@@ -436,6 +449,7 @@ class DatasetBuilder {
   #notes(): readonly string[] {
     const notes: string[] = [];
     if (this.#outOfOrder > 0) notes.push(`${this.#outOfOrder} outcomes of a later step without the step before it were taken as not reached`);
+    if (this.#leftAndReached > 0) notes.push(`${this.#leftAndReached} who reached the last step also left; leaving is learned from contacts that did not come so far`);
     this.#outcomeTexts.forEach((texts, step) => {
       const { column, positive } = this.#schema.funnel[step];
       if (texts.size > 2) notes.push(`column "${column}" has more than two values (${[...texts].slice(0, 5).join(", ")}); only "${positive}" counts as reached`);
@@ -457,6 +471,7 @@ class DatasetBuilder {
       columns: this.#numbers.map((numbers, a): DataColumn => (numbers !== null ? { kind: "number", values: numbers.take() } : { kind: "text", codes: this.#texts[a]!.codes.take(), dictionary: this.#texts[a]!.texts })),
       stimulus,
       outcomes: this.#outcomes.take(),
+      left: schema.leave === undefined || this.#left.length === 0 ? null : this.#left.take(),
       value: schema.value === null || this.#value.length === 0 ? null : this.#value.take(),
       weight: schema.sampling.kind === "weight" && this.#weight.length > 0 ? this.#weight.take() : null,
       propensity: schema.assignment.kind === "logged" && this.#propensity.length > 0 ? this.#propensity.take() : null,
@@ -562,6 +577,7 @@ export function selectRows(dataset: Dataset, rows: ArrayLike<number>): Dataset {
     columns,
     stimulus: pick(dataset.stimulus),
     outcomes: pick(dataset.outcomes, steps),
+    left: dataset.left && pick(dataset.left),
     value: dataset.value && pick(dataset.value),
     weight: dataset.weight && pick(dataset.weight),
     propensity: dataset.propensity && pick(dataset.propensity),

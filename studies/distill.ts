@@ -5,7 +5,8 @@ import { mixtureEngine } from "@populace/kernels";
 import { codingsOf, encodeDataset } from "./codings.ts";
 import type { Dataset } from "./dataset.ts";
 import { UNLEARNED_EXCHANGE_RATE } from "./exchange.ts";
-import { LEAVE_PRIOR, responseLayout } from "./fit.ts";
+import { responseLayout } from "./fit.ts";
+import { statedLeave } from "./leave-fit.ts";
 import type { ImportedFrom, Model } from "./model.ts";
 import { loadOnnx } from "./onnx.ts";
 import type { OnnxMapping } from "./onnx.ts";
@@ -63,10 +64,9 @@ export async function distillOnnx(path: string, dataset: Dataset, options: Disti
   const sample: Sample = { rows, scores, codes, persona, steps: steps.length };
   const stepModels = steps.map((name, step) => distilledStep(name, step, layout, mixture, sample, priors, { worlds, observations, random: RandomStream.of(seed, `distill ${name}`), path }));
   const errors = errorsOf(steps, stepModels, layout, mixture, sample);
-  const leaveStream = RandomStream.of(seed, "leave");
   const response: ResponseModel = {
     steps: steps.map((name) => ({ name })), ...layout, stepModels,
-    leave: { ...LEAVE_PRIOR, draws: Float64Array.from({ length: worlds }, () => LEAVE_PRIOR.logitMean + LEAVE_PRIOR.logitSd * leaveStream.normal()) }, worlds,
+    leave: statedLeave(schema, layout, worlds, RandomStream.of(seed, "leave")), worlds,
   };
   const imported: ImportedFrom = { file: basename(path), sha256: onnx.sha256, inputs: onnx.inputs, output: onnx.output, observations, rows: rows.length, errors };
   const model: Model = {

@@ -3,12 +3,14 @@ import type { PersonaMixture, ResponseLayout, ResponseModel, TermPriors, TraitCo
 import { mixtureEngine } from "@populace/kernels";
 import type { Dataset } from "./dataset.ts";
 import type { Model } from "./model.ts";
+import { LEAVE } from "./schema.ts";
 import type { Schema } from "./schema.ts";
 import { fitCheck } from "./calibration.ts";
 import { codingsOf, encodeDataset } from "./codings.ts";
 import { UNLEARNED_EXCHANGE_RATE } from "./exchange.ts";
 import { latestPeriod } from "./forgetting.ts";
-import { fitSteps, likelihoodWeights, populationWeights, samplingShift } from "./response-fit.ts";
+import { fitLeave, statedLeave } from "./leave-fit.ts";
+import { effectiveWeights, fitSteps, likelihoodWeights, populationWeights, samplingShift } from "./response-fit.ts";
 import type { ResponseRows } from "./response-fit.ts";
 import { rowRates } from "./row-rates.ts";
 
@@ -32,12 +34,6 @@ const FIT_ROWS_MIN = 30;
 /** Normal quantile of 0.95: half the width of a stated 90 % interval. */
 const Z_90 = 1.6448536269514722;
 const logit = (p: number): number => Math.log(p / (1 - p));
-
-function leavePrior(schema: Schema): { readonly logitMean: number; readonly logitSd: number } {
-  const stated = schema.prior?.leaveRate ?? null;
-  if (stated === null) return LEAVE_PRIOR;
-  return { logitMean: (logit(stated.low) + logit(stated.high)) / 2, logitSd: (logit(stated.high) - logit(stated.low)) / (2 * Z_90) };
-}
 
 /**
  * The default priors with what the schema's author states in their place: the base rate moves the intercept, an odds ratio the
@@ -79,9 +75,6 @@ export function statedPriors(schema: Schema, step: number, layout: ResponseLayou
   return { ...priors, scaleGroup, priorMean, priorSd };
 }
 
-/** Leaving per contact when nobody states it: 90 % between about 1 in 2,000 and 1 in 120. */
-export const LEAVE_PRIOR = { logitMean: Math.log(0.002 / 0.998), logitSd: 0.85 } as const;
-
 /**
  * Fits personas and the response of every funnel step to a dataset and returns the model. Deterministic for a seed.
  * DEGENERATE_DATA, with the numbers, when there are too few rows or a step has only one kind of outcome.
@@ -113,13 +106,13 @@ export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptio
   const stepModels = fitSteps(layout, mixture, rows, schema.funnel, {
     worlds, seed, shift, path: dataset.path, priors: (step) => statedPriors(filled, step, layout, mixture, step === 0 ? shift : 0), onStep: (step) => report("response", (step + 1) / schema.funnel.length),
   });
-  const leave = leavePrior(schema);
-  const leaveStream = RandomStream.of(seed, "leave");
+  const random = RandomStream.of(seed, LEAVE), population = populationWeights(dataset);
+  const learned = dataset.left === null ? null : fitLeave(filled, layout, mixture, { ...rows, weight: population === null ? null : effectiveWeights(population) }, dataset.left, { worlds, random: random.child("fit") });
   const response: ResponseModel = {
     steps: schema.funnel.map(({ name }) => ({ name })),
     ...layout,
     stepModels,
-    leave: { ...leave, draws: Float64Array.from({ length: worlds }, () => leave.logitMean + leave.logitSd * leaveStream.normal()) },
+    leave: learned ?? statedLeave(filled, layout, worlds, random),
     worlds,
   };
   const model: Model = {
@@ -150,7 +143,9 @@ export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptio
     shocks: [],
   };
   const calibration = fitCheck(model, rows, rows.weight !== null || schema.sampling.kind === "base-rate");
-  return { model: { ...model, calibration }, notes: [...dataset.notes, ...notes] };
+  const { effects } = response.leave;
+  const ofLeaving = learned === null || effects === undefined ? [] : [`${Math.round(effects.model.events)} of ${Math.round(effects.model.rows)} contacts that did not reach the last step made somebody leave; how much each stimulus does is learned`];
+  return { model: { ...model, calibration }, notes: [...dataset.notes, ...notes, ...ofLeaving] };
 }
 
 /** Responders with an amount below which no value model is fitted. */
@@ -178,7 +173,7 @@ export function fitValue(schema: Schema, dataset: Dataset, persona: Int32Array, 
     },
     { worlds: options.worlds, random: RandomStream.of(options.seed, "value") },
   );
-  return { currency: schema.value.currency, minorUnits: schema.value.minorUnits, meanMinor: [...posterior.mean], draws: posterior.draws, rows: rows.length };
+  return { currency: schema.value.currency, minorUnits: schema.value.minorUnits, meanMinor: [...posterior.mean], draws: posterior.draws, sigma: posterior.sigmaDraws, rows: rows.length };
 }
 
 /** The terms, stimuli and features of a schema's response model. */

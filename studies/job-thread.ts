@@ -1,11 +1,11 @@
 /** The thread of one job on a node. */
 import { parentPort, workerData } from "node:worker_threads";
 import { PopulaceError } from "@populace/domain";
-import { runJob } from "./jobs.ts";
+import { runFunction } from "./jobs.ts";
 
 const call = workerData as { readonly function: string; readonly parameters: string; readonly files: Readonly<Record<string, string>> };
 try {
-  const output = await runJob(call.function, call.parameters, call.files);
+  const output = await runFunction(call);
   parentPort!.postMessage({ kind: "done", output });
 } catch (error) {
   const failure = error instanceof PopulaceError ? error : new PopulaceError("INTERNAL", String(error), {}, error);

@@ -8,8 +8,10 @@ import { cellRates, modelRates } from "./cell-rates.ts";
 import { readDataset } from "./dataset.ts";
 import { fitModel } from "./fit.ts";
 import { learn, unlearn } from "./learn.ts";
+import { modelText, parseModel } from "./model-file.ts";
 import type { Model } from "./model.ts";
 import { authoredModel } from "./prior.ts";
+import { releaseText } from "./release-gate.ts";
 import { parseSchema } from "./schema.ts";
 
 const schemaWith = (stimuli: string, sampling = "") => parseSchema(`
@@ -227,6 +229,21 @@ describe("forgetting", () => {
     expect(Math.abs(forgetting.mean - 0.576)).toBeLessThan(Math.abs(remembering.mean - 0.576) / 2);
   });
 
+  it("of next to no time or next to eternity is sound, and what is no time is refused", async () => {
+    const model = fitModel(DATED, await datedFile("e0.csv", dated(5, 20, 40, () => 0.2)), { personas: 1, worlds: 60 }), later = await datedFile("e1.csv", dated(6, 40, 5, () => 0.5).slice(-50));
+    for (const halfLife of [5e-324, 1e-9, 1, 1e308]) for (const update of ["cells", "logistic"] as const) {
+      const { model: learned } = learn(model, later, { halfLife, update });
+      expect(modelText(learned)).not.toMatch(/NaN|Infinity/);
+      for (const rate of cellRates(learned)) expect(rate.low >= 0 && rate.low <= rate.mean && rate.mean <= rate.high && rate.high <= 1 && rate.ess >= 1 - 1e-9, `${halfLife} ${JSON.stringify(rate)}`).toBe(true);
+    }
+    const rates = (halfLife: number | null) => cellRates(learn(model, later, { halfLife }).model);
+    expect(rates(1e308)).toEqual(rates(null));
+    // All that is old is gone but one observation: the last day's five and that one.
+    expect(rates(5e-324)[0].ess).toBeCloseTo(6, 9);
+    expect(cellRates({ ...model, halfLife: 5e-324, periods: learn(model, later).model.periods.map((each) => ({ ...each, cell: 0, exposures: 0, responses: each.responses.map(() => 0) })) })[0].ess).toBeCloseTo(1, 9);
+    for (const halfLife of [0, -1, NaN, Infinity]) expect(() => learn(model, later, { halfLife })).toThrow(expect.objectContaining({ code: "BAD_USAGE", message: expect.stringContaining("above 0") }) as PopulaceError);
+  });
+
   it("needs a time", async () => {
     const data = await readDataset(SCHEMA, file("h.csv", rows(0, 8, "mail")));
     expect(() => learn(fitted, data, { halfLife: 30 })).toThrow(expect.objectContaining({ code: "BAD_DATA" }) as PopulaceError);
@@ -250,6 +267,35 @@ describe("a logistic update", () => {
     expect(Math.abs((sequential.high - sequential.low) / (refitted.high - refitted.low) - 1)).toBeLessThan(0.15);
     expect(learn(updated, second)).toMatchObject({ rows: 0, rejected: { seen: 3_000 } });
     expect(learn(model, second, { update: "logistic" }).model).toEqual(updated);
+  });
+
+  it("ten small ones in a row are one large one to the bit, and a chain of small posteriors is not", async () => {
+    const model = fitModel(DATED, await datedFile("o0.csv", dated(51, 20, 40, () => 0.02)), { personas: 1, worlds: 200, seed: 4 });
+    // Ten times 200 rows in which one in 300 responds.
+    const lines = dated(52, 50, 40, () => 0.0035), part = (from: number, to: number) => datedFile(`o${from}-${to}.csv`, lines.slice(from, to));
+    let small = model, calls = 0;
+    for (let from = 0; from < 2_000; from += 200) {
+      small = learn(small, await part(from, from + 200), { update: "logistic" }).model;
+      calls += 1;
+      expect(small.open?.persona.length).toBe(from + 200);
+    }
+    const whole = learn(model, await part(0, 2_000), { update: "logistic" }).model;
+    expect([calls, small.version, small.fit.absorbed]).toEqual([10, 11, whole.fit.absorbed]);
+    expect({ ...small.response, rowRates: small.rowRates }).toEqual({ ...whole.response, rowRates: whole.rowRates });
+    expect(parseModel(modelText(small)).open).toEqual(small.open);
+    // A release carries no rows.
+    expect([small, whole].map((each) => "open" in parseModel(releaseText(each)))).toEqual([false, false]);
+    // Closed after every call, as before: each starts from the last Gaussian.
+    let chained = model;
+    for (let from = 0; from < 2_000; from += 200) {
+      const { open: _, ...closed } = learn(chained, await part(from, from + 200), { update: "logistic" }).model;
+      chained = closed;
+    }
+    expect(chained.response).not.toEqual(whole.response);
+    // Enough responses close it, and what was open is not counted twice.
+    const more = learn(small, await datedFile("o-more.csv", dated(53, 60, 40, () => 0.1).slice(2_000)), { update: "logistic" });
+    expect(more.model.open).toBe(undefined);
+    expect(more.model.response.stepModels[0].rows).toBe(whole.response.stepModels[0].rows + 400);
   });
 
   it("chooses the memory that foretold best, and refuses a belief", async () => {

@@ -56,11 +56,14 @@ export interface LearnResult {
  * either way an outcome counts once. Randomized outcomes also land: set beside what was foretold, they teach the exchange rate, fill
  * the PIT histogram and demote personas whose intervals keep missing; observational ones never do.
  *
- * Throws BAD_DATA for rows drawn by their outcome, whose counts hold no rate, and for a half-life without a time in the schema;
+ * Throws BAD_USAGE for a half-life that is no number above 0; BAD_DATA for rows drawn by their outcome, whose counts hold no rate, and for a half-life without a time in the schema;
  * BAD_MODEL for a logistic update of a belief, which has no posterior yet.
  */
 export function learn(model: Model, outcomes: Dataset, options: LearnOptions = {}): LearnResult {
   const { update = "cells", halfLife = model.halfLife } = options;
+  if (typeof halfLife === "number" && !(halfLife > 0 && Number.isFinite(halfLife))) {
+    throw new PopulaceError("BAD_USAGE", `a half-life of ${halfLife}: expected a number above 0 in the schema's unit of time, "auto", or null for none`, { halfLife });
+  }
   if (halfLife !== null && outcomes.time === null) {
     throw new PopulaceError("BAD_DATA", `${outcomes.path}: a half-life needs to know when each outcome happened; name its column under \`time\` of the schema`, { file: outcomes.path });
   }
@@ -71,7 +74,9 @@ export function learn(model: Model, outcomes: Dataset, options: LearnOptions = {
   const landed = taken.length > 0 && outcomes.schema.assignment.kind === "randomized" ? landedCells(model, tally.exposures, tally.responses) : model.landed;
   const exchangeRate = landed === model.landed ? model.exchangeRate : exchangeRateOf(landed);
   const pit = landedPit({ landed });
-  const common = { ...model, version: model.version + 1, landed, exchangeRate, mixture: markedMixture(model.mixture, exchangeRate.demoted), calibration: afterLanding(model, landed) };
+  // An update that stayed open is closed by the next logistic one, which says itself whether it stays open, too.
+  const { open, ...closed } = model;
+  const common = { ...closed, version: model.version + 1, landed, exchangeRate, mixture: markedMixture(model.mixture, exchangeRate.demoted), calibration: afterLanding(model, landed) };
   if (update === "logistic" && taken.length > 0) {
     const moved = updateResponse(model, outcomes, taken, tally.persona, { halfLife, seed: options.seed ?? 1 });
     const hashes = joined(model.fit.seen.subarray(0, model.fit.absorbed * HASH_BYTES), hashesOf(outcomes, taken), model.fit.seen.subarray(model.fit.absorbed * HASH_BYTES));
@@ -87,7 +92,7 @@ export function learn(model: Model, outcomes: Dataset, options: LearnOptions = {
   const chosen = halfLife === "auto" ? chosenHalfLife(periods, model.schema) : halfLife;
   if (taken.length === 0 && chosen === model.halfLife) return { model, rows: 0, updated: [], exchangeRate, pit, score: null, rejected };
   return {
-    model: { ...common, halfLife: chosen, outcomes: added(model.outcomes, tally, 1), periods, fit: { ...model.fit, seen: joined(model.fit.seen, hashesOf(outcomes, taken)) } },
+    model: { ...common, ...(open === undefined ? {} : { open }), halfLife: chosen, outcomes: added(model.outcomes, tally, 1), periods, fit: { ...model.fit, seen: joined(model.fit.seen, hashesOf(outcomes, taken)) } },
     rows: taken.length, updated: tally.updated, exchangeRate, pit, score: null, rejected,
   };
 }

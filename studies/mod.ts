@@ -17,7 +17,7 @@ export { dataFileSize } from "./row-source.ts";
 export * from "./codings.ts";
 export * from "./response-fit.ts";
 export * from "./fit.ts";
-export { JOB_NAMES, fitJob, fittedOf, type FitRequest } from "./jobs.ts";
+export { JOB_NAMES, clusterCall, clusteringOf, fitCall, fittedOf, jobOf, policyAnswerOf, policyCall, runFunction, type CallHooks, type ClusteringRequest, type FitRequest, type FunctionCall, type PolicyRequest } from "./jobs.ts";
 export * from "./model-file.ts";
 export * from "./predict.ts";
 export * from "./scores.ts";

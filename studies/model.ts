@@ -13,6 +13,8 @@ export interface Model {
   readonly response: ResponseModel;
   /** Version at which the response model was last fitted or updated. */
   readonly responseVersion: number;
+  /** Rows of an update too small to be absorbed for good, and what it started from: the next update takes both together. Absent: none. */
+  readonly open?: OpenUpdate;
   readonly value: ValueModel | null;
   /**
    * Expected rate per exposure of each persona's real rows, by persona id: (worlds + 1) x stimuli x steps, the last world at the
@@ -53,6 +55,20 @@ export interface Model {
   readonly calibration: ModelCalibration | null;
   /** Shocks alive at the model's time: attitude offsets on the logit scale with half-lives. */
   readonly shocks: readonly ModelShock[];
+}
+
+/** The response model before some rows, their latest period then, and these rows as the regression sees them: codes, no raw values, nobody's id. */
+export interface OpenUpdate {
+  readonly response: ResponseModel;
+  readonly latest: number | null;
+  readonly codes: Int16Array;
+  readonly persona: Int32Array;
+  readonly stimulus: Int32Array;
+  /** rows x steps. */
+  readonly outcomes: Uint8Array;
+  readonly weight: Float64Array | null;
+  readonly left: Uint8Array | null;
+  readonly periods: Int32Array | null;
 }
 
 /** Counts of one cell (persona x stimulus) in one period. */

@@ -10,8 +10,6 @@ import type { Model } from "./model.ts";
 import { readModel } from "./model-file.ts";
 import { readPolicyTable } from "./policy-table.ts";
 import type { LoggedPolicy } from "./policy-table.ts";
-import { parseSchema } from "./schema.ts";
-import type { Schema } from "./schema.ts";
 import { withoutSeen } from "./backtest.ts";
 
 export interface LogColumns {
@@ -25,11 +23,11 @@ export interface LogColumns {
   readonly context: readonly string[];
 }
 
-/** The schema of a log whose columns are named one by one; BAD_SCHEMA as from a file. */
-export function logSchema({ action, reward, value, propensity, context }: LogColumns): Schema {
+/** The text of the schema of a log whose columns are named one by one. */
+export function logSchemaText({ action, reward, value, propensity, context }: LogColumns): string {
   const step = reward ?? value;
   if (step === undefined) throw new PopulaceError("BAD_USAGE", "name the column of the reward with --reward (0 or 1) or --value (amounts), or give a --schema");
-  return parseSchema(JSON.stringify({
+  return JSON.stringify({
     name: "log",
     attributes: Object.fromEntries(context.map((each) => { const [column, kind = "categorical"] = each.split(":"); return [column, kind]; })),
     stimulus: action,
@@ -37,12 +35,15 @@ export function logSchema({ action, reward, value, propensity, context }: LogCol
     funnel: { [step]: { column: step } },
     ...(value === undefined ? {} : { value: { column: value } }),
     rejectShareMax: 0,
-  }), "flags");
+  });
 }
 
 export interface PolicyQuestion {
   /** `uniform`, `best-fixed:ARM`, a table of probabilities, a model, or what `optimize --json` printed. */
   readonly policy: string;
+  /** Where the policy and the model lie, where their names are not their paths. */
+  readonly policyFile?: string;
+  readonly modelFile?: string;
   /** The model whose personas an optimizer's document speaks of. */
   readonly model?: string;
   /** Funnel step that is the reward, or "value"; default the last step. */
@@ -151,7 +152,7 @@ function rewardOf(dataset: Dataset, asked?: string): { readonly name: string; re
   return { name: isValue ? "value" : steps[step], reward, isBinary: !isValue };
 }
 
-async function policyOf(dataset: Dataset, { policy, model, allowSeen = false }: PolicyQuestion): Promise<LoggedPolicy> {
+async function policyOf(dataset: Dataset, { policy, policyFile = policy, model, modelFile = model, allowSeen = false }: PolicyQuestion): Promise<LoggedPolicy> {
   const { stimuli } = dataset.schema.stimulus;
   if (policy === "uniform") return { name: policy, notes: [], probabilities: (_row, into) => { into.fill(1 / stimuli.length); } };
   const [word, arm] = [policy.slice(0, policy.indexOf(":")), policy.slice(policy.indexOf(":") + 1)];
@@ -159,10 +160,10 @@ async function policyOf(dataset: Dataset, { policy, model, allowSeen = false }: 
     const at = armNamed(dataset, arm);
     return { name: policy, notes: [], probabilities: (_row, into) => { into.fill(0); into[at] = 1; } };
   }
-  if (!policy.endsWith(".json")) return readPolicyTable(policy, dataset);
-  const chosen = recommendations(policy);
+  if (!policy.endsWith(".json")) return { ...(await readPolicyTable(policyFile, dataset)), name: policy };
+  const chosen = recommendations(policyFile);
   if (chosen !== null && model === undefined) throw new PopulaceError("BAD_USAGE", `${policy}: recommends a stimulus for each persona; name the model whose personas they are with --model`, { policy });
-  const personas = readModel(chosen === null ? policy : model!);
+  const personas = readModel(chosen === null ? policyFile : modelFile!);
   withoutSeen(personas, dataset, allowSeen);
   const stimulusOf = new Map(chosen ?? recommended(personas));
   const armOfPersona = personas.mixture.personas.map(({ id }) => {
@@ -174,6 +175,9 @@ async function policyOf(dataset: Dataset, { policy, model, allowSeen = false }: 
   const persona = codings.length === 0 ? new Int32Array(dataset.rows) : assignRows(personas.mixture, encodeDataset(dataset, codings).codes);
   return { name: policy, notes: [], probabilities: (row, into) => { into.fill(0); into[armOfPersona[persona[row]]] = 1; } };
 }
+
+/** Whether a policy is named by the file that it lies in. */
+export const isPolicyFile = (policy: string): boolean => policy !== "uniform" && !policy.startsWith("best-fixed:");
 
 /** Persona and stimulus of each row under `best`, as `optimize --json` prints them; null for another document, such as a model. */
 function recommendations(path: string): readonly (readonly [string, string])[] | null {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { BINARY_CODE, CODES_PER_UNIT, PopulaceError, RandomStream, foldStep, foldUnseen, largestRemainder, thousands } from "@populace/domain";
+import { BINARY_CODE, CODES_PER_UNIT, PopulaceError, RandomStream, foldStep, foldUnseen, largestRemainder, leaveLogits, thousands } from "@populace/domain";
 import type { FoldedStep, Stimulus } from "@populace/domain";
 import { personaKey, thinningOf } from "@populace/kernels";
 import { KERNEL_SPEC, SLOT_KIND, STEPS_MAX } from "@populace/protocol";
@@ -130,7 +130,7 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
     }),
   );
   const schedule = scenariosOf(model, study, stimuli, personas);
-  const integers = quantize(model, source, folds, layout, worlds);
+  const integers = quantize(model, source, folds, layout, worlds, study.seed, options);
   return {
     kernelSpec: KERNEL_SPEC,
     arithmeticProfile: study.population.precision === "int16" ? "nest16-2" : "nest8-2",
@@ -314,17 +314,19 @@ function weightOf(model: Model, trait: number, fold: FoldedStep): number {
 /** The model's numeric value of one code. */
 const perCode = (model: Model, trait: number): number => (model.mixture.codings[trait].kind === "binary" ? 1 / BINARY_CODE : 1 / CODES_PER_UNIT);
 
-function quantize(model: Model, source: PlanSource, folds: Folds, layout: SlotLayout, worlds: number): Pick<Plan, "weights" | "tables" | "bias" | "leaveBias"> {
+function quantize(model: Model, source: PlanSource, folds: Folds, layout: SlotLayout, worlds: number, seed: number, options: CompileOptions): Pick<Plan, "weights" | "tables" | "bias" | "leaveBias"> {
   const [stimuli, steps, personas] = [source.stimuli.length, model.response.steps.length, source.personas.length];
   const weights = new Int16Array(worlds * stimuli * steps * layout.slots);
   const tables = new Int32Array(worlds * stimuli * steps * layout.tableLength);
   const bias = new Int32Array(worlds * personas * stimuli * steps);
   const leaveBias = new Int32Array(worlds * personas * stimuli);
-  const leave = model.response.leave;
+  const leaving = source.stimuli.map((stimulus) => RandomStream.of(seed, `unseen stimulus leaving${ofHalf(options)}`).child(options.unseenAlike === true ? "" : stimulus.id));
   for (let world = 0; world < worlds; world += 1) {
-    const leaveLogit = source.worlds.length === 0 || leave.draws.length === 0 ? leave.logitMean : leave.draws[source.worlds[world]];
-    leaveBias.fill(logitQ14(Math.max(-LOGIT_MAX, leaveLogit), () => "leaving"), world * personas * stimuli, (world + 1) * personas * stimuli);
     for (let stimulus = 0; stimulus < stimuli; stimulus += 1) {
+      const isCertain = source.worlds.length === 0, logits = leaveLogits(model.response, model.mixture, source.stimuli[stimulus], isCertain ? null : source.worlds[world], isCertain ? NO_EFFECT : leaving[stimulus]);
+      source.personas.forEach((persona, position) => {
+        leaveBias[(world * personas + position) * stimuli + stimulus] = logitQ14(Math.max(-LOGIT_MAX, logits[persona]), () => `leaving, stimulus ${source.stimuli[stimulus].id}`);
+      });
       for (let step = 0; step < steps; step += 1) {
         const fold = folds[world][stimulus][step];
         const row = (world * stimuli + stimulus) * steps + step;

@@ -2,7 +2,8 @@ import { BINARY_CODE, CODES_PER_UNIT, PopulaceError, RandomStream, id, indexOfLa
 import type { Persona, PersonaMixture, ResponseModel, StepModel, Term, Trait, TraitCoding, TraitDistribution } from "@populace/domain";
 import { UNTESTED } from "./calibration.ts";
 import { UNLEARNED_EXCHANGE_RATE } from "./exchange.ts";
-import { LEAVE_PRIOR, responseLayout } from "./fit.ts";
+import { responseLayout } from "./fit.ts";
+import { statedLeave } from "./leave-fit.ts";
 import type { Model } from "./model.ts";
 import type { AttributeColumn, AuthoredPersona, Interval90, Schema, SchemaPrior } from "./schema.ts";
 
@@ -34,11 +35,9 @@ export function authoredModel(schema: Schema, options: { readonly worlds?: numbe
   const mixture = authoredMixture(schema.attributes, prior, random.child("floors"));
   const layout = responseLayout(schema, mixture.codings, mixture);
   const stepModels = schema.funnel.map(({ name }) => authoredStep(name, prior, layout, mixture, worlds, random.child(`step ${name}`)));
-  const leave = prior.leaveRate === null ? LEAVE_PRIOR : { logitMean: normalOf(prior.leaveRate, logit).mean, logitSd: normalOf(prior.leaveRate, logit).sd };
-  const leaveStream = random.child("leave");
   const response: ResponseModel = {
     steps: schema.funnel.map(({ name }) => ({ name })), ...layout, stepModels,
-    leave: { ...leave, draws: Float64Array.from({ length: worlds }, () => leave.logitMean + leave.logitSd * leaveStream.normal()) }, worlds,
+    leave: statedLeave(schema, layout, worlds, random.child("leave")), worlds,
   };
   return {
     formatVersion: 1, name: schema.name, version: 1, schema, mixture, response, responseVersion: 1, value: null, evidence: "prior only",

@@ -1,5 +1,6 @@
 import { CALIBRATION } from "./calibration-record.ts";
 import type { Model } from "./model.ts";
+import { modelText } from "./model-file.ts";
 
 /**
  * Why a model may not be released, and what to do; null when it may. Refused are models whose calibration record is missing or failed, and
@@ -12,4 +13,10 @@ export function releaseRefusal(model: Pick<Model, "calibration" | "name">): stri
   const advice = "hold it against rows it has not seen with `populace backtest --model MODEL --data ROWS --record`, or release it all the same with --force";
   if (calibration === null) return `${name} has no calibration record; ${advice}`;
   return calibration.verdict === "failed" ? `${name} failed its calibration: ${calibration.reason}; ${advice}` : null;
+}
+
+/** The model file of a release: without the rows of an open update, which concern nobody who serves it. */
+export function releaseText(model: Model): string {
+  const { open: _, ...released } = model;
+  return modelText(released);
 }

@@ -12,17 +12,21 @@ export interface ResponseRows {
   readonly outcomes: Uint8Array;
   readonly steps: number;
   readonly weight: Float64Array | null;
+  /** Whether the recipient left at this contact; absent where the data do not say. */
+  readonly left?: Uint8Array;
 }
 
 /**
  * Sampling weights as the likelihood should feel them: their sum is the effective number of rows (Kish 1965), so that uneven
  * weights widen intervals instead of inventing rows. Null for uniform sampling.
  */
-export function likelihoodWeights(dataset: Dataset): Float64Array | null {
-  if (dataset.weight === null) return null;
+export const likelihoodWeights = (dataset: Dataset): Float64Array | null => (dataset.weight === null ? null : effectiveWeights(dataset.weight));
+
+/** Weights whose sum is the effective number of rows. */
+export function effectiveWeights(weights: Float64Array): Float64Array {
   let sum = 0, squares = 0;
-  for (const weight of dataset.weight) { sum += weight; squares += weight * weight; }
-  return dataset.weight.map((weight) => (weight * sum) / squares);
+  for (const weight of weights) { sum += weight; squares += weight * weight; }
+  return weights.map((weight) => (weight * sum) / squares);
 }
 
 /** Weights that make the rows stand for the population, mean 1: the weight column, or the true base rate; null when uniform. */
@@ -99,6 +103,14 @@ export function stepModelOf(name: string, layout: ResponseLayout, posterior: Log
     scaleGroups: posterior.scaleGroups,
     method: posterior.method,
   };
+}
+
+/** The posterior of a step's model, `shift` put back on its intercept, as an update takes it. */
+export function posteriorOf(step: StepModel, intercept: number, shift: number): LogisticPosterior {
+  const mean = Float64Array.from(step.mean);
+  mean[intercept] += shift;
+  const { covarianceCholesky, draws, scaleDraws, scaleGroups, method } = step;
+  return { mean, covarianceCholesky, draws, scaleDraws, scaleGroups, method, logMarginal: NaN, diagnostics: { distinctRows: 0, newtonSteps: 0, converged: true, scaleEffectiveSize: 0, paretoK: NaN, correction: "none" } };
 }
 
 /** Fits every step. DEGENERATE_DATA, with the numbers, when a step has only one kind of outcome. */

@@ -1,3 +1,4 @@
+import { stimulusFeatures } from "@populace/domain";
 import type { Transform, TraitKind, Stimulus, StimulusId, FunnelStep } from "@populace/domain";
 import { Entry, didYouMean, parseEntry, readDocument } from "./document.ts";
 
@@ -16,6 +17,8 @@ export interface Schema {
     /** True share of responders to the first step where rows were drawn by outcome. */
     | { readonly kind: "base-rate"; readonly rate: number };
   readonly funnel: readonly (FunnelStep & { readonly column: string; readonly positive: string })[];
+  /** Column that says who left (unsubscribed) at this contact; absent = the data do not say. */
+  readonly leave?: { readonly column: string; readonly positive: string };
   readonly value: { readonly column: string; readonly currency: string; readonly minorUnits: number; readonly economicValueMinor?: number } | null;
   readonly time: { readonly column: string; readonly format: "date" | "timestamp" | "index" } | null;
   readonly consent: { readonly purposeColumn: string; readonly untilColumn: string; readonly purpose: string } | null;
@@ -58,7 +61,7 @@ export interface Interval90 { readonly low: number; readonly high: number }
 export interface SchemaPrior {
   /** step -> interval of the base rate (per exposure for step 0, given the step before for later ones). */
   readonly baseRates: Readonly<Record<string, Interval90>>;
-  /** Odds ratios: on a stimulus, on an attribute (per sd or for yes), or on an attribute level. */
+  /** Odds ratios: on a stimulus, on an attribute (per sd or for yes), or on an attribute level; at step "leave" on a stimulus or, per unit, a feature of stimuli. */
   readonly effects: readonly { readonly step: string; readonly on: string; readonly oddsRatio: Interval90 }[];
   /** Leaving (unsubscribe) per contact. */
   readonly leaveRate: Interval90 | null;
@@ -74,6 +77,9 @@ export interface AuthoredPersona {
   /** attribute -> share (binary), level shares (categorical), {mean, sd} (continuous, raw scale), {mean} (count). */
   readonly traits: Readonly<Record<string, number | Readonly<Record<string, number>>>>;
 }
+
+/** The step of an effect on leaving. */
+export const LEAVE = "leave";
 
 /** Minor units in one major unit, where it is not 100. */
 const MINOR_UNITS_OF: Readonly<Record<string, number>> = { JPY: 1, KRW: 1, VND: 1, CLP: 1, KWD: 1000, BHD: 1000, TND: 1000 };
@@ -93,7 +99,7 @@ export function parseSchema(text: string, path = "schema"): Schema {
   return schemaFrom(parseEntry(text, path, "BAD_SCHEMA"));
 }
 
-const SCHEMA_KEYS = ["name", "csv", "recipient", "attributes", "stimulus", "assignment", "sampling", "funnel", "value", "time", "consent", "matches", "rejectShareMax", "prior"];
+const SCHEMA_KEYS = ["name", "csv", "recipient", "attributes", "stimulus", "assignment", "sampling", "funnel", "leave", "value", "time", "consent", "matches", "rejectShareMax", "prior"];
 
 function schemaFrom(root: Entry): Schema {
   root.only(SCHEMA_KEYS);
@@ -118,6 +124,7 @@ function schemaFrom(root: Entry): Schema {
     assignment: assignmentFrom(root.at("assignment")),
     sampling: samplingFrom(root.at("sampling")),
     funnel,
+    ...leaveFrom(root.at("leave"), funnel),
     value: valueFrom(root.at("value")),
     time: timeFrom(root.at("time")),
     consent: consentFrom(root.at("consent")),
@@ -287,6 +294,14 @@ function stepFrom(entry: Entry, name: string): Schema["funnel"][number] {
   return { name, column: entry.at("column").text(name), positive: entry.at("positive").isText ? entry.at("positive").text() : "1" };
 }
 
+/** The column that says who left at this contact: `leave: unsubscribed`, or with its positive value. */
+function leaveFrom(entry: Entry, funnel: Schema["funnel"]): Pick<Schema, "leave"> {
+  if (entry.absent) return {};
+  if (funnel.some(({ name }) => name === LEAVE)) entry.fail(`a funnel step is named "${LEAVE}", too; leaving is no step, so take it out of \`funnel\` or name the step otherwise`);
+  const { column, positive } = stepFrom(entry, "unsubscribed");
+  return { leave: { column, positive } };
+}
+
 function valueFrom(entry: Entry): Schema["value"] {
   if (entry.absent) return null;
   if (entry.isText) return { column: entry.text(), currency: "USD", minorUnits: 100 };
@@ -329,6 +344,11 @@ function matchesFrom(entry: Entry, attributes: readonly AttributeColumn[]): Sche
   );
 }
 
+/** What an effect at step "leave" may be on: a stimulus, or a feature that tells the stimuli apart (domain/stimulus/features.ts), per unit. */
+function leaveTargets({ stimuli }: StimulusColumn): readonly string[] {
+  return stimuli.length < 2 ? [] : [...stimuli.filter(({ contact }) => contact).map((each) => each.id as string), ...stimulusFeatures(stimuli).names.filter((name) => name !== "contact")];
+}
+
 function priorFrom(entry: Entry, attributes: readonly AttributeColumn[], stimulus: StimulusColumn, funnel: Schema["funnel"]): SchemaPrior | null {
   if (entry.absent) return null;
   entry.only(["baseRates", "effects", "leaveRate", "personas", "marginals"]);
@@ -336,16 +356,20 @@ function priorFrom(entry: Entry, attributes: readonly AttributeColumn[], stimulu
   const names = attributes.map((attribute) => attribute.name);
   const stepNamed = (at: Entry, name: string): string => (steps.includes(name) ? name : at.fail(`no funnel step is named "${name}"${didYouMean(name, steps)}`));
   const attributeNamed = (at: Entry, name: string): AttributeColumn => attributes[names.indexOf(name)] ?? at.fail(`no attribute is named "${name}"${didYouMean(name, names)}`);
-  const targets = [...names, ...stimulus.stimuli.map((each) => each.id)];
+  const targets = [...names, ...stimulus.stimuli.map((each) => each.id)], ofLeaving = leaveTargets(stimulus);
   return {
     baseRates: Object.fromEntries(entry.at("baseRates").entries().map(([step, interval]) => [stepNamed(interval, step), intervalFrom(interval, 0, 1)])),
     effects: entry.at("effects").list().map((effect) => {
       effect.only(["step", "on", "oddsRatio"]);
-      const on = effect.at("on").text();
+      const on = effect.at("on").text(), step = effect.at("step").text(steps[0]);
+      if (step === LEAVE && !steps.includes(LEAVE)) {
+        if (!ofLeaving.includes(on)) effect.at("on").fail(`leaving depends on stimuli and their features, and none is named "${on}"${didYouMean(on, ofLeaving)}; expected one of ${ofLeaving.join(", ") || "two or more stimuli, named under `stimulus`"}`);
+        return { step, on, oddsRatio: intervalFrom(effect.at("oddsRatio"), 0, Infinity) };
+      }
       // An attribute level is written attribute=level.
       const target = on.split("=")[0];
       if (!targets.includes(target)) effect.at("on").fail(`nothing is named "${target}"${didYouMean(target, targets)}`);
-      return { step: stepNamed(effect.at("step"), effect.at("step").text(steps[0])), on, oddsRatio: intervalFrom(effect.at("oddsRatio"), 0, Infinity) };
+      return { step: stepNamed(effect.at("step"), step), on, oddsRatio: intervalFrom(effect.at("oddsRatio"), 0, Infinity) };
     }),
     leaveRate: entry.at("leaveRate").absent ? null : intervalFrom(entry.at("leaveRate"), 0, 1),
     personas: personasFrom(entry.at("personas"), attributeNamed),
@@ -397,6 +421,7 @@ function refuseSharedColumns(root: Entry, schema: Schema): void {
   };
   for (const attribute of schema.attributes) use(attribute.column, `attribute ${attribute.name}`, root.at("attributes"));
   for (const step of schema.funnel) use(step.column, `funnel step ${step.name}`, root.at("funnel"));
+  use(schema.leave?.column, "leaving", root.at("leave"));
   use(schema.stimulus.column, "the stimulus", root.at("stimulus"));
   if (schema.assignment.kind === "logged") use(schema.assignment.propensity, "the propensity", root.at("assignment"));
   if (schema.sampling.kind === "weight") use(schema.sampling.column, "the sampling weight", root.at("sampling"));

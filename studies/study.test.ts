@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { PopulaceError } from "@populace/domain";
 import { contact, handModel } from "./hand-model.fixture.ts";
+import { compilePlan } from "./plan.ts";
 import { readStudy } from "./study.ts";
 
 const model = handModel({
@@ -41,6 +42,18 @@ describe("readStudy", () => {
     writeFileSync(path, "shocks:\n  - attitude: brand-warmth\n    size: 0.3\n    persona: p3\n");
     expect(refusal(path).message).toMatch(/study\.yaml:4: shocks\[0\]\.persona: unknown persona "p3"; did you mean "p1"\?/);
     expect(refusal(join(tmpdir(), "no such study.yaml")).code).toBe("FILE_MISSING");
+  });
+
+  it("refuses a half-life that is no time, and takes long and short ones", () => {
+    const path = join(mkdtempSync(join(tmpdir(), "study-")), "study.yaml");
+    for (const time of ["0", "-1", ".nan", ".inf", "1e308", "soon"]) {
+      writeFileSync(path, `shocks:\n  - attitude: brand-warmth\n    size: 0.3\n    halfLifeTicks: ${time}\n`);
+      expect(refusal(path), time).toMatchObject({ code: "BAD_STUDY", message: expect.stringMatching(/study\.yaml:4: shocks\[0\]\.halfLifeTicks: expected a number/) });
+    }
+    for (const halfLifeTicks of [0.01, 1e6]) {
+      const study = readStudy({ agents: 100, ticks: 3, shocks: [{ attitude: "brand-warmth", size: 1, halfLifeTicks }] }, model);
+      expect([...compilePlan(model, study).offset].every(Number.isSafeInteger)).toBe(true);
+    }
   });
 
   it("refuses what it cannot rehearse", () => {

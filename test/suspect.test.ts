@@ -26,9 +26,12 @@ test("a replay that contradicts a finished run marks it and every release that r
   };
 
   const plan = samplePlan(33, { agents: [120, 60], ticks: 5, influence: true, worlds: 2, scenarios: 1, steps: 2, traits: 3 });
-  const table = new TextEncoder().encode("{}");
+  const table = new TextEncoder().encode("{}"), other = new TextEncoder().encode("{ }");
   const lied = await coordinator.submit(plan, { shards: 2, spanTicks: 1 });
-  const first = await client.call("Release", { table, runs: [lied.runId.slice(0, 12)], note: "rests on what was said alone" });
+  const unforced = { table, runs: [lied.runId] };
+  await expect(client.call("Release", unforced)).rejects.toMatchObject({ code: "UNCALIBRATED", message: expect.stringContaining("without its model") });
+  expect((await client.call("Releases", {})).releases).toEqual([]);
+  const first = await client.call("Release", { force: "a test of suspicion", table, runs: [lied.runId.slice(0, 12)], note: "rests on what was said alone" });
   expect(first).toMatchObject({ number: 1, runs: [`${lied.runId} ${lied.rootHash}`], suspect: "" });
   expect(coordinator.metrics()).toMatchObject({ suspectRuns: 0, isReleaseSuspect: false });
 
@@ -37,8 +40,8 @@ test("a replay that contradicts a finished run marks it and every release that r
   expect(JSON.parse((await populace("runs", "show", "--run", lied.runId)).out)).toMatchObject({ state: "done", suspectFrom: 0 });
   expect((await client.call("Releases", {})).releases).toMatchObject([{ number: 1, suspect: expect.stringContaining("suspect from tick 0") }]);
   expect(coordinator.metrics()).toMatchObject({ suspectRuns: 1, isReleaseSuspect: true });
-  await expect(client.call("Release", { table, model: table, runs: [lied.runId] })).rejects.toMatchObject({ code: "DIVERGENCE", message: expect.stringContaining("--allow-suspect") });
-  expect(await client.call("Release", { table, model: table, runs: [lied.runId], allowSuspect: true })).toMatchObject({ number: 2, suspect: expect.stringContaining("suspect") });
+  await expect(client.call("Release", { force: "a test of suspicion", table: other, runs: [lied.runId] })).rejects.toMatchObject({ code: "DIVERGENCE", message: expect.stringContaining("--allow-suspect") });
+  expect(await client.call("Release", { force: "a test of suspicion", table: other, runs: [lied.runId], allowSuspect: true })).toMatchObject({ number: 2, suspect: expect.stringContaining("suspect") });
   expect(await populace("release", "--back-to", "1")).toMatchObject({ code: 1, out: expect.stringContaining("--allow-suspect") });
   expect(JSON.parse((await populace("release", "--list")).out).releases.map(({ suspect }: { suspect: string }) => suspect)).toEqual([expect.stringContaining("suspect from tick 0"), expect.stringContaining("suspect from tick 0")]);
   await expect(client.call("Suspect", { run: lied.runId, tick: 5 })).rejects.toMatchObject({ code: "BAD_REQUEST" });
@@ -52,5 +55,5 @@ test("a replay that contradicts a finished run marks it and every release that r
   expect(JSON.parse((await populace("replay", lied.runId)).out)).toMatchObject({ isEqual: true, rootHash: sound.rootHash });
   expect((await client.call("Get", { run: lied.runId })).suspectFrom).toBeUndefined();
   expect((await client.call("Releases", {})).releases.map(({ suspect }) => suspect)).toEqual(Array.from({ length: 2 }, () => `run ${lied.runId.slice(0, 12)} was computed again, to another root`));
-  expect(await client.call("Release", { table, runs: [lied.runId], note: "rests on what is sound" })).toMatchObject({ number: 3, suspect: "" });
+  expect(await client.call("Release", { force: "a test of suspicion", table, runs: [lied.runId], note: "rests on what is sound" })).toMatchObject({ number: 3, suspect: "" });
 });

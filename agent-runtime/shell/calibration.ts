@@ -17,7 +17,7 @@ export async function measureExposures(name: string): Promise<number> {
   const plan = samplePlan(1, { agents: [AGENTS], ticks: 2, worlds: 64, worldShift: 8, scenarios: 3, stimuli: 3, factors: 4, thinned: true });
   const session = await kernels.expose.open(plan, "procedural");
   const columns = plan.steps.length + 3, started = performance.now();
-  let before = 0, rate = 0;
+  let before = 0, best = 0;
   for (let round = 0; round < ROUNDS_MAX; round++) {
     // The first round shows how slow it is with an eighth of the agents.
     const agents = round === 0 ? AGENTS / 8 : AGENTS;
@@ -27,11 +27,13 @@ export async function measureExposures(name: string): Promise<number> {
       for (let i = 0; i < counts.length; i += columns) exposures += counts[i];
     });
     const now = performance.now();
-    rate = (exposures / (now - roundStarted)) * 1000;
+    const rate = (exposures / (now - roundStarted)) * 1000;
+    // What else runs on the machine only slows a round down.
+    best = Math.max(best, rate);
     if (now - started > MS_MAX / 2 && Math.abs(rate / before - 1) < AGREEMENT) break;
     if (now - started + (AGENTS / agents) * (now - roundStarted) > MS_MAX) break;
     before = rate;
   }
   session.close();
-  return rate;
+  return best;
 }

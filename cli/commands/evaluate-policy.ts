@@ -1,10 +1,12 @@
+import { readFileSync } from "node:fs";
 import { InvalidArgumentError } from "commander";
 import { PopulaceError } from "@populace/domain";
 import { list, positive } from "../arguments.ts";
+import { withJobOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
 import { count, paint, plain, table } from "../output.ts";
 
-interface EvaluatePolicyOptions {
+interface EvaluatePolicyOptions extends ClusterCommandOptions {
   readonly log: string;
   readonly policy: string;
   readonly schema?: string;
@@ -31,9 +33,10 @@ export const evaluatePolicyCommand: CommandDefinition<EvaluatePolicyOptions> = {
   examples: [
     "populace evaluate-policy --schema cli/examples/open-bandit.yaml --log random_men.csv.gz --policy thompson.csv",
     "populace evaluate-policy --log log.csv --action offer --reward click --propensity p --context region,age:continuous --policy best-fixed:b",
+    "populace evaluate-policy --schema shop.yaml --log log.csv --policy uniform --cluster 127.0.0.1:7600",
     "populace evaluate-policy --schema shop.yaml --log log.csv --policy best.json --model model.json    # best.json: optimize --json",
   ],
-  configure: (command) => command
+  configure: (command) => withJobOptions(command)
     .requiredOption("--log <file>", "decisions with reward and propensity, CSV, CSV.gz or Parquet")
     .requiredOption("--policy <policy>", "uniform, best-fixed:ARM, a table of probabilities (by row or by attributes), a model, or the JSON of optimize")
     .option("--schema <file>", "what the columns of the log mean; or name them:")
@@ -47,19 +50,24 @@ export const evaluatePolicyCommand: CommandDefinition<EvaluatePolicyOptions> = {
     .option("--level <share>", "coverage of the intervals (default: 0.95)", levelOf)
     .option("--allow-seen", "accept a model fitted on this log: its policy then flatters itself"),
   async run(context, options) {
-    const { logSchema, readDataset, readSchema, valuePolicy } = await import("@populace/studies");
+    const { isPolicyFile, logSchemaText, parseSchema, policyAnswerOf, policyCall, readSchema } = await import("@populace/studies");
     const { action, propensity, schema: path, reward, value } = options;
     if (path === undefined && (action === undefined || propensity === undefined)) throw new PopulaceError("BAD_USAGE", "give a --schema, or name the columns: --action, --propensity and --reward or --value");
     if (path !== undefined && (action ?? propensity ?? value ?? options.context) !== undefined) throw new PopulaceError("BAD_USAGE", "--action, --propensity, --value and --context stand in for a schema; leave them out, or leave --schema out");
-    const schema = path !== undefined ? readSchema(path) : logSchema({ action: action!, propensity: propensity!, context: options.context ?? [], ...(reward === undefined ? {} : { reward }), ...(value === undefined ? {} : { value }) });
-    const reading = context.progress("reading", "B");
-    const dataset = await readDataset(schema, options.log, { onProgress: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal) }).finally(() => reading.stop());
-    context.signal.throwIfAborted();
-    const answer = await valuePolicy(dataset, {
-      policy: options.policy, ...(options.model === undefined ? {} : { model: options.model }), ...(path === undefined || reward === undefined ? {} : { reward }),
-      ...(options.essFloor === undefined ? {} : { essFloor: options.essFloor }), ...(options.level === undefined ? {} : { level: options.level }),
-      ...(context.seed === null ? {} : { seed: context.seed }), allowSeen: options.allowSeen === true,
-    });
+    const { callOn } = await import("../job-client.ts");
+    if (path !== undefined) readSchema(path);
+    const written = path !== undefined
+      ? { path, text: readFileSync(path, "utf8") }
+      : { path: "flags", text: logSchemaText({ action: action!, propensity: propensity!, context: options.context ?? [], ...(reward === undefined ? {} : { reward }), ...(value === undefined ? {} : { value }) }) };
+    const schema = parseSchema(written.text, written.path);
+    const answer = policyAnswerOf(await callOn(context, options, policyCall({
+      schema: written, log: options.log, isFile: isPolicyFile(options.policy), ...(schema.consent === null ? {} : { atMs: Date.now() }),
+      question: {
+        policy: options.policy, ...(options.model === undefined ? {} : { model: options.model }), ...(path === undefined || reward === undefined ? {} : { reward }),
+        ...(options.essFloor === undefined ? {} : { essFloor: options.essFloor }), ...(options.level === undefined ? {} : { level: options.level }),
+        ...(context.seed === null ? {} : { seed: context.seed }), allowSeen: options.allowSeen === true,
+      },
+    })));
     const isRefused = answer.estimators.length === 0;
     const digits = (number: number): string => (Math.abs(number) >= 100 ? number.toFixed(1) : number.toPrecision(4));
     return {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { FitRequest, FittedModel, Schema } from "@populace/studies";
-import { list, personaCount, whole } from "../arguments.ts";
-import { withCluster, withTlsOptions, type ClusterCommandOptions } from "../cluster-options.ts";
+import { personaCount, whole } from "../arguments.ts";
+import { withJobOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandContext, CommandDefinition } from "../command.ts";
 import { howToCall, shellWord } from "../how-to-call.ts";
 import { count, duration, paint, percent, plain, table } from "../output.ts";
@@ -22,14 +22,12 @@ export const fitCommand: CommandDefinition<FitOptions> = {
     "populace fit --schema cli/examples/hillstrom.yaml --data hillstrom.csv.gz --out model.json --cluster 127.0.0.1:7600",
     "populace fit --schema before-launch.yaml --out model.json        # no data yet: the schema's priors alone",
   ],
-  configure: (command) => withTlsOptions(command)
+  configure: (command) => withJobOptions(command)
     .requiredOption("--schema <file>", "YAML or JSON: what the columns of the data mean")
     .option("--data <file>", "CSV, CSV.gz or Parquet; without it the model is made from the schema's priors alone")
     .requiredOption("--out <file>", "where to write the model")
     .option("--personas <auto|K>", "how many personas", personaCount, "auto")
-    .option("--worlds <number>", "posterior draws to keep", whole(16, 4096))
-    .option("--cluster <host:port>", "fit as a job of this cluster, to which the data are sent (POPULACE_CLUSTER alone sends nothing)", list)
-    .option("--tenant <name>", "whose cluster (default: the coordinator's own)"),
+    .option("--worlds <number>", "posterior draws to keep", whole(16, 4096)),
   async run(context, options) {
     const { readSchema, authoredModel, writeModel } = await import("@populace/studies");
     const startedMs = performance.now();
@@ -83,23 +81,9 @@ async function fitHere(context: CommandContext, _: FitOptions, schema: Schema, d
 
 /** As a job of the cluster, with the same bits; a repeated command reads the finished one. */
 async function fitThere(context: CommandContext, { schema: path, ...cluster }: FitOptions, schema: Schema, data: string, options: FitRequest["options"]): Promise<FittedModel> {
-  const { dataFileSize, fitJob, fittedOf } = await import("@populace/studies");
-  const { runJobOn } = await import("../job-client.ts");
-  const bytes = dataFileSize(data);
+  const { fitCall, fittedOf } = await import("@populace/studies");
+  const { callOn } = await import("../job-client.ts");
   // Rows whose consent has run out are left out as of now, as they would be here.
   const request: FitRequest = { schema: { path, text: readFileSync(path, "utf8") }, data, options, ...(schema.consent === null ? {} : { atMs: Date.now() }) };
-  const sending = context.progress("sending", "B");
-  let said = "";
-  try {
-    return fittedOf(await withCluster(context, cluster, (client) => runJobOn(client, {
-      file: data, bytes, planOf: (parts) => fitJob(request, parts), signal: context.signal, onSent: (sent, total) => sending.update(sent, total),
-      onRun({ run, state }) {
-        sending.stop();
-        if (state !== said) context.say(paint("dim", `fit ${run.slice(0, 12)} on the cluster: ${state}`));
-        said = state;
-      },
-    })));
-  } finally {
-    sending.stop();
-  }
+  return fittedOf(await callOn(context, cluster, fitCall(request)));
 }

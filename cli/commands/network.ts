@@ -154,7 +154,7 @@ export const networkLearnCommand: CommandDefinition<LearnOptions> = {
     .option("--search <method>", "hill-climbing or tabu", oneOf("hill-climbing", "tabu"), "tabu")
     .option("--parents-max <number>", "parents of a variable at most", whole(1, 12), 4)
     .option("--bins <number>", "bins of a numeric attribute, with about equally many rows each", whole(2, 100), 4)
-    .option("--missing <drop|em>", "rows with missing values: left out, or filled in by expectation maximization", oneOf("drop", "em"), "drop"),
+    .option("--missing <drop|em>", "rows with missing values: left out, or filled in by expectation maximization, for arcs and tables", oneOf("drop", "em"), "drop"),
   async run(context, options) {
     const { bifText, learnCampaignNetwork, networkText, readDataset, readModel, readSchema } = await import("@populace/studies");
     const { writeFileAtomic } = await import("@populace/io");

@@ -12,7 +12,7 @@ interface ReleaseOptions extends ClusterCommandOptions {
   readonly note?: string;
   readonly runs?: readonly string[];
   readonly allowSuspect?: boolean;
-  readonly force?: boolean;
+  readonly force?: string;
 }
 
 export const releaseCommand: CommandDefinition<ReleaseOptions> = {
@@ -30,16 +30,16 @@ export const releaseCommand: CommandDefinition<ReleaseOptions> = {
     .option("--list", "show all releases")
     .option("--runs <ids>", "finished runs of the cluster that the model rests on, with commas between them; the release is suspect when one of them is", list)
     .option("--allow-suspect", "announce it although a run or ledger that it rests on is suspect")
-    .option("--force", "announce a model whose calibration record is missing or failed")
+    .option("--force <reason>", "announce a model whose calibration record is missing or failed; the reason stays in the release's note")
     .option("--note <text>", "why, for people")),
   async run(context, options) {
     const given = [options.model, options.backTo, options.list].filter((value) => value !== undefined);
     if (given.length !== 1) throw new PopulaceError("BAD_USAGE", "name one of --model FILE, --back-to NUMBER and --list", {});
-    const { modelText, ledgerPlanOf, readModel, scoreTableOf } = await import("@populace/studies");
+    const { releaseText, ledgerPlanOf, readModel, scoreTableOf } = await import("@populace/studies");
     const { encodeLedgerPlan } = await import("@populace/protocol");
     const { admitRelease } = await import("../release.ts");
     const model = options.model === undefined ? null : readModel(options.model);
-    if (model !== null) admitRelease(model, options.force === true, (note) => context.say(paint("yellow", note)));
+    if (model !== null) admitRelease(model, options.force !== undefined, (note) => context.say(paint("yellow", note)));
     return withCluster(context, options, async (cluster) => {
       if (options.list === true) {
         const { releases } = await cluster.call("Releases", {});
@@ -55,7 +55,7 @@ export const releaseCommand: CommandDefinition<ReleaseOptions> = {
       const utf8 = new TextEncoder(), note = options.note ?? (model === null ? "" : `${model.name}, version ${model.version}`);
       const release: Announcement = await cluster.call("Release", model === null
         ? { backTo: options.backTo!, note, allowSuspect }
-        : { table: utf8.encode(JSON.stringify(scoreTableOf(model))), model: utf8.encode(modelText(model)), ledger: encodeLedgerPlan(ledgerPlanOf(model)), note, runs: options.runs ?? [], allowSuspect });
+        : { table: utf8.encode(JSON.stringify(scoreTableOf(model))), model: utf8.encode(releaseText(model)), ledger: encodeLedgerPlan(ledgerPlanOf(model)), note, runs: options.runs ?? [], allowSuspect, force: options.force ?? "" });
       return {
         json: { ...release },
         lines: [`release ${paint("bold", count(release.number))} is announced: ${plain(release.note)}`, ...(release.suspect === "" ? [] : [paint("yellow", `it is suspect: ${plain(release.suspect)}`)]), `outcomes of its gateways are counted in ledger ${release.ledger.slice(0, 16) || "of their own stores"}`],

@@ -130,16 +130,18 @@ export function controlService({ coordinatorOf, ports, version }: ControlOptions
       ports.bus.publish(drainSubject(tenant, incarnation), LEADER_BEAT.encode({ holder: coordinator.leader()?.holder ?? "", term: coordinator.term, view: coordinator.membership().view, release: 0 }));
       return { ...nodeMessage(member, ports.clock.monotonicMs()), state: "draining" };
     },
-    async Release({ tenant, table, model, ledger, note, backTo, runs: ids, allowSuspect }) {
+    async Release({ tenant, table, model, ledger, note: said, backTo, runs: ids, allowSuspect, force }) {
       const { coordinator } = leading(tenant);
       const announce = async (release: Parameters<Coordinator["announce"]>[0]): Promise<Announcement> => announcement(coordinator, await coordinator.announce(release, { allowSuspect }));
       if (backTo > 0) {
         const before = coordinator.releases().find(({ number }) => number === backTo);
         if (before === undefined) throw new PopulaceError("NOT_FOUND", `there is no release ${backTo}; "populace release --list" shows them`, { release: backTo });
         if (before.ledger !== "") await coordinator.enterLedger(encodeLedgerPlan((await coordinator.ledger(before.ledger, 0)).plan));
-        return announce({ ...before, note: note === "" ? `back to release ${backTo}` : note });
+        return announce({ ...before, note: [said === "" ? `back to release ${backTo}` : said, ...(before.note.includes(FORCED) ? [before.note.slice(before.note.indexOf(FORCED))] : [])].join("; ") });
       }
       if (table.length === 0) throw new PopulaceError("BAD_REQUEST", "a release needs a score table, or the number of an earlier release to go back to", {});
+      const forced = await admitted(table, model, force);
+      const note = [said, forced].filter((each) => each !== "").join("; ");
       const run = ledger.length === 0 ? "" : (await coordinator.enterLedger(ledger)).run;
       const [content, text] = [await ports.blobs.put(table), model.length === 0 ? "" : await ports.blobs.put(model)];
       const runs = await Promise.all(ids.map(async (id) => {
@@ -193,6 +195,23 @@ function bound(name: keyof ControlMethods, methods: Methods): RpcMethod {
       return codec.encodeReply(await (method(codec.decodeRequest(bytes), call) as Promise<object>));
     },
   };
+}
+
+/** Begins the part of a note that says what was released by force. */
+const FORCED = "by force: ";
+
+/** The calibration gate: "", or for whatever it refuses what the note keeps of the reason for its force. UNCALIBRATED without one, BAD_REQUEST for a table that is not the model's. */
+async function admitted(table: Uint8Array, model: Uint8Array, force: string): Promise<string> {
+  const { parseModel, releaseRefusal, scoreTableOf } = await import("@populace/studies");
+  let refusal: string | null = "a score table without its model shows no calibration record; send the model with it, or release it all the same with --force REASON";
+  if (model.length > 0) {
+    const parsed = parseModel(new TextDecoder().decode(model), "the model of the release");
+    if (!Buffer.from(JSON.stringify(scoreTableOf(parsed))).equals(table)) throw new PopulaceError("BAD_REQUEST", `the score table is not that of ${parsed.name}, version ${parsed.version}, as this version computes it; send what "populace release --model" sends`, { model: parsed.name, version: parsed.version });
+    refusal = releaseRefusal(parsed);
+  }
+  if (refusal === null) return "";
+  if (force.trim() === "") throw new PopulaceError("UNCALIBRATED", refusal, {});
+  return `${FORCED}${force.trim()} (${refusal.slice(0, refusal.lastIndexOf(";"))})`;
 }
 
 function named(coordinator: Coordinator, node: string): Member {

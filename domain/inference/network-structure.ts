@@ -20,6 +20,8 @@ export interface StructureOptions {
   readonly required?: readonly Arc[];
   readonly forbidden?: readonly Arc[];
   readonly impossible?: readonly ImpossibleState[];
+  /** Number of rows that BIC's penalty counts; default those given. */
+  readonly sampleSize?: number;
 }
 
 export interface LearnedStructure {
@@ -44,7 +46,7 @@ const FAMILY_ENTRIES_MAX = 1 << 20;
  * Deterministic. BAD_NETWORK when what is required has a cycle, is forbidden, or exceeds `parentsMax`.
  */
 export function learnStructure(variables: readonly NetworkVariable[], rows: NetworkRows, options: StructureOptions = {}): LearnedStructure {
-  const { score = "bdeu", equivalentSampleSize = 1, search = "tabu", parentsMax = 4, required = [], forbidden = [], impossible = [] } = options;
+  const { score = "bdeu", equivalentSampleSize = 1, search = "tabu", parentsMax = 4, required = [], forbidden = [], impossible = [], sampleSize = rows.rows } = options;
   const count = variables.length;
   const name = (v: number): string => variables[v].name;
   const refuse = (message: string): never => {
@@ -64,7 +66,7 @@ export function learnStructure(variables: readonly NetworkVariable[], rows: Netw
     let value = scores.get(key);
     if (value === undefined) {
       const entries = of.reduce((product, parent) => product * variables[parent].states.length, variables[v].states.length);
-      value = entries > FAMILY_ENTRIES_MAX ? -Infinity : familyScore(familyCounts(variables, compact, v, of), variables[v].states.length, possibilityOf(variables, v, of, impossible), score, equivalentSampleSize, rows.rows);
+      value = entries > FAMILY_ENTRIES_MAX ? -Infinity : familyScore(familyCounts(variables, compact, v, of), variables[v].states.length, possibilityOf(variables, v, of, impossible), score, equivalentSampleSize, sampleSize);
       scores.set(key, value);
     }
     return value;

@@ -54,9 +54,20 @@ export interface ResponseModel {
   readonly matches: readonly Match[];
   readonly terms: readonly Term[];
   readonly stepModels: readonly StepModel[];
-  /** Leaving (unsubscribe) per contact, as a rate with an interval on the logit scale: mean and sd per world draw. */
-  readonly leave: { readonly logitMean: number; readonly logitSd: number; readonly draws: Float64Array };
+  readonly leave: LeaveModel;
   readonly worlds: number;
+}
+
+/** Leaving (unsubscribe) per contact of those who do not reach the last step, a competing event: its rate on the logit scale, mean and sd, and a draw a world. */
+export interface LeaveModel {
+  readonly logitMean: number;
+  readonly logitSd: number;
+  readonly draws: Float64Array;
+  /**
+   * How it depends on persona and stimulus, where data or the author say so: a regression as that of a step (`terms` are its own), the rate
+   * above being its intercept. Absent: every contact makes the same share leave.
+   */
+  readonly effects?: { readonly terms: readonly Term[]; readonly model: StepModel };
 }
 
 /** Amount given a response at the last step: hierarchical log-normal per persona and stimulus. */
@@ -67,6 +78,8 @@ export interface ValueModel {
   readonly meanMinor: readonly number[];
   /** worlds x (personas x stimuli). */
   readonly draws: Float64Array;
+  /** Standard deviation of the log amount around its cell's mean, one a world; absent in a model of before it was kept. */
+  readonly sigma?: Float64Array;
   readonly rows: number;
 }
 

@@ -79,7 +79,7 @@ export function gatewayClient(url: () => string, records: ClusterRecord[]): Gate
 /** Announces a model, or what an earlier release served, and returns the ledger of its outcomes. */
 export async function announce(client: ClusterClient, records: ClusterRecord[], model: Model, backTo = 0): Promise<string> {
   const utf8 = new TextEncoder(), table = scoreTableOf(model);
-  const { number, ledger } = await client.call("Release", backTo > 0 ? { backTo } : { table: utf8.encode(JSON.stringify(table)), model: utf8.encode(modelText(model)), ledger: encodeLedgerPlan(ledgerPlanOf(model)) });
+  const { number, ledger } = await client.call("Release", backTo > 0 ? { backTo } : { table: utf8.encode(JSON.stringify(table)), model: utf8.encode(modelText(model)), ledger: encodeLedgerPlan(ledgerPlanOf(model)), force: "a model by hand" });
   records.push({ kind: "announced", release: number, model: table.release });
   return ledger;
 }

@@ -51,6 +51,11 @@ export function marketOf(ports: Ports, chance: Chance, records: ClusterRecord[],
   const asked = new Set<{ readonly life: SimulatedLife }>();
   let errand: SimulatedLife | null = null, isOpen = false, versions = 0, sent = 0;
 
+  /** A ledger that failed is entered again, as every release with a ledger does and an owner who sees outcomes wait. */
+  async function reopen(leader: Coordinator): Promise<void> {
+    if ((await leader.run(LEDGER))?.state === "failed") await leader.enterLedger(plan);
+  }
+
   async function announce(leader: Coordinator): Promise<void> {
     if (!isOpen || chance() < 0.2) {
       await leader.enterLedger(plan);
@@ -80,6 +85,9 @@ export function marketOf(ports: Ports, chance: Chance, records: ClusterRecord[],
       if (leader !== null && errand === null && (!isOpen || (versions < RELEASES_MAX && chance() < 0.1))) {
         errand = leader.life;
         announce(leader.coordinator).catch(refused).finally(() => { errand = null; });
+      } else if (leader !== null && errand === null && gateway !== null && sent >= OUTCOMES_MAX && gateway.link.waiting() > 0) {
+        errand = leader.life;
+        reopen(leader.coordinator).catch(refused).finally(() => { errand = null; });
       }
       if (gateway === null || !gateway.life.isAlive || gateway.life.isPaused) return;
       const served = gateway.link.release();

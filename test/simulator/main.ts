@@ -5,25 +5,63 @@
  * Either takes `--plant "no fencing"` (planted.ts). The exit code is 1 when a promise was broken; a failing seed is shrunk and its command printed.
  */
 import { spawn } from "node:child_process";
-import { parseArgs } from "node:util";
+import { parseArgs, type ParseArgsConfig } from "node:util";
 import type { SeedReport } from "./cluster.ts";
 import { plant } from "./planted.ts";
 import type { FaultKind, Strike } from "./schedule.ts";
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string", default: "100" }, first: { type: "string", default: "1" }, stride: { type: "string", default: "1" }, seconds: { type: "string" }, failures: { type: "string", default: "1" },
-    workers: { type: "string", default: "1" }, seed: { type: "string" }, plant: { type: "string" }, json: { type: "boolean", default: false }, lines: { type: "boolean", default: false },
-  },
-});
+const HELP = `The cluster simulator: seeds of faults over simulated ports; the exit code is 1 when a promise was broken.
+
+  npm run simulator -- --seeds 1000 --workers 2     many seeds
+  npm run simulator -- --seed 42                    one seed, with a trace of everything that happens
+
+  --seeds N      how many (100)              --first N      the first of them (1)
+  --stride N     from one to the next (1)    --seconds N    begin none after so long
+  --workers N    processes, 1 or 2 (1)       --failures N   stop after so many that failed (1)
+  --seed N       this one, traced            --plant NAME   break the product first (planted.ts)
+  --json         one JSON document           --lines        the same on one line
+`;
+const OPTIONS = {
+  seeds: { type: "string", default: "100" }, first: { type: "string", default: "1" }, stride: { type: "string", default: "1" }, seconds: { type: "string" }, failures: { type: "string", default: "1" },
+  workers: { type: "string", default: "1" }, seed: { type: "string" }, plant: { type: "string" }, json: { type: "boolean", default: false }, lines: { type: "boolean", default: false }, help: { type: "boolean", default: false },
+} as const satisfies ParseArgsConfig["options"];
+const values = asked();
+if (values.help) {
+  process.stdout.write(HELP);
+  process.exit(0);
+}
 const planted = values.plant;
-if (planted !== undefined) plant(planted);
+if (planted !== undefined) {
+  try {
+    plant(planted);
+  } catch (error) {
+    refuse((error as Error).message);
+  }
+}
 const { runSchedule } = await import("./cluster.ts");
 const { scheduleOf } = await import("./schedule.ts");
 const { shrink } = await import("./shrink.ts");
 const { FAULT_KINDS, KINDS_WITH_LIVE_INPUTS } = await import("./schedule.ts");
 forbidAmbient();
 const kinds = planted === "live inputs" || planted === "reopened without its sealed input" ? KINDS_WITH_LIVE_INPUTS : FAULT_KINDS;
+
+/** The options, or one line and exit code 2. */
+function asked() {
+  try {
+    const given = parseArgs({ options: OPTIONS }).values;
+    for (const name of ["seeds", "first", "stride", "seconds", "failures", "workers", "seed"] as const) {
+      const text = given[name];
+      if (text !== undefined && !/^\d+$/.test(text)) refuse(`--${name} is "${text}"; expected a whole number`);
+    }
+    return given;
+  } catch (error) {
+    return refuse((error as Error).message);
+  }
+}
+function refuse(why: string): never {
+  process.stderr.write(`simulator: ${why}; --help shows the options\n`);
+  process.exit(2);
+}
 
 /** What a number of seeds came to. */
 interface Summary {
@@ -77,10 +115,10 @@ async function runSeeds(): Promise<Summary> {
 
 /** The machine's own clock, timers and chance: whatever inside the cluster used them would break the promise of one seed, one course of events. */
 function forbidAmbient(): void {
-  const refuse = (what: string) => (): never => { throw new Error(`something inside the simulated cluster called ${what}; it has a port for that`); };
-  Math.random = refuse("Math.random");
-  Date.now = refuse("Date.now");
-  Object.assign(globalThis, { setTimeout: refuse("setTimeout"), setInterval: refuse("setInterval") });
+  const forbid = (what: string) => (): never => { throw new Error(`something inside the simulated cluster called ${what}; it has a port for that`); };
+  Math.random = forbid("Math.random");
+  Date.now = forbid("Date.now");
+  Object.assign(globalThis, { setTimeout: forbid("setTimeout"), setInterval: forbid("setInterval") });
 }
 
 /** Every `of`-th seed in a process of its own. */

@@ -68,6 +68,10 @@ class Cluster:
         except grpc.RpcError as error:
             raise Refusal(error) from None
 
+    def release(self, table, model=b"", **fields):
+        """Announces a score table and the text of its model; refused with UNCALIBRATED by the calibration gate, unless `force` says why not."""
+        return self._call("Release", messages.ReleaseRequest(tenant=self.tenant, table=table, model=model, **fields))
+
     def table(self, run, name="ticks"):
         """The bytes of a Parquet file."""
         return b"".join(part.bytes for part in self._call("Table", messages.TableRequest(tenant=self.tenant, run=run, table=name)))
