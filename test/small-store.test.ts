@@ -46,7 +46,7 @@ describe.skipIf(NATS.path === "")(`NATS with little room${NATS.path === "" ? ` (
     try {
       const coordinator = startPopulace(["coordinator", "--nats", nats.url, "--store", join(folder, "refused"), "--listen", "127.0.0.1:0"]);
       expect(await coordinator.ended).toBe(1);
-      expect(coordinator.said()).toMatch(/STORE_FAILED[\s\S]*all streams together need at least \d+: raise max_file_store/);
+      expect(coordinator.said()).toMatch(/no room for the streams: all streams together need at least 39845888 bytes: raise max_file_store/);
     } finally {
       await nats.remove();
     }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { LIMITS, RUN_STATE, type Plan, type RunState } from "@populace/protocol";
 import { admit, runSize } from "./admission.ts";
 import { decideCommit, decideRefusedAppend, type Link } from "./commit.ts";
-import { isSmall, resolveExecution, spanAt } from "./execution.ts";
+import { isSmall, resolveExecution, shardOutBytesPerTick, spanAt } from "./execution.ts";
 import { accumulate, exposuresPlanned } from "./ledger.ts";
 import { decideLease, decideRefusedRenewal } from "./lease.ts";
 import { isSettled, stateAfter, transition } from "./run.ts";
@@ -136,6 +136,19 @@ describe("execution", () => {
     const execution = resolveExecution({ ...PLAN, influence: {} as never }, { spanTicks: 9, shards: 1000 }, { workers: 2, exposuresPerSecond: 1e9, slotBytesMax: LIMITS.slotStreamBytesMax });
     expect(execution.spanTicks).toBe(1);
     expect(execution.shards).toBe(Math.ceil(1_000_000 / 65_536) + Math.ceil(500_000 / 65_536));
+  });
+
+  test("where slots have little room, the slots of one span fit it and checkpoints come as often as they fill it; a large room changes nothing", () => {
+    const plan: Plan = { ...PLAN, worlds: 512 }, wanted = { shards: 16, spanTicks: 4 };
+    const roomy = resolveExecution(plan, wanted, { workers: 2, exposuresPerSecond: 1e9, slotBytesMax: LIMITS.slotStreamBytesMax });
+    expect(roomy.shards).toBe(16);
+    const slotBytesMax = 1024 * 1024;
+    const tight = resolveExecution(plan, wanted, { workers: 2, exposuresPerSecond: 1e9, slotBytesMax });
+    const slotBytes = Math.min(LIMITS.slotBytesMax, tight.spanTicks * shardOutBytesPerTick(plan, tight.shards));
+    expect(tight.shards).toBeGreaterThan(1);
+    expect(tight.shards * slotBytes).toBeLessThanOrEqual(slotBytesMax);
+    expect(roomy.shards * Math.min(LIMITS.slotBytesMax, roomy.spanTicks * shardOutBytesPerTick(plan, roomy.shards))).toBeGreaterThan(slotBytesMax);
+    expect(tight.checkpointTicks).toBeLessThan(roomy.checkpointTicks);
   });
 
   test("a run of little work is one shard, unless told otherwise; one of much, or of large outputs, is many", () => {

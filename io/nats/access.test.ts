@@ -21,7 +21,7 @@ describeOnNats("at the start, NATS", (program) => {
     await bare.kill();
     await expect(open(bare, { startMs: 0 })).rejects.toMatchObject({ code: "UNAVAILABLE", message: expect.stringContaining(bare.url) });
     const small = await started({ program, fileBytesMax: 6 * MB });
-    await expect(open(small)).rejects.toMatchObject({ code: "STORE_FAILED", message: expect.stringMatching(/stream \w+ needs \d+ bytes.*all streams together need at least \d+: raise max_file_store/) });
+    await expect(open(small)).rejects.toMatchObject({ code: "STORE_FAILED", message: expect.stringMatching(/no room for the streams: all streams together need at least \d+ bytes: raise max_file_store/) });
   });
 
   test("of little room is given smaller streams, every one by the same share and none below the least; another coordinator takes them as they are", async () => {

@@ -120,7 +120,7 @@ const scaled = (stream: Stream, share: number): Stream => {
 const bytesOfAll = (streams: readonly Stream[], share: number): number => streams.reduce((sum, stream) => sum + scaled(stream, share).spec.bytesMax, 0);
 
 /**
- * The largest share, in steps of a quarter, with which the server has room for all: it tells nobody how much is free but by refusing, so a stream of
+ * The largest share, in steps of a quarter, with which the server has room for all, STORE_FAILED below the least: it tells nobody how much is free but by refusing, so a stream of
  * that size is made and removed again. 1 where the credential may not.
  */
 async function shareWithRoom(link: Link, streams: readonly Stream[]): Promise<number> {
@@ -143,7 +143,7 @@ async function shareWithRoom(link: Link, streams: readonly Stream[]): Promise<nu
     });
     if (isRoom === null) return 1;
     if (isRoom) return share;
-    if (share <= IO_LIMITS.natsShareMin) return IO_LIMITS.natsShareMin;
+    if (share <= IO_LIMITS.natsShareMin) throw withoutRoom(link, "the streams", bytesOfAll(streams, share));
   }
 }
 
@@ -216,7 +216,7 @@ function made(link: Link, stream: Stream, replicas: number, untilMs: number, byt
       // Another coordinator was faster, by other settings: what it made is compared.
       if (error.errorCode === 10058) return (await settingsFound(link, stream)) ?? {};
       if (isWithoutRoom(error)) {
-        throw new PopulaceError("STORE_FAILED", `stream ${stream.name} needs ${stream.spec.bytesMax} bytes and NATS at ${link.client.getServer()} has less left; all streams together need at least ${bytesAtOnce}: raise max_file_store of the server (or max_file of the account) to that and more, or give it more disk`, { stream: stream.name, bytesMax: stream.spec.bytesMax, bytesOfAll: bytesAtOnce }, error);
+        throw withoutRoom(link, `stream ${stream.name}`, bytesAtOnce, error);
       }
       if (replicas > 1 && /insufficient resources|replicas|no suitable peers/i.test(error.message)) {
         // A server of the cluster that has just been started is no peer yet.
@@ -238,6 +238,9 @@ function compare(stream: Stream, wanted: Settings, found: Settings, except: read
   if (differing.length === 0) return;
   throw new PopulaceError("SERVER_UNFIT", `stream ${stream.name} is not as this version makes it: ${differing.join("; ")}; somebody altered it, or another version made it, or the server ignores the setting: put it back ("nats stream edit"), or delete the stream, and start again: what was committed is in the coordinator's store`, { stream: stream.name, differing });
 }
+
+const withoutRoom = (link: Link, what: string, bytes: number, cause?: unknown): PopulaceError =>
+  new PopulaceError("STORE_FAILED", `NATS at ${link.client.getServer()} has no room for ${what}: all streams together need at least ${bytes} bytes: raise max_file_store of the server (or max_file of the account) to that and more, or give it more disk`, { what, bytes }, cause);
 
 /** Of the server's store, or of the account's limits. */
 const isWithoutRoom = (error: unknown): boolean => error instanceof Refusal && /insufficient storage|resource limits exceeded/i.test(error.message);
