@@ -28,6 +28,7 @@ export const bench: Bench = {
       row(`fixed cells, squared error; less raw ${halves.lessRaw.mean.toExponential(2)} (se ${se(halves.lessRaw)})`, halves.squaredError, halves.squaredErrorRaw, "raw cell rates", "sum of squares", "below raw", true),
       row(`fixed cells, squared error; less cell plus arm ${halves.lessAdditive.mean.toExponential(2)} (se ${se(halves.lessAdditive)})`, halves.squaredError, halves.squaredErrorAdditive, "cell plus arm", "sum of squares", "below cell plus arm", true),
       row(`coverage of 90 % predictive intervals, ${halves.cellSplits} cell-splits`, halves.coverage, null, "none", "share", ".87 to .93"),
+      row(`coverage of 90 % predictive intervals of the mean amount of responders, ${halves.armSplits} arm-splits`, halves.valueCoverage, null, "none", "share", ".87 to .93"),
       row("value of the best-predicted arm less the men's e-mail to all", { mean: policyGain, se: policyGainSe }, null, "none", "visits a recipient", "not below -1 se"),
       row(`value of the best-predicted arm, inverse propensities, ${options.splits} splits (sd ${policyValueSd.toFixed(4)}; always the men's e-mail ${(policyValue - policyGain).toFixed(4)}; published: always men's .1832, T-learner .1833)`, { mean: policyValue, se: policyValueSd / Math.sqrt(options.splits) }, 0.1848, "published, 16-cell personas (sd .002)", "visits a recipient", null),
       row("Qini of the women's e-mail", halves.qiniWomens, 0.067, "published", "Qini", null),
