@@ -46,6 +46,8 @@ export interface CoordinatorOptions {
   readonly ledgerCheckpointBytes?: number;
   /** Days for which a ledger remembers the ids of outcomes, and refuses older ones; default LIMITS.ledgerHorizonDays. */
   readonly ledgerHorizonDays?: number;
+  /** Bytes that the slots of runs under way may hold, asked anew each time; default LIMITS.slotStreamBytesMax. */
+  readonly slotBytesMax?: () => number;
   /** The calendar, in milliseconds since 1970; only the horizon of ledgers asks it. */
   readonly nowMs?: () => number;
   /** Shared by the coordinators of several tenants in one process, which then share the bound and take turns. */
@@ -619,7 +621,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
     try {
       const context: RunContext = {
-        ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes, wholeOn: mine.wholeOn,
+        ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes, slotBytesMax: options.slotBytesMax ?? (() => LIMITS.slotStreamBytesMax), wholeOn: mine.wholeOn,
         doubleRunShare: options.doubleRunShare,
         membership: () => mine.membership,
         viewed: () => mine.viewed.promise,

@@ -1,6 +1,8 @@
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
 import type { Bench, BenchRow } from "./bench.ts";
-import { hillstromHalves, hillstromLeaveOut } from "./hillstrom-protocol.ts";
-import type { SplitMean } from "./hillstrom-protocol.ts";
+import { hillstromHalves } from "./hillstrom-protocol.ts";
+import type { LeaveOutResult, ProtocolOptions, SplitMean } from "./hillstrom-protocol.ts";
 import { absent, hashOf, readRealData } from "./real-data.ts";
 
 const se = (value: SplitMean): string => value.se.toPrecision(2);
@@ -11,8 +13,9 @@ export const bench: Bench = {
   async run({ tiny }) {
     const data = await readRealData("hillstrom");
     if (data === null) return absent("Hillstrom");
-    const options = tiny ? { splits: 1, personas: 3, worlds: 40 } : { splits: 20, personas: "auto" as const, worlds: 200 };
-    const halves = hillstromHalves(data, options), leaveOut = hillstromLeaveOut(data, options);
+    const options: ProtocolOptions = tiny ? { splits: 1, personas: 3, worlds: 40 } : { splits: 20, personas: "auto", worlds: 200 };
+    const thread = once(new Worker(new URL("./hillstrom-thread.ts", import.meta.url), { workerData: options, execArgv: [] }), "message") as Promise<[LeaveOutResult]>;
+    const halves = hillstromHalves(data, options), [leaveOut] = await thread;
     const hash = hashOf([halves, leaveOut]);
     const row = (what: string, ours: SplitMean, peer: number | SplitMean | null, peerName: string, unit: string, floor: string | null, lowerIsBetter = false): BenchRow => {
       const theirs = typeof peer === "object" ? peer?.mean ?? null : peer;
