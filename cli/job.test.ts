@@ -177,6 +177,37 @@ test("cancel ends the thread at once, and its copy of the data is removed", asyn
   openGate();
 });
 
+test.each([
+  ["cluster", "--method", "kmeans", "--data", file("points.csv"), "--k", "3", "--seed", "11"],
+  ["evaluate-policy", "--schema", file("schema.yaml"), "--log", file("data.csv"), "--policy", file("table.csv"), "--seed", "12"],
+])("cancel of a job of %s ends its command, and its copy of the data is removed", async (...args) => {
+  closeGate();
+  const called = populace(...args, "--cluster", at);
+  const before = readdirSync(scratch).length;
+  const { run } = await newest((each) => each.label === args[0] && isComputing(each) && readdirSync(scratch).length > before);
+  const during = readdirSync(scratch).length;
+  expect((await populace("runs", "cancel", run, "--cluster", at)).document).toMatchObject({ run, state: "canceled", kind: "job" });
+  expect((await called).document.error).toMatchObject({ code: "INTERRUPTED", message: expect.stringContaining("canceled") });
+  while (readdirSync(scratch).length >= during) await sleep(10);
+  openGate();
+});
+
+test("an emerging cluster promoted on the cluster is the persona and the model of this machine", async () => {
+  // Twice as old as anybody in the data.
+  const strangers = Array.from({ length: 60 }, (_, i) => `${140 + (i % 5)},west`);
+  writeFileSync(file("strange.csv"), `age,city\n${readFileSync(file("data.csv"), "utf8").trim().split("\n").slice(1).map((line) => line.split(",").slice(0, 2).join(",")).concat(strangers).join("\n")}\n`);
+  const args = ["cluster", "--method", "kmeans", "--k", "3", "--model", file("here.json"), "--data", file("strange.csv"), "--seed", "7"];
+  const { document: { emerging } } = await populace(...args);
+  expect(emerging.length).toBeGreaterThan(0);
+  const promote = (out: string): readonly string[] => [...args, "--promote", String(emerging[0].cluster ?? emerging[0]), "--out", file(out)];
+  const here = await populace(...promote("promoted-here.json")), there = await populace(...promote("promoted-there.json"), "--cluster", at);
+  expect(here.code, JSON.stringify(here.document)).toBe(0);
+  expect(there).toEqual(here);
+  expect(here.document.promoted.moved).toBeGreaterThan(0);
+  expect(hashOf("promoted-there.json")).toBe(hashOf("promoted-here.json"));
+  expect(hashOf("promoted-here.json")).not.toBe(hashOf("here.json"));
+});
+
 /** Clusterings and valuations: what is said and what is written, here or there. */
 const CALLS: Readonly<Record<string, readonly string[]>> = {
   "clustering of live recipients": ["cluster", "--method", "kmeans", "--model", file("here.json"), "--data", file("data.csv"), "--seed", "7"],
@@ -227,4 +258,31 @@ test("two jobs and a simulation share the nodes; the leader hands over in the mi
   await fit(4, "four-here.json");
   expect(hashOf("four.json")).toBe(hashOf("four-here.json"));
   expect(hashOf("five.json")).not.toBe(hashOf("four.json"));
+});
+
+test("a job that two nodes end differently freezes, says whom to ask, and is resolved by a third: who erred is excluded and the fit is that of this machine", async () => {
+  closeGate();
+  const liar = killableNode("liar", { jobs: { names: JOB_NAMES, thread: new URL("lying-job.fixture.ts", import.meta.url) } });
+  nodes.set("liar", liar);
+  await liar.node.ready;
+  const seen: string[] = [];
+  // Who computes a job follows from its hash: one of these lies on the liar's node, or is checked there.
+  for (let seed = 20; seed < 40 && seen.length === 0; seed += 1) {
+    openGate();
+    const { code, document } = await fitThere(seed, "frozen.json");
+    if (code === 0) continue;
+    expect(document.error.code).toBe("DIVERGENCE");
+    expect(document.error.message).toMatch(/liar[\s\S]*runs resolve/);
+    const { runs } = await cluster.call("List", {});
+    const { run } = runs.at(-1)!;
+    expect(runs.at(-1)).toMatchObject({ kind: "job", state: "frozen" });
+    seen.push(run);
+    expect((await populace("runs", "resolve", run, "--cluster", at)).code).toBe(0);
+    expect(await newest(({ state }) => state === "done")).toMatchObject({ run });
+    expect((await fitThere(seed, "resolved.json")).code).toBe(0);
+    await fit(seed, "resolved-here.json");
+    expect(hashOf("resolved.json")).toBe(hashOf("resolved-here.json"));
+  }
+  expect(seen.length).toBe(1);
+  expect((await record(seen[0])).unfit).toEqual(["liar job"]);
 });

@@ -28,6 +28,9 @@ export const IO_LIMITS = {
   natsMessageBytesMax: 1024 * 1024 - 1024,
   /** Blobs kept by NATS together, where nobody says otherwise: at it, writers wait. */
   natsBlobStreamBytesMax: 4 * 1024 * 1024 * 1024,
+  /** Least share of their bytes that streams are made with on a server of little room, and least bytes of each: STORE_FAILED below. */
+  natsShareMin: 1 / 256,
+  natsStreamBytesMin: 2 * 1024 * 1024,
   /** Blobs travel in pieces of this size: their reading in base64 stays within 1 MiB. */
   natsChunkBytes: 512 * 1024,
   /** How long the stop steps of a process may take together before it exits anyway. */

@@ -21,7 +21,7 @@ describe("the wire contract", () => {
     const built = [
       door.openSubject("<tenant>", "<run>", 1), door.outSubject("<tenant>", "<run>", 1, 2, 3), door.failSubject("<tenant>", "<run>", 1), door.stopSubject("<tenant>", "<run>", 1),
       door.inputSubject("<tenant>", "<run>", 2), door.commitSubject("<tenant>", "<run>"), door.eventSubject("<tenant>", "<run>"), door.heartbeatSubject("<tenant>", "<incarnation>"),
-      door.probeSubject("<tenant>", "<incarnation>"), door.drainSubject("<tenant>", "<incarnation>"), door.leaderBeatSubject("<tenant>"), door.recomputeSubject("<tenant>", "<run>", 1), door.recomputedSubject("<tenant>", "<run>", 1), door.flushedSubject("<tenant>", "<run>"), door.settledSubject("<tenant>", "<run>"),
+      door.probeSubject("<tenant>", "<incarnation>"), door.drainSubject("<tenant>", "<incarnation>"), door.leaderBeatSubject("<tenant>"), door.recomputeSubject("<tenant>", "<run>", 1), door.recomputedSubject("<tenant>", "<run>", 1), door.flushedSubject("<tenant>", "<run>"), door.missedSubject("<tenant>", "<run>"), door.heldSubject("<tenant>", "<run>"), door.settledSubject("<tenant>", "<run>"),
       door.leaderKey("<tenant>"), door.viewKey("<tenant>"), door.runKey("<tenant>", "<run>"), door.releaseKey("<tenant>", 4),
     ];
     const patterns = door.SUBJECT_TABLE.map((row) => row.pattern.replace("<attempt>", "1").replace("<tick>", "2").replace("<shard>", "3").replace("<number>", "4"));

@@ -320,6 +320,19 @@ export interface Flushed {
   readonly tick: number;
 }
 
+/** The leader of a ledger asks whoever lives for commits after this tick: COMMIT and its own disk may lack what others have. */
+export interface Missed {
+  readonly run: string;
+  /** -1 = none. */
+  readonly tick: number;
+}
+
+/** Commits of a ledger that COMMIT once had, in order, as it would hold them: what Missed is answered with, as many as fit. */
+export interface Held {
+  readonly run: string;
+  readonly commits: readonly Uint8Array[];
+}
+
 /** The ledger's commits through this tick are on as many disks as there are to be: gateways may forget the events that these name. Said at every commit, and again when an event comes that is known. */
 export interface Settled {
   readonly run: string;

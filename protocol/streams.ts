@@ -3,12 +3,18 @@ import { SUBJECT_TABLE } from "./subjects.ts";
 
 const MB = 1024 * 1024;
 
+/** Slots of the runs under way are one part, the others hold what they fill beyond it and the slots of finished runs. */
+const SLOT_PARTS = LIMITS.runsActiveMax + LIMITS.runsWithSlotsMax;
+
+/** What the slots of runs under way may hold, of the bytes that SLOT was made with. */
+export const slotBytesMaxOf = (streamBytes: number): number => Math.floor(streamBytes / SLOT_PARTS);
+
 /**
  * The streams of a NATS server, by the subjects of the log they hold: coordinators make them, everyone reads them back and compares. slots keep
  * one body a subject, the first; records any number. At its limit a stream makes writers wait, or drops its oldest entries.
  */
 export const STREAM_TABLE = [
-  { name: "SLOT", subjects: ["pop.*.*.*.out.*.*"], keeps: "slots", bytesMax: LIMITS.slotStreamBytesMax * (LIMITS.runsActiveMax + LIMITS.runsWithSlotsMax), atLimit: "wait" },
+  { name: "SLOT", subjects: ["pop.*.*.*.out.*.*"], keeps: "slots", bytesMax: LIMITS.slotStreamBytesMax * SLOT_PARTS, atLimit: "wait" },
   { name: "INPUT", subjects: ["pop.*.*.all.input.*"], keeps: "slots", bytesMax: 256 * MB, atLimit: "wait" },
   { name: "COMMIT", subjects: ["pop.*.*.all.commit"], keeps: "records", bytesMax: 1024 * MB, atLimit: "wait" },
   { name: "EVENT", subjects: ["pop.*.*.all.event"], keeps: "records", bytesMax: 256 * MB, atLimit: "wait" },

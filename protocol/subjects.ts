@@ -17,6 +17,8 @@ export const SUBJECT_TABLE = [
   { name: "recompute", pattern: "pop.<tenant>.<run>.<attempt>.recompute", port: "bus", message: "Recompute", owner: "coordinator", writers: "leader", readers: "nodes", retention: "none" },
   { name: "recomputed", pattern: "pop.<tenant>.<run>.<attempt>.recomputed", port: "bus", message: "Recomputed", owner: "coordinator", writers: "nodes", readers: "leader", retention: "none" },
   { name: "flushed", pattern: "pop.<tenant>.<run>.all.flushed", port: "bus", message: "Flushed", owner: "coordinator", writers: "coordinators", readers: "leader", retention: "none" },
+  { name: "missed", pattern: "pop.<tenant>.<run>.all.missed", port: "bus", message: "Missed", owner: "coordinator", writers: "leader", readers: "coordinators", retention: "none" },
+  { name: "held", pattern: "pop.<tenant>.<run>.all.held", port: "bus", message: "Held", owner: "coordinator", writers: "coordinators", readers: "coordinators", retention: "none" },
   { name: "settled", pattern: "pop.<tenant>.<run>.all.settled", port: "bus", message: "Settled", owner: "coordinator", writers: "leader", readers: "gateways", retention: "none" },
   { name: "leader key", pattern: "<tenant>.leader", port: "registry", message: "LeaderRecord", owner: "coordinator", writers: "candidates", readers: "everyone", retention: "forever" },
   { name: "view key", pattern: "<tenant>.view", port: "registry", message: "ViewRecord", owner: "coordinator", writers: "leader", readers: "everyone", retention: "forever" },
@@ -42,6 +44,8 @@ export const leaderBeatSubject = (tenant: string): string => `pop.${tenant}.lead
 export const recomputeSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.recompute`;
 export const recomputedSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.recomputed`;
 export const flushedSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.flushed`;
+export const missedSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.missed`;
+export const heldSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.held`;
 export const settledSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.settled`;
 export const leaderKey = (tenant: string): string => `${tenant}.leader`;
 export const viewKey = (tenant: string): string => `${tenant}.view`;

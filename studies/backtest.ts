@@ -1,5 +1,5 @@
 import { closeSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
-import { PopulaceError, RandomStream, assignRows, betaBinomialInterval, betaBinomialPit } from "@populace/domain";
+import { PopulaceError, RandomStream, assignRows, betaBinomialInterval, betaBinomialPit, amountMeanInterval } from "@populace/domain";
 import type { PitSummary, Stimulus, StepModel } from "@populace/domain";
 import { calibrationOf } from "./calibration.ts";
 import type { ModelCalibration } from "./calibration.ts";
@@ -57,7 +57,7 @@ export interface PolicyValue { readonly name: string; readonly step: string; rea
 export interface ValueScore {
   readonly stimulus: string;
   readonly responders: number;
-  /** Mean amount of responders, minor units: observed with its standard error, predicted with a 90 % credible interval. */
+  /** Mean amount of responders, minor units: observed with its standard error, predicted with a 90 % predictive interval of the observed mean (of a model without `sigma`: a credible one). */
   readonly observed: number;
   readonly se: number;
   readonly predicted: number;
@@ -480,17 +480,24 @@ export function columnsToKeep(schema: { readonly attributes: readonly { readonly
   return by.map((each) => COMPARISON.exec(each)?.[1] ?? each).filter((name) => !schema.attributes.some((attribute) => attribute.name === name || attribute.column === name));
 }
 
+/** Sums over rows of the amounts' expectations and variances, one a world. */
+interface AmountMoments { readonly mean: Float64Array; readonly variance: Float64Array }
+
 /** Sums of amounts by stimulus: of responders, and per recipient. */
 class AmountSums {
   readonly #model: Model;
   /** Index in the model of each of the data's stimuli, -1 = never seen. */
   readonly #known: readonly number[];
-  readonly #arms: { n: number; weight: number; sum: number; squares: number; responders: number; amount: number; amountSquares: number; predicted: Float64Array; expected: Float64Array }[];
+  /** Variance of an amount over its squared expectation, one a world. */
+  readonly #inflation: Float64Array;
+  readonly #arms: { n: number; weight: number; sum: number; squares: number; responders: number; amount: number; amountSquares: number; predicted: AmountMoments; expected: AmountMoments }[];
 
   constructor(model: Model, stimuli: readonly Stimulus[]) {
     this.#model = model;
     this.#known = stimuli.map((stimulus) => model.response.stimuli.findIndex((other) => other.id === stimulus.id));
-    this.#arms = stimuli.map(() => ({ n: 0, weight: 0, sum: 0, squares: 0, responders: 0, amount: 0, amountSquares: 0, predicted: new Float64Array(model.response.worlds), expected: new Float64Array(model.response.worlds) }));
+    const moments = (): AmountMoments => ({ mean: new Float64Array(model.response.worlds), variance: new Float64Array(model.response.worlds) });
+    this.#inflation = Float64Array.from({ length: model.response.worlds }, (_, world) => Math.expm1((model.value?.sigma?.[world] ?? 0) ** 2));
+    this.#arms = stimuli.map(() => ({ n: 0, weight: 0, sum: 0, squares: 0, responders: 0, amount: 0, amountSquares: 0, predicted: moments(), expected: moments() }));
   }
 
   add(data: Dataset, row: number, persona: number, rates: Float64Array, weights: Float64Array | null): void {
@@ -508,9 +515,13 @@ class AmountSums {
     arm.squares += w * amount * amount;
     if (responded) { arm.responders++; arm.amount += amount; arm.amountSquares += amount * amount; }
     for (let i = 0; i < worlds; i++) {
-      const expected = value.draws[i * cells + cell];
-      arm.predicted[i] += w * rates[(steps - 1) * worlds + i] * expected;
-      if (responded) arm.expected[i] += expected;
+      const expected = value.draws[i * cells + cell], rate = rates[(steps - 1) * worlds + i], square = expected * expected, inflation = this.#inflation[i];
+      arm.predicted.mean[i] += w * rate * expected;
+      // Whether somebody responds is as uncertain as how much.
+      if (value.sigma !== undefined) arm.predicted.variance[i] += w * w * rate * square * (1 + inflation - rate);
+      if (!responded) continue;
+      arm.expected.mean[i] += expected;
+      arm.expected.variance[i] += square * inflation;
     }
   }
 
@@ -518,9 +529,9 @@ class AmountSums {
     return this.#arms.flatMap((arm, index): ValueScore[] => {
       if (arm.n === 0 || arm.responders === 0) return [];
       const sd = (sum: number, squares: number, n: number): number => Math.sqrt(Math.max(0, squares / n - (sum / n) ** 2) / n);
-      const summary = (sums: Float64Array, n: number): { predicted: number; low: number; high: number } => {
-        const sorted = sums.map((sum) => sum / n).toSorted();
-        return { predicted: sorted.reduce((total, each) => total + each, 0) / sorted.length, low: quantile(sorted, 0.05), high: quantile(sorted, 0.95) };
+      const summary = ({ mean, variance }: AmountMoments, n: number): { predicted: number; low: number; high: number } => {
+        const { mean: predicted, low, high } = amountMeanInterval(mean.map((sum) => sum / n), variance.map((sum) => sum / (n * n)));
+        return { predicted, low, high };
       };
       return [{
         stimulus: stimuli[index].id,

@@ -3,7 +3,7 @@ import type { CalibrationFamily } from "./calibration.ts";
 
 /** Every posterior of the product against known truth, as the model code of this hash left it. */
 export const CALIBRATION: { readonly code: string; readonly families: readonly CalibrationFamily[] } = {
-  "code": "8321e2fb5bd141e427e4955d7564fcb5320254318a04f164c25a1a9d09f6004c",
+  "code": "317fa1d7c712b5fabe8072748c76eeecb73118b42a5385b602d29d0e72eaec12",
   "families": [
     {
       "name": "binary trait (Beta)",

@@ -8,7 +8,8 @@ import { readDataset } from "./dataset.ts";
 import type { Dataset } from "./dataset.ts";
 import { OBSERVATIONS_DEFAULT, distillOnnx } from "./distill.ts";
 import { modelText, parseModel } from "./model-file.ts";
-import { linearOnnx, onnxFile } from "./onnx.fixture.ts";
+import { constantBytes, linearOnnx, onnxFile } from "./onnx.fixture.ts";
+import type { OnnxGraph } from "./onnx.fixture.ts";
 import { loadOnnx, parseOnnxMapping } from "./onnx.ts";
 import { RatePredictor } from "./predict.ts";
 import { parseSchema } from "./schema.ts";
@@ -85,6 +86,96 @@ describe("an ONNX model", () => {
     await expect(broken.score([0, 1, 2], 1)).rejects.toEqual(refusal("BAD_DATA", /row 2 .* is NaN; expected a probability \(is an attribute missing\? then `missing: mean`/));
     const mended = await load(linearOnnx(WEIGHTS, BIAS), "missing: mean", gap);
     expect((await mended.score([0, 1, 2], 1)).every((value) => value > 0 && value < 1)).toBe(true);
+  });
+});
+
+describe("an ONNX model as PyTorch and Keras export it", () => {
+  /** Scores of the linear model's terms, which a graph computes as `z`, read through more nodes. */
+  const graph = (columns: number, values: readonly number[], nodes: OnnxGraph["nodes"], outputs: OnnxGraph["outputs"]): OnnxGraph => ({
+    inputs: [{ name: "x", type: "float32", shape: [null, 6] }],
+    outputs,
+    constants: { W: { shape: [6, columns], values: WEIGHTS.flatMap(([weight]) => values.map((scale) => weight * scale)) }, b: { shape: [columns], values: values.map((scale, at) => BIAS[0] * scale - (scale === 0 ? 0 : at / 2)) } },
+    nodes: [{ type: "Gemm", inputs: ["x", "W", "b"], outputs: ["z"] }, ...nodes],
+  });
+  const logit = (row: number): number => Math.log(truth(people[row], true, 0) / (1 - truth(people[row], true, 0)));
+
+  it("finds weights beside the file under its name with .data, and names the file that they were exported to otherwise", async () => {
+    const model = (constantsFile?: string): Uint8Array => onnxFile({ ...graph(2, [1, 1], [{ type: "Sigmoid", inputs: ["z"], outputs: ["p"] }], [{ name: "p", type: "float32", shape: [null, 2] }]), ...(constantsFile === undefined ? {} : { constantsFile }) });
+    const { constants } = graph(2, [1, 1], [], []);
+    const inside = await score(model());
+    const path = file("beside.onnx", model("beside.onnx.data"));
+    const { codings } = codingsOf(data);
+    await expect(loadOnnx(path, data, codings)).rejects.toEqual(refusal("BAD_MODEL", 'its weights lie in a file of their own, "beside.onnx.data"; put them beside it as beside.onnx.data'));
+    file("beside.onnx.data", constantBytes(constants));
+    const beside = await loadOnnx(path, data, codings);
+    expect([...await beside.score([0, 1, 2], 1)]).toEqual([...inside]);
+    // Other weights are another model.
+    file("beside.onnx.data", constantBytes({ ...constants, b: { shape: [2], values: [-4, -5] } }));
+    const other = await loadOnnx(path, data, codings);
+    expect(other.sha256).not.toBe(beside.sha256);
+    expect((await other.score([0], 1))[0]).toBeLessThan(inside[0]);
+    file("renamed.onnx.data", constantBytes(constants));
+    await expect(loadOnnx(file("renamed.onnx", model("weights.bin")), data, codings)).rejects.toEqual(refusal("BAD_MODEL", 'a file of their own, "weights.bin"; put them beside it as renamed.onnx.data, if that is the name'));
+  });
+
+  it("takes an output a step, by the steps' names or by the mapping", async () => {
+    const heads = (visit: string, buy: string): Uint8Array => onnxFile(graph(2, [1, 1], [
+      { type: "Sigmoid", inputs: ["z"], outputs: ["p"] }, { type: "Split", inputs: ["p"], outputs: [visit, buy], attributes: { axis: 1 } },
+    ], [buy, visit].map((name) => ({ name, type: "float32", shape: [null, 1] }))));
+    const named = await score(heads("visit", "buy"));
+    [0, 1, 2].forEach((row) => {
+      expect(named[row * 2]).toBeCloseTo(logistic(logit(row)), 5);
+      expect(named[row * 2 + 1]).toBeCloseTo(logistic(logit(row) - 0.5), 5);
+    });
+    expect([...await score(heads("first", "second"), "output: {visit: first, buy: second}")]).toEqual([...named]);
+    await expect(score(heads("first", "second"))).rejects.toEqual(refusal("BAD_MODEL", "or one a step, {output: {visit: NAME, ...}}"));
+    await expect(score(heads("first", "second"), "output: {visit: first, buy: secnd}")).rejects.toEqual(refusal("BAD_MODEL", 'did you mean "second"?'));
+    await expect(score(heads("first", "second"), "output: {visit: first}")).rejects.toEqual(refusal("BAD_MODEL", 'step "buy" has no output in the mapping'));
+  });
+
+  it("adds up the classes of a softmax, of probabilities or of logits, and refuses to add up logits", async () => {
+    // Classes: nothing, a visit only, a purchase.
+    const classes = (isLogit: boolean): Uint8Array => onnxFile(graph(3, [0, 1, 1], isLogit ? [{ type: "Identity", inputs: ["z"], outputs: ["classes"] }] : [{ type: "Softmax", inputs: ["z"], outputs: ["classes"], attributes: { axis: 1 } }], [{ name: "classes", type: "float32", shape: [null, 3] }]));
+    const columns = "columns: {visit: [1, 2], buy: 2}\n", expected = [0, 1, 2].flatMap((row) => {
+      const [visit, buy] = [Math.exp(logit(row) - 0.5), Math.exp(logit(row) - 1)];
+      return [(visit + buy) / (1 + visit + buy), buy / (1 + visit + buy)];
+    });
+    for (const found of [await score(classes(false), columns), await score(classes(true), `${columns}scale: softmax\n`)]) expected.forEach((value, at) => expect(found[at]).toBeCloseTo(value, 5));
+    await expect(score(classes(true), `${columns}scale: logit\n`)).rejects.toEqual(refusal("BAD_MODEL", 'step "visit": logits of columns 1, 2 do not add up; logits of classes, of which one happens, are {scale: softmax}'));
+    await expect(score(classes(false))).rejects.toEqual(refusal("BAD_MODEL", "of classes by the last step that is reached, {columns: {visit: [1, 2], buy: 2}}"));
+  });
+
+  it("feeds integers with the numbers of levels, and refuses a level or a missing value that has none", async () => {
+    const coded = onnxFile({
+      inputs: [{ name: "region", type: "int64", shape: [null, 1] }, { name: "age", type: "int64", shape: [null, 1] }],
+      outputs: [{ name: "p", type: "float32", shape: [null, 2] }],
+      constants: { R: { shape: [1, 2], values: [0.5, 0.5] }, A: { shape: [1, 2], values: [0.02, 0.02] }, b: { shape: [2], values: [-2, -3] } },
+      nodes: [
+        { type: "Cast", inputs: ["region"], outputs: ["r"], attributes: { to: 1 } }, { type: "Cast", inputs: ["age"], outputs: ["a"], attributes: { to: 1 } },
+        { type: "Gemm", inputs: ["r", "R", "b"], outputs: ["z0"] }, { type: "Gemm", inputs: ["a", "A", "z0"], outputs: ["z"] }, { type: "Sigmoid", inputs: ["z"], outputs: ["p"] },
+      ],
+    });
+    const found = await score(coded, "codes: {region: [south, north]}");
+    [0, 1, 2].forEach((row) => expect(found[row * 2]).toBeCloseTo(logistic(-2 + 0.5 * (people[row].region === "north" ? 1 : 0) + 0.02 * people[row].age), 5));
+    await expect(load(coded)).rejects.toEqual(refusal("BAD_MODEL", "or its levels numbers: {codes: {region: [...]}}"));
+    await expect(load(coded, "codes: {regoin: [south, north]}")).rejects.toEqual(refusal("BAD_SCHEMA", 'the mapping\'s codes name "regoin"; did you mean "region"?'));
+    const level = people.findIndex(({ region }) => region === "north");
+    const unknown = await load(coded, "codes: {region: [south]}");
+    await expect(unknown.score([level], 1)).rejects.toEqual(refusal("BAD_DATA", `row ${level + 1}: region is "north", which has no number in the mapping's codes (south)`));
+    const gap = await readDataset(parseSchema(SCHEMA), file("ageless.csv", csv(lines.map((line, i) => (i === 1 ? line.replace(/,\d+,/, ",,") : line)))), { recipientsOnly: true });
+    const broken = await load(coded, "codes: {region: [south, north]}", gap);
+    await expect(broken.score([0, 1, 2], 1)).rejects.toEqual(refusal("BAD_DATA", 'row 2: nothing for column "age", and input "age" of type int64 has no word for it'));
+    const mended = await load(coded, "{codes: {region: [south, north]}, missing: mean}", gap);
+    expect((await mended.score([0, 1, 2], 1)).every((value) => value > 0 && value < 1)).toBe(true);
+  });
+
+  it("names an input that the mapping leaves out: a constant that the exporter did not fold in", async () => {
+    const dangling = onnxFile({
+      inputs: [{ name: "x", type: "float32", shape: [null, 1] }, { name: "normalization/mean", type: "float32", shape: [1, 1] }],
+      outputs: [{ name: "p", type: "float32", shape: [null, 1] }], constants: {},
+      nodes: [{ type: "Sub", inputs: ["x", "normalization/mean"], outputs: ["z"] }, { type: "Sigmoid", inputs: ["z"], outputs: ["p"] }],
+    });
+    await expect(load(dangling, "inputs: {x: [age]}")).rejects.toEqual(refusal("BAD_MODEL", 'input "normalization/mean" [1,1] is not in the mapping, which names x; name its columns, or fold it into the model if it is a constant'));
   });
 });
 

@@ -173,7 +173,7 @@ export function fitValue(schema: Schema, dataset: Dataset, persona: Int32Array, 
     },
     { worlds: options.worlds, random: RandomStream.of(options.seed, "value") },
   );
-  return { currency: schema.value.currency, minorUnits: schema.value.minorUnits, meanMinor: [...posterior.mean], draws: posterior.draws, rows: rows.length };
+  return { currency: schema.value.currency, minorUnits: schema.value.minorUnits, meanMinor: [...posterior.mean], draws: posterior.draws, sigma: posterior.sigmaDraws, rows: rows.length };
 }
 
 /** The terms, stimuli and features of a schema's response model. */

@@ -28,10 +28,12 @@ export interface OnnxGraph {
   readonly nodes: readonly { readonly type: string; readonly inputs: readonly string[]; readonly outputs: readonly string[]; readonly attributes?: Readonly<Record<string, number>> }[];
   /** Constants of float32: name -> shape and values, row by row. */
   readonly constants: Readonly<Record<string, { readonly shape: readonly number[]; readonly values: readonly number[] }>>;
+  /** The file that holds the constants' bytes (`constantBytes`); left out, the model itself does. */
+  readonly constantsFile?: string;
 }
 
 /** The bytes of an ONNX model (operator set 17). Node attributes are integers. */
-export function onnxFile({ constants, inputs, nodes, outputs }: OnnxGraph): Uint8Array {
+export function onnxFile({ constants, constantsFile, inputs, nodes, outputs }: OnnxGraph): Uint8Array {
   const value = (field: number, { name, shape, type }: OnnxValue): number[] => {
     const dimensions = shape.flatMap((size) => message(1, size === null ? text(2, "rows") : integer(1, size)));
     return message(field, [...text(1, name), ...message(2, message(1, [...integer(1, TYPES[type]), ...message(2, dimensions)]))]);
@@ -42,11 +44,23 @@ export function onnxFile({ constants, inputs, nodes, outputs }: OnnxGraph): Uint
       ...Object.entries(node.attributes ?? {}).flatMap(([name, number]) => message(5, [...text(1, name), ...integer(3, number), ...integer(20, 2)])),
     ])),
     ...text(2, "graph"),
-    ...Object.entries(constants).flatMap(([name, { shape, values }]) => message(5, [...shape.flatMap((size) => integer(1, size)), ...integer(2, TYPES.float32), ...text(8, name), ...message(9, [...new Uint8Array(Float32Array.from(values).buffer)])])),
+    ...Object.entries(constants).flatMap(([name, { shape, values }], at) => {
+      const entry = (key: string, word: string): number[] => message(13, [...text(1, key), ...text(2, word)]);
+      const offset = Object.values(constants).slice(0, at).reduce((sum, each) => sum + 4 * each.values.length, 0);
+      const stored = constantsFile === undefined ? message(9, [...float32Bytes(values)]) : [...entry("location", constantsFile), ...entry("offset", `${offset}`), ...entry("length", `${4 * values.length}`), ...integer(14, 1)];
+      return message(5, [...shape.flatMap((size) => integer(1, size)), ...integer(2, TYPES.float32), ...text(8, name), ...stored]);
+    }),
     ...inputs.flatMap((input) => value(11, input)),
     ...outputs.flatMap((output) => value(12, output)),
   ];
   return Uint8Array.from([...integer(1, 8), ...message(8, [...text(1, ""), ...integer(2, 17)]), ...text(2, "populace test"), ...message(7, graph)]);
+}
+
+const float32Bytes = (values: readonly number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer);
+
+/** What lies in `constantsFile`. */
+export function constantBytes(constants: OnnxGraph["constants"]): Uint8Array {
+  return float32Bytes(Object.values(constants).flatMap(({ values }) => values));
 }
 
 /** A regression with one input and one output: logits = x W + b, then a sigmoid unless `isLogit`. */

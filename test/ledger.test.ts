@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, afterAll, expect, test } from "vitest";
 import { backup, restore } from "@populace/coordinator";
-import { COMMIT, INPUT, OUTCOMES, SETTLED, commitSubject, encodeLedgerPlan, eventIdOf, eventOf, eventSubject, eventText, inputSubject, isLedgerBase, refusalOf, settledSubject, type Commit, type LedgerPlan } from "@populace/protocol";
+import { COMMIT, INPUT, OUTCOMES, SETTLED, commitSubject, encodeLedgerPlan, eventIdOf, eventOf, eventSubject, eventText, inputSubject, isLedgerBase, refusalOf, runKey, settledSubject, type Commit, type LedgerPlan } from "@populace/protocol";
 import { TENANT, testCluster, until, type TestCluster, type TestCoordinator } from "./helpers/cluster.ts";
 
 const PLAN: LedgerPlan = { model: "shop", fit: "ab".repeat(32), personas: ["a", "b"], stimuli: ["mail", "none"], steps: ["open", "click"] };
@@ -115,6 +115,26 @@ test("COMMIT that was lost is written again when its events come once more, and 
   await until(async () => (await namesOf(run)).includes(id(2)));
   expect(await namesOf(run)).toEqual([id(1), id(2)]);
   expect(countsOf(await second.coordinator.ledger(run, 0))).toEqual(COUNTS_OF(2));
+}, 30_000);
+
+test("what a deposed leader alone has of a ledger is taken from it before a tick is opened, by a coordinator that knew nothing of it (simulator seed 231390)", async () => {
+  cluster = testCluster();
+  const settled: number[] = [];
+  cluster.shared.bus.subscribe(settledSubject(TENANT, "*"), (_, bytes) => { settled.push(SETTLED.decode(bytes).tick); });
+  const first = await leader("first");
+  const { run } = await first.coordinator.enterLedger(encodeLedgerPlan(PLAN));
+  await send(run, [event(1), event(2)]);
+  await until(() => settled.includes(0));
+  // The transport forgets, and the next leader begins with an empty disk.
+  await cluster.shared.log.purge("pop.>", Number.MAX_SAFE_INTEGER);
+  await cluster.shared.registry.remove(runKey(TENANT, run), (await cluster.shared.registry.get(runKey(TENANT, run)))!.revision);
+  first.stop();
+  const second = await leader("second");
+  await send(run, [event(3)]);
+  first.go();
+  await until(async () => (await namesOf(run)).includes(id(3)));
+  expect((await commitsOf(run)).map(({ tick, manifest }) => [tick, manifest])).toEqual([[0, [event(1), event(2)]], [1, [event(3)]]]);
+  expect(countsOf(await second.coordinator.ledger(run, 0))).toEqual(COUNTS_OF(3));
 }, 30_000);
 
 test("a paused ledger takes nothing and goes on where it was; backup proves the counts, and restore brings them back", async () => {

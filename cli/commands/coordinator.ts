@@ -42,6 +42,7 @@ export const coordinatorCommand: CommandDefinition<CoordinatorCommandOptions> = 
     const { serveGrpc } = await import("@populace/io/rpc");
     const { startStatusServer } = await import("@populace/io/status-server");
     const { boundsFor, createTurns, startCoordinator } = await import("@populace/coordinator");
+    const { slotBytesMaxOf } = await import("@populace/protocol");
     const { controlService } = await import("@populace/coordinator/control");
     const logger = createLogger("coordinator", process.env["POPULACE_LOG"] ?? "info");
     const tenants = [...new Set(options.tenant)];
@@ -63,7 +64,7 @@ export const coordinatorCommand: CommandDefinition<CoordinatorCommandOptions> = 
       const turns = createTurns(boundsFor(tenants.length));
       stops.push(() => Promise.all([...coordinators.values()].map((coordinator) => coordinator.close())));
       for (const tenant of tenants) {
-        coordinators.set(tenant, await startCoordinator({ ports, tenant, turns, logger, holder: `coordinator-${address}`, address, doubleRunShare: options.doubleRuns, ledgerHorizonDays: options.ledgerHorizon, leaseTtlMs: options.replicas > 1 ? LEASE_TTL_MS.several : LEASE_TTL_MS.one }));
+        coordinators.set(tenant, await startCoordinator({ ports, tenant, turns, logger, holder: `coordinator-${address}`, address, doubleRunShare: options.doubleRuns, ledgerHorizonDays: options.ledgerHorizon, slotBytesMax: () => slotBytesMaxOf(ports.connection.bytesMaxOf("SLOT")), leaseTtlMs: options.replicas > 1 ? LEASE_TTL_MS.several : LEASE_TTL_MS.one }));
       }
       if (options.metrics !== undefined) {
         const status = await startStatusServer({

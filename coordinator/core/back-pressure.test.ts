@@ -2,17 +2,18 @@ import { LIMITS } from "@populace/protocol";
 import { expect, test } from "vitest";
 import { decideOpen, isStandbyBehind } from "./back-pressure.ts";
 
-const limit = LIMITS.slotStreamShare * LIMITS.slotStreamBytesMax;
+const bytesMax = 2 * 1024 * 1024;
+const limit = LIMITS.slotStreamShare * bytesMax;
 
 test("below the limit every run opens; at it the largest takes a checkpoint and the others wait, so that there is always one who makes room", () => {
-  expect(decideOpen("a", new Map())).toBe("open");
-  expect(decideOpen("a", new Map([["a", limit / 2 - 1], ["b", limit / 2]]))).toBe("open");
+  expect(decideOpen("a", new Map(), bytesMax)).toBe("open");
+  expect(decideOpen("a", new Map([["a", limit / 2 - 1], ["b", limit / 2]]), bytesMax)).toBe("open");
   const full = new Map([["a", limit / 3], ["b", limit / 2], ["c", limit / 6 + 1]]);
-  expect(["a", "b", "c"].map((run) => decideOpen(run, full))).toEqual(["wait", "checkpoint", "wait"]);
+  expect(["a", "b", "c"].map((run) => decideOpen(run, full, bytesMax))).toEqual(["wait", "checkpoint", "wait"]);
   const even = new Map([["b", limit], ["a", limit]]);
-  expect(["a", "b"].map((run) => decideOpen(run, even))).toEqual(["checkpoint", "wait"]);
+  expect(["a", "b"].map((run) => decideOpen(run, even, bytesMax))).toEqual(["checkpoint", "wait"]);
   // A run that has filled nothing yet waits too.
-  expect(decideOpen("new", full)).toBe("wait");
+  expect(decideOpen("new", full, bytesMax)).toBe("wait");
 });
 
 test("the next tick waits while every standby that is heard lacks what was committed two spans ago", () => {

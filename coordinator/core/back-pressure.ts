@@ -6,11 +6,11 @@ export type OpenDecision = "open" | "checkpoint" | "wait";
 /**
  * Slots since the checkpoints share one stream. Near its limit (LIMITS.slotStreamShare) the run that holds most of it takes a checkpoint and the
  * others wait for that: so room comes, and nobody waits for one that waits. `slotBytes`: what each run under way has filled; of equal ones the
- * first in order counts as the largest.
+ * first in order counts as the largest. `bytesMax`: what the slots of runs under way may hold.
  */
-export function decideOpen(run: string, slotBytes: ReadonlyMap<string, number>): OpenDecision {
+export function decideOpen(run: string, slotBytes: ReadonlyMap<string, number>, bytesMax: number): OpenDecision {
   const total = [...slotBytes.values()].reduce((sum, bytes) => sum + bytes, 0);
-  if (total < LIMITS.slotStreamShare * LIMITS.slotStreamBytesMax) return "open";
+  if (total < LIMITS.slotStreamShare * bytesMax) return "open";
   const [largest] = [...slotBytes].toSorted(([leftRun, left], [rightRun, right]) => right - left || (leftRun < rightRun ? -1 : 1))[0];
   return largest === run ? "checkpoint" : "wait";
 }

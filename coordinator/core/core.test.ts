@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { RUN_STATE, type Plan, type RunState } from "@populace/protocol";
+import { LIMITS, RUN_STATE, type Plan, type RunState } from "@populace/protocol";
 import { admit, runSize } from "./admission.ts";
 import { decideCommit, decideRefusedAppend, type Link } from "./commit.ts";
-import { isSmall, resolveExecution, spanAt } from "./execution.ts";
+import { isSmall, resolveExecution, shardOutBytesPerTick, spanAt } from "./execution.ts";
 import { accumulate, exposuresPlanned } from "./ledger.ts";
 import { decideLease, decideRefusedRenewal } from "./lease.ts";
 import { isSettled, stateAfter, transition } from "./run.ts";
@@ -120,7 +120,7 @@ describe("execution", () => {
   });
 
   test("spans end at checkpoints and at the end; the last tick has no checkpoint", () => {
-    const execution = resolveExecution(PLAN, { spanTicks: 4, checkpointTicks: 6 }, { workers: 2, exposuresPerSecond: 0 });
+    const execution = resolveExecution(PLAN, { spanTicks: 4, checkpointTicks: 6 }, { workers: 2, exposuresPerSecond: 0, slotBytesMax: LIMITS.slotStreamBytesMax });
     const spans: string[] = [];
     for (let tick = 0; tick < 10; ) {
       const { span, checkpoint } = spanAt(execution, tick, 10);
@@ -133,13 +133,26 @@ describe("execution", () => {
   });
 
   test("a coupled run has spans of one tick; shards never outnumber blocks", () => {
-    const execution = resolveExecution({ ...PLAN, influence: {} as never }, { spanTicks: 9, shards: 1000 }, { workers: 2, exposuresPerSecond: 1e9 });
+    const execution = resolveExecution({ ...PLAN, influence: {} as never }, { spanTicks: 9, shards: 1000 }, { workers: 2, exposuresPerSecond: 1e9, slotBytesMax: LIMITS.slotStreamBytesMax });
     expect(execution.spanTicks).toBe(1);
     expect(execution.shards).toBe(Math.ceil(1_000_000 / 65_536) + Math.ceil(500_000 / 65_536));
   });
 
+  test("where slots have little room, the slots of one span fit it and checkpoints come as often as they fill it; a large room changes nothing", () => {
+    const plan: Plan = { ...PLAN, worlds: 512 }, wanted = { shards: 16, spanTicks: 4 };
+    const roomy = resolveExecution(plan, wanted, { workers: 2, exposuresPerSecond: 1e9, slotBytesMax: LIMITS.slotStreamBytesMax });
+    expect(roomy.shards).toBe(16);
+    const slotBytesMax = 1024 * 1024;
+    const tight = resolveExecution(plan, wanted, { workers: 2, exposuresPerSecond: 1e9, slotBytesMax });
+    const slotBytes = Math.min(LIMITS.slotBytesMax, tight.spanTicks * shardOutBytesPerTick(plan, tight.shards));
+    expect(tight.shards).toBeGreaterThan(1);
+    expect(tight.shards * slotBytes).toBeLessThanOrEqual(slotBytesMax);
+    expect(roomy.shards * Math.min(LIMITS.slotBytesMax, roomy.spanTicks * shardOutBytesPerTick(plan, roomy.shards))).toBeGreaterThan(slotBytesMax);
+    expect(tight.checkpointTicks).toBeLessThan(roomy.checkpointTicks);
+  });
+
   test("a run of little work is one shard, unless told otherwise; one of much, or of large outputs, is many", () => {
-    const cluster = { workers: 8, exposuresPerSecond: 1e9 }, small: Plan = { ...PLAN, personas: PLAN.personas.map((persona) => ({ ...persona, agents: 70_000 })) };
+    const cluster = { workers: 8, exposuresPerSecond: 1e9, slotBytesMax: LIMITS.slotStreamBytesMax }, small: Plan = { ...PLAN, personas: PLAN.personas.map((persona) => ({ ...persona, agents: 70_000 })) };
     expect(exposuresPlanned(PLAN).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(4e6);
     expect(isSmall(small)).toBe(true);
     expect(resolveExecution(small, {}, cluster).shards).toBe(1);

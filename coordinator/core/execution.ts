@@ -20,6 +20,8 @@ export interface Cluster {
   readonly workers: number;
   /** Of all workers together; 0 = not measured. */
   readonly exposuresPerSecond: number;
+  /** What the slots of runs under way may hold. */
+  readonly slotBytesMax: number;
 }
 
 /**
@@ -29,7 +31,9 @@ export interface Cluster {
 export function resolveExecution(plan: Plan, wanted: Partial<ExecutionPlan>, cluster: Cluster): ExecutionPlan {
   const workers = wanted.workers ?? cluster.workers;
   const blocks = blocksOf(plan).length;
-  const shards = Math.max(1, Math.min(wanted.shards ?? (isSmall(plan) ? 1 : workers * SHARDS_PER_WORKER), blocks, LIMITS.shardsMax));
+  let shards = Math.max(1, Math.min(wanted.shards ?? (isSmall(plan) ? 1 : workers * SHARDS_PER_WORKER), blocks, LIMITS.shardsMax));
+  // The slots of one span must fit what all have.
+  while (shards > 1 && shards * Math.min(LIMITS.slotBytesMax, shardOutBytesPerTick(plan, shards)) > cluster.slotBytesMax) shards = Math.ceil(shards / 2);
   const speed = isBehaviorPlan(plan) ? AGENTS_PER_SECOND_ASSUMED * workers : cluster.exposuresPerSecond > 0 ? cluster.exposuresPerSecond : EXPOSURES_PER_SECOND_ASSUMED * workers;
   const perTick = Math.max(1, exposuresPlanned(plan).reduce((sum, count) => sum + count, 0) / Math.max(1, plan.ticks));
   const bytesPerTick = shardOutBytesPerTick(plan, shards);
@@ -38,8 +42,9 @@ export function resolveExecution(plan: Plan, wanted: Partial<ExecutionPlan>, clu
   }
   const spanMax = Math.min(LIMITS.spanTicksMax, Math.floor(LIMITS.shardOutBytesMax / bytesPerTick), Math.max(1, plan.ticks));
   const spanWanted = wanted.spanTicks ?? Math.round((SPAN_SECONDS * speed) / perTick);
-  const spanTicks = isCoupled(plan) ? 1 : Math.max(1, Math.min(spanWanted, spanMax));
-  const slotTicks = Math.max(1, Math.floor(LIMITS.slotStreamBytesMax / (bytesPerTick * shards + mailBytesPerTick(plan))));
+  const spanFits = shards * LIMITS.slotBytesMax <= cluster.slotBytesMax ? spanMax : Math.floor(cluster.slotBytesMax / (shards * bytesPerTick));
+  const spanTicks = isCoupled(plan) ? 1 : Math.max(1, Math.min(spanWanted, spanMax, spanFits));
+  const slotTicks = Math.max(1, Math.floor(cluster.slotBytesMax / (bytesPerTick * shards + mailBytesPerTick(plan))));
   const checkpointWanted = Math.min(Math.round((CHECKPOINT_SECONDS * speed) / perTick), slotTicks);
   return {
     shards,

@@ -1,7 +1,7 @@
 import { PopulaceError } from "@populace/domain";
 import { sha256, sha256Hex, type LogEntry } from "@populace/io";
 import {
-  COMMIT, EVENT_ID_DIGITS, INPUT, LIMITS, OUTCOMES, SETTLED, bodyOf, commitSubject, decodeLedgerPlan, eventIdOf, eventSubject, inputHashOf, inputSubject, isLedgerBase, rootOf, settledSubject, sumsHashOf,
+  COMMIT, EVENT_ID_DIGITS, INPUT, LIMITS, MISSED, OUTCOMES, SETTLED, bodyOf, commitSubject, decodeLedgerPlan, eventIdOf, eventSubject, inputHashOf, inputSubject, isLedgerBase, missedSubject, rootOf, settledSubject, sumsHashOf,
   type Commit, type Input, type LedgerPlan, type RunRecord,
 } from "@populace/protocol";
 import { ledgerTick } from "../core/ledger-tick.ts";
@@ -10,7 +10,7 @@ import { commitLog, type CommitLogContext } from "./commit-log.ts";
 import { blobOrCopy } from "./copies.ts";
 import { compactLedger, holdCheckpoint, readHead, restoreCheckpoint, takeCheckpoint } from "./ledger-checkpoints.ts";
 import { changeRecord } from "./record-writer.ts";
-import { commitBytesAfter, readCommit, readCommits, readEnd, readEvent, readFirstCommit, readFirstTick, readLastCommit, readRecord } from "./run-store.ts";
+import { clearOutbox, commitBytesAfter, readCommit, readCommits, readEnd, readEvent, readFinalTick, readFirstCommit, readFirstTick, readLastCommit, readRecord } from "./run-store.ts";
 import { storeCommits } from "./store-commits.ts";
 
 /** What a ledger needs of the coordinator that drives it. */
@@ -27,7 +27,7 @@ export interface LedgerContext extends CommitLogContext {
   today(): number;
   /** Of every standby that has spoken of this ledger within a TTL: the last tick on its disk. */
   flushed(): readonly number[];
-  /** Whether a standby that lives has had the time to say so. */
+  /** Whether a standby that lives has had the time to say so, since this ledger was taken up. */
   knowsStandbys(): boolean;
   /** A standby that needs longer for a commit is not waited for until it has caught up. */
   readonly standbyMs: number;
@@ -37,12 +37,15 @@ export interface LedgerContext extends CommitLogContext {
 const WAITING_MAX = 10 * LIMITS.ledgerTickEventsMax;
 /** Events that are committed already come again when their sender was not told: COMMIT may have lost the record. It is looked into so often at most. */
 const LOOK_MS = 5000;
+/** How often others are asked for what they hold; and how many times `standbyMs` one that holds more is waited for. */
+const ASK_MS = 250, HEAR_MAX = 5;
 /** A standby takes a message and a flush, a few milliseconds. */
 const FLUSHED_POLL_MS = 5;
 
 /**
  * Drives a ledger until `signal` ends it: seals what gateways sent, counts it, commits, tick by tick. What a tick counts follows from its sealed Input
- * and the ticks before, so that every later leader comes to the same root; events whose stream was lost come again from their gateways. Where a standby
+ * and the ticks before, so that every later leader comes to the same root; events whose stream was lost come again from their gateways. No tick is opened before every coordinator that lives had the time
+ * to say what it holds, nor while one holds more. Where a standby
  * lives, the next tick waits until it has this one on its disk, and gateways hear of it then. A checkpoint takes the place of the commits before it.
  * Rejects as `driveRun` does.
  */
@@ -57,11 +60,14 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
   let read = 0, sinceMs = 0, isRepeated = false, lookedMs = startedMs;
   /** Last tick that gateways may rely on; the tick at which all standbys were given up; the first day that is open, and bytes of commits since the checkpoint. */
   let safeTick = -1, abandonedTick = -1, floor = 0, bytesSince = 0;
+  /** Others were asked in vain for ticks up to this one. */
+  let unheardTick = -1;
   let arrived = Promise.withResolvers<void>(), taken = Promise.withResolvers<void>();
 
   try {
+    await hearOut();
     const plan = await planOf();
-    const expected = await commits.reconcile();
+    let expected = await commits.reconcile();
     await begin();
     await takeUp();
     const stop = log.follow(eventSubject(tenant, run), 0, receive);
@@ -72,6 +78,12 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
         const sealed = await log.last(inputSubject(tenant, run, readEnd(store, tenant, run).tick + 1));
         if (sealed === null) await tickIsDue();
         signal.throwIfAborted();
+        if (isBehind()) {
+          await hearOut();
+          expected = await commits.reconcile();
+          await takeUp();
+          continue;
+        }
         if (sealed !== null || waiting.size > 0) await tick(plan, expected, secondsBefore);
         if (isLookDue()) {
           lookedMs = clock.monotonicMs();
@@ -93,6 +105,29 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
     const bytes = await blobOrCopy(ports, begun.spec.planHash);
     if (bytes === null) throw new PopulaceError("NOT_FOUND", `ledger ${run.slice(0, 12)}: its plan is not in the blob store; announce its release again`, { run });
     return decodeLedgerPlan(bytes);
+  }
+
+  /** Whether a coordinator that lives holds more than this one. */
+  function isBehind(): boolean {
+    const heard = Math.max(readFinalTick(store, tenant, run), unheardTick);
+    return context.flushed().some((at) => at > heard);
+  }
+
+  /** COMMIT and this disk may lack what others hold, who were alone when it was committed: what they answer comes onto this disk as from COMMIT, before this leader says anything. */
+  async function hearOut(): Promise<void> {
+    const beganMs = clock.monotonicMs(), before = readFinalTick(store, tenant, run);
+    while (isBehind() || !context.knowsStandbys()) {
+      if (clock.monotonicMs() - beganMs > HEAR_MAX * context.standbyMs) {
+        unheardTick = Math.max(...context.flushed());
+        logger.error({ run, tick: readFinalTick(store, tenant, run), theirs: unheardTick, alarm: "ledger behind" }, "another coordinator holds more of a ledger and does not give it; it goes on without");
+        break;
+      }
+      ports.bus.publish(missedSubject(tenant, run), MISSED.encode({ run, tick: readFinalTick(store, tenant, run) }));
+      await clock.sleep(ASK_MS, signal);
+      context.assertLeads();
+    }
+    const after = readFinalTick(store, tenant, run);
+    if (after > before) logger.warn({ run, before, after }, "commits of a ledger were taken from another coordinator");
   }
 
   function isLookDue(): boolean {
@@ -127,6 +162,9 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
   /** Resolves when a standby has this tick on its disk, where one lives and keeps up; gateways are told. */
   async function standbyHas(wanted: number): Promise<void> {
     const beganMs = clock.monotonicMs();
+    // COMMIT has it: no later leader may take it for tentative, also where this disk is the only other one.
+    await store.transaction((tables) => clearOutbox(tables, tenant, run, wanted));
+    await store.flushed();
     for (;;) {
       const flushed = context.flushed();
       if (flushed.some((at) => at >= wanted)) break;

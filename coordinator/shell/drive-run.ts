@@ -49,6 +49,8 @@ export interface RunContext {
   isOnlyRun(): boolean;
   /** Bytes of slots that all runs under way have filled since their checkpoints, by run. */
   readonly slotBytes: Map<string, number>;
+  /** What those may be together, as the log has room for. */
+  slotBytesMax(): number;
   /** Who has each run of one shard that is under way, by run. */
   readonly wholeOn: Map<string, string>;
 }
@@ -410,12 +412,12 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
     /** Whether this run is to make room by a checkpoint; waits while another one does. */
     async function slotsAreFull(): Promise<boolean> {
-      let decision = decideOpen(run, context.slotBytes);
+      let decision = decideOpen(run, context.slotBytes, context.slotBytesMax());
       if (decision !== "open") {
         counters.opensDelayed += 1;
         logger.warn({ run, decision, slotBytes: Object.fromEntries(context.slotBytes) }, "slots are near their limit");
       }
-      for (; decision === "wait"; decision = decideOpen(run, context.slotBytes)) await Promise.race([failure.promise, clock.sleep(LIMITS.runPollMs)]);
+      for (; decision === "wait"; decision = decideOpen(run, context.slotBytes, context.slotBytesMax())) await Promise.race([failure.promise, clock.sleep(LIMITS.runPollMs)]);
       return decision === "checkpoint";
     }
 
@@ -559,7 +561,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     disputants = record.dispute === null ? [] : await nodesOf(record.dispute.outputs);
     const members = fitMembers().map(([, member]) => member.heartbeat);
     const measured = members.every((member) => member.exposuresPerSecond > 0);
-    const execution = resolveExecution(plan, record.wanted, { workers: members.reduce((sum, member) => sum + member.workers, 0), exposuresPerSecond: measured ? members.reduce((sum, member) => sum + member.exposuresPerSecond, 0) : 0 });
+    const execution = resolveExecution(plan, record.wanted, { workers: members.reduce((sum, member) => sum + member.workers, 0), exposuresPerSecond: measured ? members.reduce((sum, member) => sum + member.exposuresPerSecond, 0) : 0, slotBytesMax: context.slotBytesMax() });
     const isJudged = record.dispute !== null && record.execution !== null;
     const shards = isJudged ? record.shards : shardMap(blocks.map(costOf), execution.shards);
     record = await changeRecord(context, {

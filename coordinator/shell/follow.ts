@@ -1,19 +1,19 @@
 import type { LogEntry, Logger, Ports, Stop, Store, StoreTables } from "@populace/io";
-import { COMMIT, bodyOf, commitSubject, isLedgerBase, releaseKey, runKey, type Commit, type RunRecord } from "@populace/protocol";
+import { COMMIT, HELD, bodyOf, commitSubject, heldSubject, isLedgerBase, releaseKey, runKey, type Commit, type RunRecord } from "@populace/protocol";
 import { newerRecord } from "../core/takeover.ts";
 import { keepCopy } from "./copies.ts";
 import { adoptCheckpoint, compactLedger, holdCheckpoint } from "./ledger-checkpoints.ts";
 import { decodeRecord, decodeRelease, discardCommits, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord, writeRelease } from "./run-store.ts";
 
 /**
- * Keeps the own store level with COMMIT and the registry, flushed: what a standby needs to lead, and the second copy of what the
+ * Keeps the own store level with COMMIT (also with what others hold of a COMMIT that lost it) and the registry, flushed: what a standby needs to lead, and the second copy of what the
  * transport may lose. A gap (the disk refused a commit) is filled from COMMIT; what cannot be fitted in then (COMMIT has the gap too, two roots) is
  * left to the reconciliation of the next leader. What a ledger's checkpoint stands for leaves the disk once all of the checkpoint is there. `onTerm` hears the
  * terms of others, `onFlushed` how far a run is on this disk, `onRecord` every change of a run, `onStale` the
  * own record where the registry was given one of an earlier term.
  */
 export function followTenant(ports: Ports & { readonly store: Store }, tenant: string, logger: Logger, hooks: { onTerm(term: number): void; onFlushed(run: string, tick: number): void; onRecord(record: RunRecord): void; onStale(own: RunRecord): void }): Stop {
-  const { log, registry, blobs, store } = ports;
+  const { bus, log, registry, blobs, store } = ports;
   /** Last tick before a gap that COMMIT could not fill, by run. */
   const gaps = new Map<string, number>();
 
@@ -29,8 +29,8 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
       let end = readEnd(tables, tenant, run);
       const known = tick <= end.tick ? readCommit(tables, tenant, run, tick) : null;
       if (known?.root === commit.root) {
-        // Committed anew: what followed it was false.
-        if (known.attempt < commit.attempt) writeFinal(tables, commit);
+        // Committed anew: what followed it was false. Or an append of this coordinator, whose answer it did not live to hear.
+        if (known.attempt < commit.attempt || readOutbox(tables, tenant, run).has(tick)) writeFinal(tables, commit);
         return false;
       }
       if (known !== null) {
@@ -85,6 +85,9 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
 
   const stops = [
     log.follow(commitSubject(tenant, "*"), 0, async (entry) => onCommit(await decode(entry))),
+    bus.subscribe(heldSubject(tenant, "*"), async (subject, bytes) => {
+      for (const body of HELD.decode(bytes).commits) await onCommit(COMMIT.decode(await bodyOf(body, blobs, `a commit under ${subject}`)));
+    }),
     registry.watch(runKey(tenant, "*"), async (_, entry) => {
       const there = decodeRecord(entry?.bytes ?? null);
       if (there === null) return;

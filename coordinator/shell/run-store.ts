@@ -85,6 +85,13 @@ export function readEnd(tables: Reader, tenant: string, run: string): ChainEnd {
   return { tick: last?.tick ?? -1, root: last?.root ?? run };
 }
 
+/** Last tick that COMMIT is known to have had; -1 = none. */
+export function readFinalTick(tables: Reader, tenant: string, run: string): number {
+  const [tentative] = tables.range("outbox", { prefix: `${runPrefix(tenant, run)} `, limit: 1, keysOnly: true });
+  const { tick } = readEnd(tables, tenant, run);
+  return tentative === undefined ? tick : Math.min(tick, tickOf(tentative.key) - 1);
+}
+
 /** `isTentative`: its append to COMMIT is still to come. */
 export function writeCommit(tables: StoreTables, tenant: string, commit: Commit, isTentative: boolean): void {
   const key = tickKey(tenant, commit.run, commit.tick);

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type RegistryEntry, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, FLUSHED, HEARTBEAT, JOB_SPEC, LEADER_BEAT, LIMITS, RELEASE, RUN_RECORD, RUN_STATE, STEPS_MAX, VIEW_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, encodeLedgerPlan, encodePlan, flushedSubject, heartbeatSubject, inputParts, isJobPlan, isLedger, leaderBeatSubject, ledgerSpecOf, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, viewKey,
+  COMMIT, FLUSHED, HEARTBEAT, HELD, JOB_SPEC, LEADER_BEAT, LIMITS, MISSED, RELEASE, RUN_RECORD, RUN_STATE, STEPS_MAX, VIEW_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, encodeLedgerPlan, encodePlan, fitBody, flushedSubject, heartbeatSubject, heldSubject, inputParts, isJobPlan, isLedger, leaderBeatSubject, ledgerSpecOf, missedSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, viewKey,
   type ExecutionPlan, type LeaderRecord, type LedgerPlan, type Plan, type Release, type RunRecord, type RunSpec, type RunState, type ViewRecord,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
@@ -14,7 +14,7 @@ import { newerRecord } from "../core/takeover.ts";
 import { commitLog } from "./commit-log.ts";
 import { blobOrCopy, keepCopy } from "./copies.ts";
 import { driveLedger } from "./drive-ledger.ts";
-import { readLedger } from "./ledger-checkpoints.ts";
+import { readLedger, restoreCheckpoint } from "./ledger-checkpoints.ts";
 import { driveRun, forgetRun, purgeSlots, type RunContext } from "./drive-run.ts";
 import { followTenant } from "./follow.ts";
 import { lead, type Leadership } from "./leadership.ts";
@@ -22,7 +22,7 @@ import { noCounts, type CoordinatorMetrics } from "./metrics.ts";
 import { changeRecord, publishRecord } from "./record-writer.ts";
 import { announceRelease, releasesOf } from "./releases.ts";
 import { runReader, type RunReader } from "./run-reader.ts";
-import { decodeRecord, discardCommits, forgetGarbage, markGarbage, readCommit, readEnd, readGarbage, readLastCommit, readLastRelease, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
+import { decodeRecord, discardCommits, forgetGarbage, markGarbage, readCommit, readCommitsAfter, readEnd, readFinalTick, readFirstCommit, readGarbage, readLastCommit, readLastRelease, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
 import { createTurns, type Turns } from "./turns.ts";
 
 export interface CoordinatorOptions {
@@ -46,6 +46,8 @@ export interface CoordinatorOptions {
   readonly ledgerCheckpointBytes?: number;
   /** Days for which a ledger remembers the ids of outcomes, and refuses older ones; default LIMITS.ledgerHorizonDays. */
   readonly ledgerHorizonDays?: number;
+  /** Bytes that the slots of runs under way may hold, asked anew each time; default LIMITS.slotStreamBytesMax. */
+  readonly slotBytesMax?: () => number;
   /** The calendar, in milliseconds since 1970; only the horizon of ledgers asks it. */
   readonly nowMs?: () => number;
   /** Shared by the coordinators of several tenants in one process, which then share the bound and take turns. */
@@ -140,6 +142,8 @@ interface Reign {
 const MISSING_MAX = 50;
 /** Before a run whose ports failed is taken up again. */
 const OUTAGE_WAIT_MS = 250;
+/** Commits of one answer to Missed: the rest is asked for again. */
+const HELD_MAX = 100;
 const DAY_MS = 86_400_000;
 /** How often the leader looks whether the transport still has the release that production serves. */
 const RELEASE_CHECK_MS = 10_000;
@@ -195,6 +199,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         heardRelease = Math.max(heardRelease, release);
       }),
       bus.subscribe(heartbeatSubject(tenant, "*"), (_, bytes) => hearTerm(HEARTBEAT.decode(bytes).term)),
+      bus.subscribe(missedSubject(tenant, "*"), (_, bytes) => {
+        const { run, tick } = MISSED.decode(bytes);
+        return giveHeld(run, tick);
+      }),
     ];
     const stopTail = followTenant(ports, tenant, logger, {
       onTerm: (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); },
@@ -396,9 +404,28 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   /** A standby of ledgers is heard though nothing comes: the next outcome waits for it. */
   async function tellLedgers(): Promise<void> {
     if (reign !== null || ledgers.size === 0) return;
-    const ends = [...ledgers].map((run) => ({ run, tick: readEnd(store, tenant, run).tick })).filter(({ tick }) => tick >= 0);
+    const ends = [...ledgers].map((run) => ({ run, tick: readFinalTick(store, tenant, run) })).filter(({ tick }) => tick >= 0);
     await store.flushed();
     for (const { run, tick } of ends) bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick }));
+  }
+
+  /** What this standby holds of a ledger, and its leader may lack: the record, the plan, the checkpoint it begins with, commits after a tick. */
+  async function giveHeld(run: string, after: number): Promise<void> {
+    const record = reign === null ? readRecord(store, tenant, run) : null, last = readFinalTick(store, tenant, run);
+    if (record === null || !isLedger(record.spec) || last <= after) return;
+    await store.flushed();
+    bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick: last }));
+    await registry.create(runKey(tenant, run), RUN_RECORD.encode(record));
+    await blobOrCopy(ports, record.spec.planHash);
+    const first = readFirstCommit(store, tenant, run)!, from = Math.max(after, first.tick - 1), commits: Uint8Array[] = [];
+    if (from > after) await restoreCheckpoint(ports, first);
+    let size = 0;
+    for (const commit of readCommitsAfter(store, tenant, run, from, Math.min(last, from + HELD_MAX))) {
+      if (size > LIMITS.slotBytesMax) break;
+      commits.push(await fitBody(COMMIT.encode(commit), blobs));
+      size += commits.at(-1)!.length;
+    }
+    bus.publish(heldSubject(tenant, run), HELD.encode({ run, commits }));
   }
 
   function leadingReign(): Reign {
@@ -577,10 +604,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const { run } = record;
     // A ledger is always under way and needs no node: it takes no turn from the others.
     if (isLedger(record.spec)) {
+      const takenUpMs = clock.monotonicMs();
       const context = {
         ports, tenant, term: mine.leadership.term, logger, counters, assertLeads: () => mine.leadership.assertValid(), tickMs: options.ledgerTickMs ?? LIMITS.ledgerTickMs,
         checkpointBytes: options.ledgerCheckpointBytes ?? LIMITS.ledgerCheckpointBytes, horizonDays: options.ledgerHorizonDays ?? LIMITS.ledgerHorizonDays, today: () => Math.floor((options.nowMs ?? Date.now)() / DAY_MS),
-        flushed: () => flushedBy(mine, run), knowsStandbys: () => isAlone || clock.monotonicMs() - mine.sinceMs > leaseTtlMs, standbyMs: leaseTtlMs,
+        flushed: () => flushedBy(mine, run), knowsStandbys: () => isAlone || clock.monotonicMs() - takenUpMs > leaseTtlMs, standbyMs: leaseTtlMs,
       };
       return throughOutages(mine, run, signal, () => driveLedger(context, readRecord(store, tenant, run)!, signal));
     }
@@ -593,7 +621,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
     try {
       const context: RunContext = {
-        ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes, wholeOn: mine.wholeOn,
+        ports, tenant, term: mine.leadership.term, logger, counters, isAlone, slotBytes: mine.slotBytes, slotBytesMax: options.slotBytesMax ?? (() => LIMITS.slotStreamBytesMax), wholeOn: mine.wholeOn,
         doubleRunShare: options.doubleRunShare,
         membership: () => mine.membership,
         viewed: () => mine.viewed.promise,
@@ -736,6 +764,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       }),
       bus.subscribe(flushedSubject(tenant, "*"), (_, bytes) => {
         const { nonce: from, run, tick } = FLUSHED.decode(bytes);
+        // A ledger that the registry forgot while this coordinator was away: who knows of it enters it again.
+        if (readRecord(store, tenant, run) === null) bus.publish(missedSubject(tenant, run), MISSED.encode({ run, tick: -1 }));
         if (mine.active.has(run)) mine.flushed.set(run, (mine.flushed.get(run) ?? new Map<string, never>()).set(from, { tick, heardMs: clock.monotonicMs() }));
       }),
       clock.every(RELEASE_CHECK_MS, () => { restoreRelease().catch((error: unknown) => logger.warn({ error: String(error) }, "the release could not be checked")); }),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { RandomStream } from "../random/random-stream.ts";
-import { fitLogNormalValue } from "./log-normal-value.ts";
+import { fitLogNormalValue, amountMeanInterval } from "./log-normal-value.ts";
 
 const PERSONAS = 5;
 const STIMULI = 3;
@@ -96,10 +96,35 @@ describe("log-normal value model", () => {
     for (let i = 0; i < a.mean.length; i++) expect(Math.abs(a.mean[i] / b.mean[i] - 1)).toBeLessThan(1e-6);
   });
 
+  test("the predictive interval of an observed mean holds it 90 % of the time, where the credible one of its expectation does not (seed 12, 1,000 means)", () => {
+    const random = RandomStream.of(12, "means of amounts");
+    const worlds = 40, count = 25, cases = 1000;
+    let inside = 0, insideCredible = 0;
+    for (let t = 0; t < cases; t++) {
+      // Worlds and truth come from one distribution, as those of a posterior that is right.
+      const center = 100 * Math.exp(random.normal()), sigma = 0.5 + 0.5 * random.uniform();
+      const expectations = Float64Array.from({ length: worlds }, () => center * Math.exp(0.1 * random.normal()));
+      const truth = center * Math.exp(0.1 * random.normal());
+      const observed = Array.from({ length: count }, () => truth * Math.exp(sigma * random.normal() - sigma ** 2 / 2)).reduce((a, b) => a + b, 0) / count;
+      const predictive = amountMeanInterval(expectations, expectations.map((each) => (each ** 2 * Math.expm1(sigma ** 2)) / count));
+      const credible = amountMeanInterval(expectations, new Float64Array(worlds));
+      const sorted = expectations.toSorted();
+      expect(credible.low >= sorted[1] * (1 - 1e-8) && credible.low <= sorted[2] * (1 + 1e-8) && credible.high >= sorted[37] * (1 - 1e-8) && credible.high <= sorted[38] * (1 + 1e-8)).toBe(true);
+      expect(predictive.mean).toBe(credible.mean);
+      if (predictive.low <= observed && observed <= predictive.high) inside++;
+      if (credible.low <= observed && observed <= credible.high) insideCredible++;
+    }
+    // sd .0095; 2.5 of it.
+    expect(Math.abs(inside / cases - 0.9)).toBeLessThan(0.024);
+    expect(insideCredible / cases).toBeLessThan(0.8);
+  });
+
   test("one row is enough, none is refused, a zero amount is named", () => {
     const one = { amount: Float64Array.of(12), persona: Int32Array.of(0), stimulus: Int32Array.of(1), personaCount: 2, stimulusCount: 2 };
     const posterior = fitLogNormalValue(one, { worlds: 100, random: RandomStream.of(1, "one") });
     expect(posterior.draws.every(Number.isFinite)).toBe(true);
+    expect(posterior.sigmaDraws).toHaveLength(100);
+    expect(posterior.sigmaDraws.every((sigma) => sigma > 0)).toBe(true);
     const none = { ...one, amount: new Float64Array(0) };
     expect(() => fitLogNormalValue(none, { worlds: 10, random: RandomStream.of(1, "x") })).toThrow(/no row has an amount/);
     const zero = { ...one, amount: Float64Array.of(0) };

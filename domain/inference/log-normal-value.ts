@@ -3,7 +3,7 @@ import type { RandomStream } from "../random/random-stream.ts";
 import { choleskyInPlace, solveLowerInPlace, solveUpperInPlace } from "./linear-algebra.ts";
 import { systematicResample } from "./pareto.ts";
 import { explore, withNumericalGradient } from "./scale-exploration.ts";
-import { normalQuantile } from "./special-functions.ts";
+import { normalCdf, normalQuantile } from "./special-functions.ts";
 
 /** One row a response: what it was worth, who responded, to which stimulus. */
 export interface ValueRows {
@@ -32,6 +32,8 @@ export interface ValuePosterior {
   readonly mu: readonly ParameterSummary[];
   /** Standard deviation of the log amount around its cell's mean, shared by all cells. */
   readonly sigma: ParameterSummary;
+  /** Its draws, one a world. */
+  readonly sigmaDraws: Float64Array;
   /** Standard deviations between personas, between stimuli, and between cells beyond both. */
   readonly scales: { readonly persona: ParameterSummary; readonly stimulus: ParameterSummary; readonly cell: ParameterSummary };
   readonly rows: number;
@@ -105,9 +107,33 @@ export const fitLogNormalValue = (rows: ValueRows, options: { readonly worlds: n
     mean, draws,
     mu: Array.from({ length: cellCount }, (_, c) => summarize(Float64Array.from({ length: worlds }, (_, w) => muDraws[w * cellCount + c]))),
     sigma: summarize(scaleDraws[3]),
+    sigmaDraws: scaleDraws[3],
     scales: { persona: summarize(scaleDraws[0]), stimulus: summarize(scaleDraws[1]), cell: summarize(scaleDraws[2]) },
     rows: rows.amount.length,
   };
+};
+
+/**
+ * 90 % predictive interval of a mean of independent log-normal amounts, of which each world knows expectation and variance: in every
+ * world the log-normal of these two moments (Fenton 1960, "The sum of log-normal probability distributions"), worlds in equal parts.
+ * The mean is that of the expectations. With variances of 0 it is the credible interval of the expectation. By bisection on the log (1e-9).
+ */
+export const amountMeanInterval = (expectations: ArrayLike<number>, variances: ArrayLike<number>): { readonly mean: number; readonly low: number; readonly high: number } => {
+  const worlds = expectations.length;
+  const spreads = Float64Array.from(variances, (variance, w) => Math.sqrt(Math.log1p(variance / expectations[w] ** 2)));
+  const centers = Float64Array.from(expectations, (expectation, w) => Math.log(expectation) - spreads[w] ** 2 / 2);
+  const quantile = (p: number): number => {
+    let low = Infinity, high = -Infinity;
+    centers.forEach((center, w) => { low = Math.min(low, center - 9 * spreads[w]); high = Math.max(high, center + 9 * spreads[w]); });
+    for (let i = 0; i < 60 && high - low > 1e-9; i++) {
+      const middle = (low + high) / 2;
+      const below = centers.reduce((sum, center, w) => sum + (spreads[w] === 0 ? Number(center <= middle) : normalCdf((middle - center) / spreads[w])), 0);
+      if (below < p * worlds) low = middle;
+      else high = middle;
+    }
+    return Math.exp((low + high) / 2);
+  };
+  return { mean: Array.from(expectations).reduce((sum, each) => sum + each, 0) / worlds, low: quantile(0.05), high: quantile(0.95) };
 };
 
 interface CellMoments {

@@ -78,6 +78,8 @@ export interface ValueModel {
   readonly meanMinor: readonly number[];
   /** worlds x (personas x stimuli). */
   readonly draws: Float64Array;
+  /** Standard deviation of the log amount around its cell's mean, one a world; absent in a model of before it was kept. */
+  readonly sigma?: Float64Array;
   readonly rows: number;
 }
 

@@ -20,8 +20,27 @@ describeOnNats("at the start, NATS", (program) => {
     await expect(open(bare)).rejects.toMatchObject({ code: "SERVER_UNFIT", message: expect.stringMatching(/has no JetStream.*"-js"/) });
     await bare.kill();
     await expect(open(bare, { startMs: 0 })).rejects.toMatchObject({ code: "UNAVAILABLE", message: expect.stringContaining(bare.url) });
-    const small = await started({ program, fileBytesMax: 10 * MB });
-    await expect(open(small)).rejects.toMatchObject({ code: "STORE_FAILED", message: expect.stringMatching(/stream populace_\w+ needs \d+ bytes.*all streams together need \d+: raise max_file_store/) });
+    const small = await started({ program, fileBytesMax: 6 * MB });
+    await expect(open(small)).rejects.toMatchObject({ code: "STORE_FAILED", message: expect.stringMatching(/no room for the streams: all streams together need at least \d+ bytes: raise max_file_store/) });
+  });
+
+  test("of little room is given smaller streams, every one by the same share and none below the least; another coordinator takes them as they are", async () => {
+    const large = { streams: STREAMS.map((stream) => ({ ...stream, bytesMax: 256 * MB })), blobBytesMax: 512 * MB };
+    for (const options of [{ fileBytesMax: 64 * MB }, { fileBytesMax: 1024 * MB, config: "accounts { POPULACE: { users: [ { user: \"populace\", password: \"right\" } ], jetstream: { max_file: 67108864, max_mem: 1 } } }", login: true }]) {
+      const server = await started({ program, ...options });
+      const more = { ...large, ..."login" in options ? { credentials: { user: "populace", password: "right" } } : {} };
+      const ports = await opened(server, more);
+      const fills = await ports.connection.streams(), bytesOf = (name: string): number => fills.find((fill) => fill.name === `populace_${name}`)!.bytesMax;
+      const sum = fills.reduce((total, { bytesMax }) => total + bytesMax, 0);
+      expect(sum).toBeLessThanOrEqual(64 * MB);
+      expect(sum).toBeGreaterThan(44 * MB);
+      expect(bytesOf("SLOT")).toBe(bytesOf("RECORD"));
+      expect(bytesOf("BLOB") / bytesOf("SLOT")).toBeCloseTo(2, 5);
+      expect(ports.connection.bytesMaxOf("SLOT")).toBe(bytesOf("SLOT"));
+      expect(await ports.connection.streams()).not.toContainEqual(expect.objectContaining({ name: "populace_PROBE" }));
+      const second = await opened(server, more);
+      expect(second.connection.bytesMaxOf("SLOT")).toBe(bytesOf("SLOT"));
+    }
   });
 
   test("with a wrong credential is FORBIDDEN, with a missing seed file FILE_MISSING", async () => {
@@ -45,10 +64,12 @@ describeOnNats("at the start, NATS", (program) => {
       await expect(open(server, { role })).rejects.toMatchObject({ code: "SERVER_UNFIT", message: expect.stringMatching(/populace_SLOT.*max_msgs_per_subject is 5, expected 1.*nats stream edit/) });
     }
     await api(client, "STREAM.UPDATE.populace_SLOT", config);
-    // Another limit is the coordinator's business alone.
+    // Another limit is the coordinator's business alone, who takes what is not below the least.
     await api(client, "STREAM.UPDATE.populace_RECORD", { ...(await api(client, "STREAM.INFO.populace_RECORD", {})).config, max_bytes: 5 * MB });
+    await (await open(server)).close();
+    await api(client, "STREAM.UPDATE.populace_RECORD", { ...(await api(client, "STREAM.INFO.populace_RECORD", {})).config, max_bytes: MB });
     await (await open(server, { role: "node" })).close();
-    await expect(open(server)).rejects.toMatchObject({ code: "SERVER_UNFIT", message: expect.stringContaining("max_bytes is 5242880, expected 4194304") });
+    await expect(open(server)).rejects.toMatchObject({ code: "SERVER_UNFIT", message: expect.stringContaining("max_bytes is 1048576, expected at least 2097152") });
   });
 });
 

@@ -40,6 +40,8 @@ export interface NatsConnectionInfo {
   readonly counters: Readonly<NatsCounters>;
   /** How full each stream is: writers wait at the limit, so who sets the pace may slow down before it. */
   readonly streams: () => Promise<readonly StreamFill[]>;
+  /** Bytes a stream of the log was made with, as a coordinator has read it back; to others, what it is where the server has room. */
+  readonly bytesMaxOf: (stream: string) => number;
   /** Resolves when the connection is closed for good: null after `close`, else why. */
   readonly closed: Promise<PopulaceError | null>;
 }
@@ -60,8 +62,9 @@ export async function openNatsPorts(options: NatsPortsOptions): Promise<NatsPort
     const all = [...log, cursors, registry, blobs];
     await probeServer(link);
     const startMs = options.startMs ?? IO_LIMITS.natsStartMs;
+    let bytesMax: ReadonlyMap<string, number> = new Map();
     if (options.role === "coordinator") {
-      const make = (): Promise<void> => makeStreams(link, all, options.replicas ?? 1, performance.now() + startMs);
+      const make = async (): Promise<void> => { bytesMax = await makeStreams(link, all, options.replicas ?? 1, performance.now() + startMs); };
       await make();
       // A server that lost its store comes back without streams.
       link.onAbsent(make);
@@ -79,6 +82,7 @@ export async function openNatsPorts(options: NatsPortsOptions): Promise<NatsPort
       store,
       connection: {
         server: () => link.client.getServer(), version: () => link.client.info?.version ?? "?", isLive: () => link.isLive(), counters: link.counters, closed: link.closed,
+        bytesMaxOf: (stream) => bytesMax.get(stream) ?? options.streams.find((spec) => spec.name === stream)?.bytesMax ?? 0,
         streams: () => Promise.all(all.map((stream) => streamFill(link, stream))),
       },
       async close() {

@@ -3,6 +3,7 @@ import { nkeys } from "@nats-io/transport-node";
 import { inboxOf, type NatsRole } from "./link.ts";
 import { CURSOR_STREAM } from "./log.ts";
 import { REGISTRY_STREAM } from "./registry.ts";
+import { PROBE } from "./streams.ts";
 
 /** What a role may do, in subjects of the ports and names of the log's streams. */
 export interface NatsAccess {
@@ -102,7 +103,7 @@ function permissions({ cluster, streams }: NatsServerConfig, role: NatsRole, acc
       ...access.writes.map((filter) => `${cluster}.log.${filter}`),
       ...(access.writesRegistry ? [`$KV.${cluster}_${REGISTRY_STREAM.name}.>`] : []),
       ...(access.writesBlobs ? [`${cluster}.blob.>`] : []),
-      ...(isCoordinator ? [`${cluster}.cursor.>`, ...all.flatMap((stream) => [`$JS.API.STREAM.CREATE.${stream}`, `$JS.API.STREAM.PURGE.${stream}`])] : []),
+      ...(isCoordinator ? [`${cluster}.cursor.>`, ...all.flatMap((stream) => [`$JS.API.STREAM.CREATE.${stream}`, `$JS.API.STREAM.PURGE.${stream}`]), `$JS.API.STREAM.CREATE.${cluster}_${PROBE}`, `$JS.API.STREAM.DELETE.${cluster}_${PROBE}`] : []),
       "$JS.API.INFO",
       ...all.map((stream) => `$JS.API.STREAM.INFO.${stream}`),
       ...read.flatMap((stream) => [

@@ -30,6 +30,9 @@ export interface HalvesResult {
   /** Share of randomized probability integral transforms within .05 and .95, pooled over cells and splits; standard error over the splits' own shares. */
   readonly coverage: SplitMean;
   readonly cellSplits: number;
+  /** Share of the arms' mean amounts of responders inside their 90 % predictive intervals, and how many there were. */
+  readonly valueCoverage: SplitMean;
+  readonly armSplits: number;
   /** Value of the best-predicted arm less that of the men's e-mail to all: mean over the splits, and its standard error. */
   readonly policyGain: number;
   readonly policyGainSe: number;
@@ -41,8 +44,28 @@ export interface HalvesResult {
   readonly personas: readonly number[];
 }
 
+interface CountedCell { readonly group: string; readonly stimulus: string; readonly exposures: number; readonly responses: number; readonly observed: number }
+
+/** Visits observed by cell and arm, with the names that a backtest by the same columns gives them. */
+function countedVisits(data: Dataset): readonly CountedCell[] {
+  const parts = CELLS_BY.map((by) => {
+    const [name, limit] = by.split("<="), column = data.columns[data.schema.attributes.findIndex((attribute) => attribute.name === name)]!;
+    const text = (row: number): string => (column.kind === "number" ? String(limit === undefined ? column.values[row]! : column.values[row]! <= Number(limit)) : column.dictionary[column.codes[row]!]!);
+    return (row: number): string => `${by}=${text(row)}`;
+  });
+  const counts = new Map<string, { group: string; stimulus: string; exposures: number; responses: number }>();
+  for (let row = 0; row < data.rows; row++) {
+    const group = parts.map((part) => part(row)).join(", "), stimulus: string = data.schema.stimulus.stimuli[data.stimulus[row]!]!.id;
+    let cell = counts.get(`${group}|${stimulus}`);
+    if (cell === undefined) counts.set(`${group}|${stimulus}`, cell = { group, stimulus, exposures: 0, responses: 0 });
+    cell.exposures++;
+    cell.responses += data.outcomes[row * data.schema.funnel.length]!;
+  }
+  return [...counts.values()].map((cell) => ({ ...cell, observed: cell.responses / cell.exposures }));
+}
+
 const visits = (cells: readonly BacktestCell[]): readonly BacktestCell[] => cells.filter((cell) => cell.step === "visit");
-const keyOf = (cell: BacktestCell): string => `${cell.group}|${cell.stimulus}`;
+const keyOf = (cell: Pick<BacktestCell, "group" | "stimulus">): string => `${cell.group}|${cell.stimulus}`;
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 const splitMean = (values: readonly number[]): SplitMean => ({ mean: mean(values), se: deviation(values) / Math.sqrt(values.length) });
@@ -71,8 +94,8 @@ export function hillstromHalves(data: Dataset, options: ProtocolOptions): Halves
     const model = fitModel(fit.schema, fit, { seed, personas: options.personas, worlds: options.worlds });
     const result = backtest(model, held, { by: CELLS_BY, seed });
     const cells = visits(result.cells);
-    const train = visits(backtest(model, fit, { by: CELLS_BY, seed, allowSeen: true }).cells);
-    const rateWhere = (keep: (cell: BacktestCell) => boolean): number => {
+    const train = countedVisits(fit);
+    const rateWhere = (keep: (cell: CountedCell) => boolean): number => {
       const kept = train.filter(keep);
       return kept.reduce((sum, cell) => sum + cell.responses, 0) / Math.max(1, kept.reduce((sum, cell) => sum + cell.exposures, 0));
     };
@@ -89,15 +112,16 @@ export function hillstromHalves(data: Dataset, options: ProtocolOptions): Halves
       squaredError: squared(predicted, observed), squaredErrorRaw: squared(raw, observed), squaredErrorAdditive: squared(additive, observed),
       qiniWomens: result.qini.find((each) => each.stimulus === "womens-email")?.value ?? NaN, qiniMens: result.qini.find((each) => each.stimulus === "mens-email")?.value ?? NaN,
       personas: model.mixture.personas.length,
+      valueCoverage: mean(result.value.map(({ observed: amount, low, high }) => (low <= amount && amount <= high ? 1 : 0))), arms: result.value.length,
     };
   });
-  const over = (key: Exclude<keyof (typeof rows)[number], "personas">): SplitMean => splitMean(rows.map((row) => row[key]));
+  const over = (key: Exclude<keyof (typeof rows)[number], "personas" | "arms">): SplitMean => splitMean(rows.map((row) => row[key]));
   const policyGain = mean(gains.map((gain) => gain.difference));
   return {
     r: over("r"), rRaw: over("rRaw"), rAdditive: over("rAdditive"),
     squaredError: over("squaredError"), squaredErrorRaw: over("squaredErrorRaw"), squaredErrorAdditive: over("squaredErrorAdditive"),
     lessRaw: splitMean(rows.map((row) => row.squaredError - row.squaredErrorRaw)), lessAdditive: splitMean(rows.map((row) => row.squaredError - row.squaredErrorAdditive)),
-    coverage: coverageOf(pits), cellSplits: pits.flat().length,
+    coverage: coverageOf(pits), cellSplits: pits.flat().length, valueCoverage: over("valueCoverage"), armSplits: rows.reduce((sum, row) => sum + row.arms, 0),
     policyGain, policyGainSe: Math.sqrt(gains.reduce((sum, gain) => sum + (gain.difference - policyGain) ** 2, 0) / Math.max(1, gains.length - 1) / gains.length), policyValue: mean(gains.map((gain) => gain.value)), policyValueSd: deviation(gains.map((gain) => gain.value)),
     qiniWomens: over("qiniWomens"), qiniMens: over("qiniMens"), personas: rows.map((row) => row.personas),
   };
@@ -134,24 +158,24 @@ export function hillstromLeaveOut(data: Dataset, options: ProtocolOptions): Leav
     const fewer = { ...data.schema, stimulus: { ...data.schema.stimulus, stimuli: data.schema.stimulus.stimuli.filter((_unused, i) => i !== womens) } };
     const fit = { ...selectRows(half, kept), schema: fewer };
     const model = fitModel(fewer, fit, { seed, personas: options.personas, worlds: options.worlds });
-    const table = (cells: readonly BacktestCell[]): Map<string, BacktestCell> => new Map(visits(cells).map((cell) => [keyOf(cell), cell]));
-    const test = table(backtest(model, held, { by: CELLS_BY, seed }).cells);
-    const other = table(backtest(model, half, { by: CELLS_BY, seed, allowSeen: true }).cells);
+    const test = new Map(visits(backtest(model, held, { by: CELLS_BY, seed }).cells).map((cell) => [keyOf(cell), cell]));
+    const other = new Map(countedVisits(half).map((cell) => [keyOf(cell), cell]));
     const groups = [...new Set([...test.values()].map((cell) => cell.group))].filter((group) => ["none", "mens-email", "womens-email"].every((arm) => test.has(`${group}|${arm}`) && other.has(`${group}|${arm}`)));
-    const at = (cells: Map<string, BacktestCell>, group: string, arm: string, what: "observed" | "predicted"): number => cells.get(`${group}|${arm}`)![what];
-    const effect = (cells: Map<string, BacktestCell>, arm: string, what: "observed" | "predicted"): number[] => groups.map((group) => at(cells, group, arm, what) - at(cells, group, "none", what));
+    const observed = (cells: ReadonlyMap<string, Pick<BacktestCell, "observed">>) => (key: string): number => cells.get(key)!.observed;
+    const predicted = (key: string): number => test.get(key)!.predicted;
+    const effect = (rate: (key: string) => number, arm: string): number[] => groups.map((group) => rate(`${group}|${arm}`) - rate(`${group}|none`));
     const random = RandomStream.of(seed, "pit");
     pits.push(groups.map((group) => {
       const cell = test.get(`${group}|womens-email`)!;
       return betaBinomialPit(cell.responses, cell.exposures, cell.alpha, cell.beta, random.uniform());
     }));
-    const truth = effect(test, "womens-email", "observed");
-    const better = (cells: Map<string, BacktestCell>, what: "observed" | "predicted"): boolean[] => groups.map((group) => at(cells, group, "mens-email", what) > at(cells, group, "womens-email", what));
+    const truth = effect(observed(test), "womens-email");
+    const better = (rate: (key: string) => number): boolean[] => groups.map((group) => rate(`${group}|mens-email`) > rate(`${group}|womens-email`));
     const agree = (a: readonly boolean[], b: readonly boolean[]): number => a.filter((value, i) => value === b[i]).length / a.length;
-    const actual = better(test, "observed");
+    const actual = better(observed(test));
     return {
-      r: correlation(effect(test, "womens-email", "predicted"), truth), rSame: correlation(effect(test, "mens-email", "predicted"), truth), rSplitHalf: correlation(effect(other, "womens-email", "observed"), truth),
-      direction: agree(better(test, "predicted"), actual), directionConstant: agree(actual.map(() => true), actual), directionSplitHalf: agree(better(other, "observed"), actual),
+      r: correlation(effect(predicted, "womens-email"), truth), rSame: correlation(effect(predicted, "mens-email"), truth), rSplitHalf: correlation(effect(observed(other), "womens-email"), truth),
+      direction: agree(better(predicted), actual), directionConstant: agree(actual.map(() => true), actual), directionSplitHalf: agree(better(observed(other)), actual),
     };
   });
   const over = (key: keyof (typeof rows)[number]): SplitMean => splitMean(rows.map((row) => row[key]));
