@@ -317,6 +317,7 @@ export interface Flushed {
   /** The standby, as in LeaderRecord. */
   readonly nonce: string;
   readonly run: string;
+  /** -1 = none: of a ledger that is entered. */
   readonly tick: number;
 }
 

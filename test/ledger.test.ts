@@ -137,6 +137,19 @@ test("what a deposed leader alone has of a ledger is taken from it before a tick
   expect(countsOf(await second.coordinator.ledger(run, 0))).toEqual(COUNTS_OF(3));
 }, 30_000);
 
+test("a ledger without a tick that the registry forgot is entered again by who knows of it (simulator seed 301592)", async () => {
+  cluster = testCluster();
+  const first = await leader("first");
+  const { run } = await first.coordinator.enterLedger(encodeLedgerPlan(PLAN));
+  first.stop();
+  await cluster.shared.registry.remove(runKey(TENANT, run), (await cluster.shared.registry.get(runKey(TENANT, run)))!.revision);
+  const second = await leader("second");
+  await send(run, [event(1)]);
+  first.go();
+  await until(async () => (await namesOf(run)).includes(id(1)));
+  expect(countsOf(await second.coordinator.ledger(run, 0))).toEqual(COUNTS_OF(1));
+}, 30_000);
+
 test("a paused ledger takes nothing and goes on where it was; backup proves the counts, and restore brings them back", async () => {
   cluster = testCluster();
   const { coordinator } = await leader();

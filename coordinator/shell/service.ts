@@ -404,7 +404,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   /** A standby of ledgers is heard though nothing comes: the next outcome waits for it. */
   async function tellLedgers(): Promise<void> {
     if (reign !== null || ledgers.size === 0) return;
-    const ends = [...ledgers].map((run) => ({ run, tick: readFinalTick(store, tenant, run) })).filter(({ tick }) => tick >= 0);
+    const ends = [...ledgers].map((run) => ({ run, tick: readFinalTick(store, tenant, run) }));
     await store.flushed();
     for (const { run, tick } of ends) bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick }));
   }
@@ -412,12 +412,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   /** What this standby holds of a ledger, and its leader may lack: the record, the plan, the checkpoint it begins with, commits after a tick. */
   async function giveHeld(run: string, after: number): Promise<void> {
     const record = reign === null ? readRecord(store, tenant, run) : null, last = readFinalTick(store, tenant, run);
-    if (record === null || !isLedger(record.spec) || last <= after) return;
+    if (record === null || !isLedger(record.spec) || last < after || (last === after && last >= 0)) return;
     await store.flushed();
     bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick: last }));
     await registry.create(runKey(tenant, run), RUN_RECORD.encode(record));
     await blobOrCopy(ports, record.spec.planHash);
-    const first = readFirstCommit(store, tenant, run)!, from = Math.max(after, first.tick - 1), commits: Uint8Array[] = [];
+    const first = readFirstCommit(store, tenant, run);
+    if (first === null) return;
+    const from = Math.max(after, first.tick - 1), commits: Uint8Array[] = [];
     if (from > after) await restoreCheckpoint(ports, first);
     let size = 0;
     for (const commit of readCommitsAfter(store, tenant, run, from, Math.min(last, from + HELD_MAX))) {
