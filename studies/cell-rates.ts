@@ -31,7 +31,7 @@ export function cellRates(model: Model): readonly RateEstimate[] {
     const matched = betaFromDraws(worldRates[at]);
     // A persona promoted from a cluster was in no fit: its rates are its traits' and the prior of its own effects.
     // What a foreign model was fitted on is hearsay here, however much it was.
-    const isStated = model.evidence === "prior only" || persona.lineage.event === "emerge", isBelief = isStated || model.imported != null;
+    const isStated = model.evidence === "prior only" || persona.lineage.event === "emerge", isBelief = isStated || model.imported !== undefined;
     if (isBelief && exposures > 0) {
       const prior = powerPrior(matched, exchangeRateAt(model, persona.id, stimuli[Math.floor(at / steps.length) % stimuli.length]), exposures);
       const joined = updateMixture(robustPrior(prior), responses, exposures);
