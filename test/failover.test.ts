@@ -322,7 +322,7 @@ describe("runs", () => {
   test("a run that a liar joined late goes on from the checkpoint before it, on every disk, when the dispute is decided", async () => {
     const { cluster, first: { coordinator }, second } = await pair();
     // No checkpoint but the one that the liar's coming brings about.
-    const plan = samplePlan(29, { agents: Array.from({ length: 12 }, () => 30), ticks: 120, influence: true, worlds: 2, scenarios: 1, steps: 2, traits: 3 });
+    const plan = samplePlan(29, { agents: Array.from({ length: 12 }, () => 30), ticks: 480, influence: true, worlds: 2, scenarios: 1, steps: 2, traits: 3 });
     const { run } = await coordinator.enter(plan, { shards: 12, spanTicks: 1, checkpointTicks: 1000 });
     let liar: Promise<{ readonly incarnation: string }> | null = null;
     const frozen = coordinator.wait(run, {
