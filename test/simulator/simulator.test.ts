@@ -221,7 +221,7 @@ describe("the invariants", () => {
     expect(check([...anew, seen(commit(0, { run: "s", prevRoot: "s", inputHash: "i" }))])).toEqual(["I7"]);
     const inputsOf = (records: readonly ClusterRecord[]): ReadonlyMap<number, Input> => {
       let sealed: ReadonlyMap<number, Input> = new Map();
-      check(records, new Map([["s", { ...expected.get("r")!, run: "s", roots: (inputs) => { sealed = inputs; return []; } }]]));
+      check(records, new Map([["s", { ...expected.get("r")!, run: "s", roots: (inputs) => { sealed = inputs; return ["root 0", "root 1", "root 2"]; } }]]));
       return sealed;
     };
     expect(inputsOf(anew).get(0)?.eventIds).toEqual([]);
