@@ -15,8 +15,8 @@ const PURE = 0.9;
  * are joined, and what the gateway's score table is made of.
  *
  * The model's part is the Beta matched to the cell's rate over the worlds (mean and variance), shocks alive now included. A
- * posterior fitted to data is real evidence up to its version and counts in full. A belief (`prior only`) stands alone and as
- * stated until the cell's first outcome, and from then on is simulated evidence: a power prior with the exchange rate of its class,
+ * posterior fitted to data is real evidence up to its version and counts in full. A belief (`prior only`, or a foreign
+ * model's, distilled) stands alone and as stated until the cell's first outcome, and from then on is simulated evidence: a power prior with the exchange rate of its class,
  * at most max(50, real / 5) effective exposures, beside a vague Beta(1, 1) that takes over as the outcomes contradict it (robust
  * mixture). Real outcomes later than the version are added as they are; with a half-life, all real evidence fades by its age, the
  * model's not below one observation.
@@ -30,14 +30,15 @@ export function cellRates(model: Model): readonly RateEstimate[] {
     const persona = model.mixture.personas[Math.floor(at / cells)];
     const matched = betaFromDraws(worldRates[at]);
     // A persona promoted from a cluster was in no fit: its rates are its traits' and the prior of its own effects.
-    const isBelief = model.evidence === "prior only" || persona.lineage.event === "emerge";
+    // What a foreign model was fitted on is hearsay here, however much it was.
+    const isStated = model.evidence === "prior only" || persona.lineage.event === "emerge", isBelief = isStated || model.imported !== undefined;
     if (isBelief && exposures > 0) {
       const prior = powerPrior(matched, exchangeRateAt(model, persona.id, stimuli[Math.floor(at / steps.length) % stimuli.length]), exposures);
       const joined = updateMixture(robustPrior(prior), responses, exposures);
       const essSimulated = joined.weights[0] * (prior.alpha + prior.beta);
       return {
         mean: mixtureMean(joined), low: mixtureQuantile(joined, 0.05), high: mixtureQuantile(joined, 0.95),
-        ess: exposures + essSimulated, essSimulated, essReal: exposures, label: labelOf(true, exposures, essSimulated),
+        ess: exposures + essSimulated, essSimulated, essReal: exposures, label: labelOf(isStated, exposures, essSimulated),
       };
     }
     // However much is forgotten, one observation at the old rate is left: nothing at all would have no rate.
@@ -45,7 +46,7 @@ export function cellRates(model: Model): readonly RateEstimate[] {
     const joined: Beta = { alpha: part * matched.alpha + responses, beta: part * matched.beta + exposures - responses };
     const ess = joined.alpha + joined.beta;
     const [essSimulated, essReal] = isBelief ? [ess, 0] : [0, ess];
-    return { mean: betaMean(joined), ...betaInterval(joined), ess, essSimulated, essReal, label: labelOf(isBelief, essReal, essSimulated) };
+    return { mean: betaMean(joined), ...betaInterval(joined), ess, essSimulated, essReal, label: labelOf(isStated, essReal, essSimulated) };
   });
 }
 
@@ -63,7 +64,7 @@ export function modelRates(model: Model): readonly Float64Array[] {
   );
 }
 
-function labelOf(isBelief: boolean, essReal: number, essSimulated: number): EvidenceLabel {
-  if (essReal === 0) return isBelief ? "prior only" : "simulated only";
+function labelOf(isStated: boolean, essReal: number, essSimulated: number): EvidenceLabel {
+  if (essReal === 0) return isStated ? "prior only" : "simulated only";
   return essReal >= PURE * (essReal + essSimulated) ? "real" : "simulated and real";
 }

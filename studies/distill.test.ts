@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RandomStream, logistic } from "@populace/domain";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cellRates } from "./cell-rates.ts";
 import { codingsOf } from "./codings.ts";
 import { readDataset } from "./dataset.ts";
 import type { Dataset } from "./dataset.ts";
@@ -209,6 +210,12 @@ describe("distillation", () => {
       widths.push(sorted[189] - sorted[10]);
     }
     expect(OBSERVATIONS_DEFAULT).toBe(1000);
+    // However many: they were seen elsewhere, and are no evidence of this audience until its own outcomes come in.
+    const { model } = await distillOnnx(path, data, { personas: 2, worlds: 50, observations: 100_000 });
+    expect([...new Set(cellRates(model).map(({ label, essReal }) => `${label} ${essReal}`))]).toEqual(["simulated only 0"]);
+    const [landed] = cellRates({ ...model, outcomes: model.outcomes.map((cell, at) => (at === 0 ? { exposures: 400, responses: 390 } : cell)) });
+    expect(landed).toMatchObject({ label: "real", essReal: 400 });
+    expect(landed.mean).toBeGreaterThan(0.9);
     // A hundred times as many observations: a tenth of the width, but for the prior.
     expect(widths[0] / widths[1]).toBeGreaterThan(4);
   });
