@@ -5,7 +5,7 @@ import type { Dataset } from "./dataset.ts";
 import type { Model } from "./model.ts";
 import { LEAVE } from "./schema.ts";
 import type { Schema } from "./schema.ts";
-import { normalOf } from "./stated-interval.ts";
+import { logitOf, normalOf } from "./stated-interval.ts";
 import { fitCheck } from "./calibration.ts";
 import { codingsOf, encodeDataset } from "./codings.ts";
 import { UNLEARNED_EXCHANGE_RATE } from "./exchange.ts";
@@ -32,7 +32,6 @@ export interface FittedModel {
 
 /** Rows below which a fit says nothing. */
 const FIT_ROWS_MIN = 30;
-const logit = (p: number): number => Math.log(p / (1 - p));
 
 /**
  * The default priors with what the schema's author states in their place: the base rate moves the intercept, an odds ratio the
@@ -68,7 +67,7 @@ export function statedPriors(schema: Schema, step: number, layout: ResponseLayou
   if (base !== null) {
     const intercept = layout.terms.findIndex((term) => term.kind === "intercept");
     // The base rate is the whole population's, so what its average traits add is taken off.
-    const stated = normalOf(base, logit);
+    const stated = normalOf(base, logitOf);
     priorMean[intercept] = stated.mean - ofTraits + shift;
     priorSd[intercept] = stated.sd;
   }
