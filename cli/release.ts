@@ -13,8 +13,8 @@ import { LOCAL_TENANT } from "./names.ts";
  */
 export function admitRelease(model: Model, isForced: boolean, say: (note: string) => void): void {
   const refusal = releaseRefusal(model);
-  if (refusal !== null && !isForced) throw new PopulaceError("UNCALIBRATED", refusal, { model: model.name, version: model.version });
-  if (refusal !== null) say(`released by force: ${refusal.slice(0, refusal.lastIndexOf(";"))}`);
+  if (refusal !== null && !isForced) throw new PopulaceError("UNCALIBRATED", `${refusal.why}; ${refusal.advice}`, { model: model.name, version: model.version });
+  if (refusal !== null) say(`released by force: ${refusal.why}`);
   else if (model.calibration?.verdict === "untested") say(`released untested: ${model.calibration.reason}`);
 }
 

@@ -141,6 +141,9 @@ describe("POST /v1/outcomes", () => {
       expect(body.error.message).toMatch(message);
     }
     expect(readOutcomes(store)).toHaveLength(before);
+    // Clocks differ by some minutes; beyond that it has not happened yet.
+    expect(await post({ outcomes: [{ ...outcome, id: "soon", at: "2026-03-01T12:04:59Z" }] }, "/v1/outcomes")).toMatchObject({ status: 202, body: { accepted: 1 } });
+    expect(await post({ outcomes: [{ ...outcome, id: "to come", at: "2026-03-01T12:05:01Z" }] }, "/v1/outcomes")).toMatchObject({ status: 400, body: { error: { code: "BAD_REQUEST", message: expect.stringMatching(/outcome 0 \("to come"\): field at: 2026-03-01T12:05:01Z is still to come/) } } });
     const mixed = await post({ outcomes: [{ ...outcome, id: "poison", stimulus: "sales" }, { ...outcome, id: "good" }, { ...outcome, id: "late", at: "yesterday" }] }, "/v1/outcomes");
     expect(mixed).toMatchObject({ status: 202, body: { accepted: 1, doubled: 0, refused: [{ id: "poison", reason: expect.stringMatching(/did you mean "sale"/) }, { id: "late", reason: expect.stringMatching(/RFC 3339/) }] } });
     expect((await gateway.app.inject({ url: "/v1/outcomes/refused" })).json()).toEqual({ refused: mixed.body.refused });

@@ -1,7 +1,7 @@
 import { PopulaceError } from "@populace/domain";
 import { Packr } from "msgpackr";
 import { keyBytes, readEnvelope } from "./envelope.ts";
-import type { Commit, Flushed, Heartbeat, Held, Input, LeaderBeat, LeaderRecord, Missed, NodeFailure, Outcomes, Recompute, Recomputed, Release, RunRecord, RunStop, Settled, ShardOut, TickOpen, ViewRecord } from "./messages.ts";
+import type { Commit, Flushed, Heartbeat, Held, Input, LeaderBeat, LeaderRecord, Missed, NodeFailure, Outcomes, Recompute, Recomputed, Release, RunRecord, RunStop, Served, Settled, ShardOut, TickOpen, ViewRecord } from "./messages.ts";
 
 /**
  * Envelope of messages: msgpackr of {schema, ...fields}, typed arrays as binary. Maps, not records (`useRecords: false`), so that a
@@ -119,6 +119,7 @@ export const RECOMPUTED = codec<Recomputed>("Recomputed/1", { run: "text", attem
 export const FLUSHED = codec<Flushed>("Flushed/2", { nonce: "text", run: "text", tick: "signed" });
 export const MISSED = codec<Missed>("Missed/1", { run: "text", tick: "signed" });
 export const HELD = codec<Held>("Held/1", { run: "text", commits: "objects" });
+export const SERVED = codec<Served>("Served/1", { release: "integer" });
 export const SETTLED = codec<Settled>("Settled/1", { run: "text", tick: "signed", manifest: "texts" });
 export const RELEASE = codec<Release>("Release/3", { number: "integer", content: "text", model: "text", ledger: "text", runs: "texts", note: "text" });
 export const OUTCOMES = codec<Outcomes>("Outcomes/1", { run: "text", events: "texts" });
@@ -143,5 +144,5 @@ export function schemaOf(bytes: Uint8Array): string {
 
 /** Every codec, for the contract text and its tests. */
 export const CODECS: readonly { readonly schema: string; readonly fields: Readonly<Record<string, string>> }[] = [
-  TICK_OPEN, SHARD_OUT, COMMIT, INPUT, RUN_RECORD, HEARTBEAT, NODE_FAILURE, RUN_STOP, LEADER_RECORD, VIEW_RECORD, LEADER_BEAT, RECOMPUTE, RECOMPUTED, FLUSHED, MISSED, HELD, SETTLED, RELEASE, OUTCOMES, SLOT_REFERENCE,
+  TICK_OPEN, SHARD_OUT, COMMIT, INPUT, RUN_RECORD, HEARTBEAT, NODE_FAILURE, RUN_STOP, LEADER_RECORD, VIEW_RECORD, LEADER_BEAT, RECOMPUTE, RECOMPUTED, FLUSHED, MISSED, HELD, SERVED, SETTLED, RELEASE, OUTCOMES, SLOT_REFERENCE,
 ];

@@ -21,7 +21,7 @@ describe("the wire contract", () => {
     const built = [
       door.openSubject("<tenant>", "<run>", 1), door.outSubject("<tenant>", "<run>", 1, 2, 3), door.failSubject("<tenant>", "<run>", 1), door.stopSubject("<tenant>", "<run>", 1),
       door.inputSubject("<tenant>", "<run>", 2), door.commitSubject("<tenant>", "<run>"), door.eventSubject("<tenant>", "<run>"), door.heartbeatSubject("<tenant>", "<incarnation>"),
-      door.probeSubject("<tenant>", "<incarnation>"), door.drainSubject("<tenant>", "<incarnation>"), door.leaderBeatSubject("<tenant>"), door.recomputeSubject("<tenant>", "<run>", 1), door.recomputedSubject("<tenant>", "<run>", 1), door.flushedSubject("<tenant>", "<run>"), door.missedSubject("<tenant>", "<run>"), door.heldSubject("<tenant>", "<run>"), door.settledSubject("<tenant>", "<run>"),
+      door.probeSubject("<tenant>", "<incarnation>"), door.drainSubject("<tenant>", "<incarnation>"), door.leaderBeatSubject("<tenant>"), door.recomputeSubject("<tenant>", "<run>", 1), door.recomputedSubject("<tenant>", "<run>", 1), door.flushedSubject("<tenant>", "<run>"), door.missedSubject("<tenant>", "<run>"), door.heldSubject("<tenant>", "<run>"), door.settledSubject("<tenant>", "<run>"), door.servedSubject("<tenant>"),
       door.leaderKey("<tenant>"), door.viewKey("<tenant>"), door.runKey("<tenant>", "<run>"), door.releaseKey("<tenant>", 4),
     ];
     const patterns = door.SUBJECT_TABLE.map((row) => row.pattern.replace("<attempt>", "1").replace("<tick>", "2").replace("<shard>", "3").replace("<number>", "4"));
@@ -45,7 +45,7 @@ describe("the wire contract", () => {
     expect([...publishes, ...writes].filter((filter) => leaders.includes(filter))).toEqual([]);
     expect(writes).toEqual(["pop.*.*.*.out.*.*"]);
     expect(writesRegistry).toBe(false);
-    expect(door.accessOf("gateway")).toEqual({ publishes: [], hears: ["pop.*.leader.beat", "pop.*.*.all.settled"], writes: ["pop.*.*.all.event"], reads: ["COMMIT"], writesRegistry: false, writesBlobs: false });
+    expect(door.accessOf("gateway")).toEqual({ publishes: ["pop.*.release.served"], hears: ["pop.*.leader.beat", "pop.*.*.all.settled"], writes: ["pop.*.*.all.event"], reads: ["COMMIT"], writesRegistry: false, writesBlobs: false });
     expect(door.accessOf("client")).toEqual({ publishes: [], hears: [], writes: [], reads: ["COMMIT"], writesRegistry: false, writesBlobs: false });
   });
 });

@@ -334,6 +334,11 @@ export interface Held {
   readonly commits: readonly Uint8Array[];
 }
 
+/** A gateway serves a release that the leader's beat does not know of: its number is not to be given again. */
+export interface Served {
+  readonly release: number;
+}
+
 /** The ledger's commits through this tick are on as many disks as there are to be: gateways may forget the events that these name. Said at every commit, and again when an event comes that is known. */
 export interface Settled {
   readonly run: string;

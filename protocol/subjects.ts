@@ -20,6 +20,7 @@ export const SUBJECT_TABLE = [
   { name: "missed", pattern: "pop.<tenant>.<run>.all.missed", port: "bus", message: "Missed", owner: "coordinator", writers: "leader", readers: "coordinators", retention: "none" },
   { name: "held", pattern: "pop.<tenant>.<run>.all.held", port: "bus", message: "Held", owner: "coordinator", writers: "coordinators", readers: "coordinators", retention: "none" },
   { name: "settled", pattern: "pop.<tenant>.<run>.all.settled", port: "bus", message: "Settled", owner: "coordinator", writers: "leader", readers: "gateways", retention: "none" },
+  { name: "served", pattern: "pop.<tenant>.release.served", port: "bus", message: "Served", owner: "coordinator", writers: "gateways", readers: "coordinators", retention: "none" },
   { name: "leader key", pattern: "<tenant>.leader", port: "registry", message: "LeaderRecord", owner: "coordinator", writers: "candidates", readers: "everyone", retention: "forever" },
   { name: "view key", pattern: "<tenant>.view", port: "registry", message: "ViewRecord", owner: "coordinator", writers: "leader", readers: "everyone", retention: "forever" },
   { name: "run key", pattern: "<tenant>.run.<run>", port: "registry", message: "RunRecord", owner: "coordinator", writers: "leader", readers: "everyone", retention: "life of the run" },
@@ -47,6 +48,7 @@ export const flushedSubject = (tenant: string, run: Run): string => `pop.${tenan
 export const missedSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.missed`;
 export const heldSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.held`;
 export const settledSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.settled`;
+export const servedSubject = (tenant: string): string => `pop.${tenant}.release.served`;
 export const leaderKey = (tenant: string): string => `${tenant}.leader`;
 export const viewKey = (tenant: string): string => `${tenant}.view`;
 export const runKey = (tenant: string, run: Run): string => `${tenant}.run.${run}`;

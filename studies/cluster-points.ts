@@ -32,11 +32,10 @@ export function readPoints(path: string): Points {
       first = index + 1;
     }
     if (dimensions > DIMENSIONS_MAX) throw new PopulaceError("TOO_LARGE", `${place}: ${dimensions} columns; at most ${DIMENSIONS_MAX}`, { file: path, columns: dimensions });
+    const wrong = cells.findIndex((cell) => !isNumber(cell));
+    if (wrong >= 0) throw new PopulaceError("BAD_DATA", `${place}, column ${wrong + 1}: ${JSON.stringify(cells[wrong].slice(0, 40))} is no number; expected finite numbers only (for other columns fit a model and name it with --model)`, { file: path, line: index + 1, column: wrong + 1 });
     if (cells.length !== dimensions) throw new PopulaceError("BAD_DATA", `${place}: ${cells.length} numbers; expected ${dimensions}, as in line ${first}`, { file: path, line: index + 1 });
-    cells.forEach((cell, column) => {
-      if (!isNumber(cell)) throw new PopulaceError("BAD_DATA", `${place}, column ${column + 1}: ${JSON.stringify(cell.slice(0, 40))} is no number; expected finite numbers only (for other columns fit a model and name it with --model)`, { file: path, line: index + 1, column: column + 1 });
-      values.push(Number(cell));
-    });
+    for (const cell of cells) values.push(Number(cell));
     rows++;
   });
   if (rows === 0) throw new PopulaceError("BAD_DATA", `${path}: no numbers in it; expected one point a line`, { file: path });

@@ -152,6 +152,7 @@ describe("files of numbers", () => {
 
   it.each([
     ["a word", "1 2\n3 x\n", /line 2, column 2: "x" is no number/],
+    ["recipients", "age,city\n30,New York\n", /line 2, column 2: "New" is no number; .*--model/],
     ["a ragged line", "1 2\n3\n", /line 2: 1 numbers; expected 2, as in line 1/],
     ["NaN", "1 2\nNaN 3\n", /line 2, column 1/],
     ["nothing", "\n\n", /no numbers/],

@@ -5,6 +5,7 @@ import type { Dataset } from "./dataset.ts";
 import type { Model } from "./model.ts";
 import { LEAVE } from "./schema.ts";
 import type { Schema } from "./schema.ts";
+import { logitOf, normalOf } from "./stated-interval.ts";
 import { fitCheck } from "./calibration.ts";
 import { codingsOf, encodeDataset } from "./codings.ts";
 import { UNLEARNED_EXCHANGE_RATE } from "./exchange.ts";
@@ -31,9 +32,6 @@ export interface FittedModel {
 
 /** Rows below which a fit says nothing. */
 const FIT_ROWS_MIN = 30;
-/** Normal quantile of 0.95: half the width of a stated 90 % interval. */
-const Z_90 = 1.6448536269514722;
-const logit = (p: number): number => Math.log(p / (1 - p));
 
 /**
  * The default priors with what the schema's author states in their place: the base rate moves the intercept, an odds ratio the
@@ -53,10 +51,10 @@ export function statedPriors(schema: Schema, step: number, layout: ResponseLayou
       const isStimulus = term.kind === "stimulus" && layout.stimuli[term.stimulus].id === effect.on;
       const isTrait = term.kind === "trait" && effect.on === (term.level < 0 ? mixture.codings[term.trait].name : `${mixture.codings[term.trait].name}=${mixture.codings[term.trait].levels[term.level]}`);
       if (!isStimulus && !isTrait) return;
-      const [low, high] = [Math.log(effect.oddsRatio.low), Math.log(effect.oddsRatio.high)];
+      const stated = normalOf(effect.oddsRatio, Math.log);
       scaleGroup[at] = -1;
-      priorMean[at] = (low + high) / 2;
-      priorSd[at] = (high - low) / (2 * Z_90);
+      priorMean[at] = stated.mean;
+      priorSd[at] = stated.sd;
       if (term.kind !== "trait") return;
       const average = mixture.personas.reduce((sum, persona, k) => {
         const value = fill(k, term.trait);
@@ -69,8 +67,9 @@ export function statedPriors(schema: Schema, step: number, layout: ResponseLayou
   if (base !== null) {
     const intercept = layout.terms.findIndex((term) => term.kind === "intercept");
     // The base rate is the whole population's, so what its average traits add is taken off.
-    priorMean[intercept] = (logit(base.low) + logit(base.high)) / 2 - ofTraits + shift;
-    priorSd[intercept] = (logit(base.high) - logit(base.low)) / (2 * Z_90);
+    const stated = normalOf(base, logitOf);
+    priorMean[intercept] = stated.mean - ofTraits + shift;
+    priorSd[intercept] = stated.sd;
   }
   return { ...priors, scaleGroup, priorMean, priorSd };
 }

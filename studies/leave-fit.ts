@@ -3,22 +3,19 @@ import type { LeaveCounts, LeaveModel, PersonaMixture, RandomStream, ResponseLay
 import { posteriorOf, stepModelOf } from "./response-fit.ts";
 import type { ResponseRows } from "./response-fit.ts";
 import { LEAVE } from "./schema.ts";
-import type { Interval90, Schema } from "./schema.ts";
+import type { Schema } from "./schema.ts";
+import { logitOf, normalOf } from "./stated-interval.ts";
 
 /** Leaving per contact when nobody states it: 90 % between about 1 in 2,000 and 1 in 120. */
 const LEAVE_PRIOR = { logitMean: Math.log(0.002 / 0.998), logitSd: 0.85 } as const;
 /** Where data say it, from 1 in 14,000 to 1 in 20: some lists are left far faster. */
 const LEAVE_SD_WITH_DATA = 2;
-/** Normal quantile of 0.95: half the width of a stated 90 % interval. */
-const Z_90 = 1.6448536269514722;
-const logit = (p: number): number => Math.log(p / (1 - p));
-const normalOf = ({ low, high }: Interval90, link: (value: number) => number): { readonly mean: number; readonly sd: number } => ({ mean: (link(low) + link(high)) / 2, sd: (link(high) - link(low)) / (2 * Z_90) });
 
 type Layout = ResponseLayout & Pick<ResponseModel, "featureNames">;
 
 /** Leaving before any data: the stated rate or LEAVE_PRIOR, and what the author stated about stimuli and their features. */
 export function statedLeave(schema: Schema, layout: Layout, worlds: number, random: RandomStream): LeaveModel {
-  const stated = schema.prior?.leaveRate ?? null, rate = stated === null ? { mean: LEAVE_PRIOR.logitMean, sd: LEAVE_PRIOR.logitSd } : normalOf(stated, logit);
+  const stated = schema.prior?.leaveRate ?? null, rate = stated === null ? { mean: LEAVE_PRIOR.logitMean, sd: LEAVE_PRIOR.logitSd } : normalOf(stated, logitOf);
   const draws = Float64Array.from({ length: worlds }, () => rate.mean + rate.sd * random.normal());
   const base = { logitMean: rate.mean, logitSd: rate.sd, draws };
   const effects = statedEffects(schema, layout, leaveTerms(layout));
@@ -50,7 +47,7 @@ const isLearned = ({ effects }: LeaveModel): boolean => effects !== undefined &&
 
 function leavePriors(schema: Schema, layout: Layout, terms: readonly Term[], mixture: PersonaMixture): TermPriors {
   const priors = termPriors(terms, mixture.codings), stated = schema.prior?.leaveRate ?? null;
-  const rate = stated === null ? { mean: LEAVE_PRIOR.logitMean, sd: LEAVE_SD_WITH_DATA } : normalOf(stated, logit);
+  const rate = stated === null ? { mean: LEAVE_PRIOR.logitMean, sd: LEAVE_SD_WITH_DATA } : normalOf(stated, logitOf);
   const [scaleGroup, priorMean, priorSd] = [Int32Array.from(priors.scaleGroup), Float64Array.from(priors.priorMean), Float64Array.from(priors.priorSd)];
   const place = (at: number, { mean, sd }: { readonly mean: number; readonly sd: number }): void => {
     scaleGroup[at] = -1;

@@ -6,6 +6,7 @@ import { responseLayout } from "./fit.ts";
 import { statedLeave } from "./leave-fit.ts";
 import type { Model } from "./model.ts";
 import type { AttributeColumn, AuthoredPersona, Interval90, Schema, SchemaPrior } from "./schema.ts";
+import { logitOf, normalOf } from "./stated-interval.ts";
 
 /** Members a stated trait is worth: an author's 30 % is believed like 50 people asked. */
 const AUTHOR_MEMBERS = 50;
@@ -13,12 +14,8 @@ const AUTHOR_MEMBERS = 50;
 const UNSTATED_SD = 0.15;
 /** Base rate of a step nobody stated: anything from 1 in 200 to one half. */
 const RATE_UNSTATED: Interval90 = { low: 0.005, high: 0.5 };
-/** Normal quantile of 0.95. */
-const Z_90 = 1.6448536269514722;
 const RAKING_ROUNDS = 200;
 const FLOOR_DRAWS = 2_000;
-
-const logit = (p: number): number => Math.log(p / (1 - p));
 
 /**
  * The model before any data: personas by hand, from marginals, or both (raked); base rates as logit-normal draws from their 90 %
@@ -48,18 +45,12 @@ export function authoredModel(schema: Schema, options: { readonly worlds?: numbe
   };
 }
 
-/** Mean and sd of the normal whose central 90 % is the interval, on the scale of `link`. */
-function normalOf(interval: Interval90, link: (value: number) => number): { readonly mean: number; readonly sd: number } {
-  const [low, high] = [link(interval.low), link(interval.high)];
-  return { mean: (low + high) / 2, sd: (high - low) / (2 * Z_90) };
-}
-
 /** Coefficients of one step: what the author stated, in the place of each term, as independent normals. */
 function authoredStep(step: string, prior: SchemaPrior, layout: Pick<ResponseModel, "terms" | "stimuli" | "featureNames">, mixture: PersonaMixture, worlds: number, random: RandomStream): StepModel {
   const effects = prior.effects.filter((effect) => effect.step === step).map((effect) => ({ on: effect.on, ...normalOf(effect.oddsRatio, Math.log) }));
   const stated = layout.terms.map((term) => statedEffect(term, effects, mixture.codings, layout));
   for (const effect of effects) if (!layout.terms.some((term) => targetOf(term, mixture.codings, layout) === effect.on)) refuseEffect(step, effect.on, layout);
-  const base = normalOf(prior.baseRates[step] ?? RATE_UNSTATED, logit);
+  const base = normalOf(prior.baseRates[step] ?? RATE_UNSTATED, logitOf);
   // The base rate is that of the population as it is, so what the average person's traits add is taken off the intercept.
   const ofTraits = layout.terms.reduce((sum, term, at) => sum + (term.kind === "trait" ? stated[at].mean * averageValue(mixture, term.trait, term.level) : 0), 0);
   const coefficients = layout.terms.map((term, at) => (term.kind === "intercept" ? { mean: base.mean - ofTraits, sd: base.sd } : stated[at]));
@@ -224,7 +215,7 @@ function momentsOfStated(attribute: AttributeColumn, stated: AuthoredPersona["tr
   }
   if (attribute.transform === "logit") {
     if (!(raw > 0 && raw < 1)) refuse(`logit needs a mean between 0 and 1, found ${raw}`);
-    return { mean: logit(raw), sd: sd / (raw * (1 - raw)), rate: 0 };
+    return { mean: logitOf(raw), sd: sd / (raw * (1 - raw)), rate: 0 };
   }
   return { mean: raw, sd, rate: 0 };
 }

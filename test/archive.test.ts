@@ -3,10 +3,13 @@ import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { backup, releasesOf, restore } from "@populace/coordinator";
+import { id, type ScoreTable } from "@populace/domain";
+import { linkCluster } from "@populace/gateway";
+import { SILENT, memoryStore } from "@populace/io";
 import { samplePlan } from "@populace/kernels/sample-plan";
 import { runKey } from "@populace/protocol";
 import { afterAll, afterEach, expect, test } from "vitest";
-import { TENANT, testCluster, until, type TestCluster } from "./helpers/cluster.ts";
+import { TENANT, testCluster, until, type TestCluster, type TestCoordinator } from "./helpers/cluster.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "populace-archive-"));
 const open: TestCluster[] = [];
@@ -80,6 +83,12 @@ test("an archive with a changed byte, a missing part, or cut short is refused, a
   expect((await after.ports.log.read(`pop.${TENANT}.>`)).length).toBe(0);
 });
 
+const tableOf = (version: number): ScoreTable => ({
+  release: `version ${version}`, model: "shop", version, evidence: "randomized", steps: ["click"], currency: "EUR", minorUnits: 100, values: null, defaultValueMinor: null,
+  mixture: { codings: [], personas: [{ id: id("all"), name: "all", share: 1, shareAlpha: 1, correlation: [], logDensityFloor: -9, lineage: { event: "fitted", parents: [], atVersion: 1 }, traits: [] }] },
+  stimuli: [{ id: "mail", name: "mail", contact: true, channel: "email", contactCostMinor: 1, offerCostMinor: 0 }],
+  rates: [{ mean: 0.1, low: 0.05, high: 0.2, ess: 90, essSimulated: 0, essReal: 90, label: "real" }],
+});
 const releaseOf = (content: string, note: string): { readonly content: string; readonly model: string; readonly ledger: string; readonly runs: readonly string[]; readonly note: string } => ({ content, model: "", ledger: "", runs: [], note });
 
 test("releases have growing numbers, a roll-back is a new one, and a leader writes again what the registry forgot", async () => {
@@ -98,3 +107,33 @@ test("releases have growing numbers, a roll-back is a new one, and a leader writ
   expect((await releasesOf(ports.registry, TENANT)).map((release) => [release.number, release.content])).toEqual([[1, old], [2, young], [3, old]]);
   expect((await second.coordinator.announce(releaseOf(young, ""))).number).toBe(4);
 });
+
+test("a new leader gives no number that a coordinator or a gateway knows of, though registry and disk do not (simulator seed 301166)", async () => {
+  const cluster = testCluster(undefined, { ttlMs: 1500 }), ports = cluster.shared;
+  open.push(cluster);
+  const leader = async (name: string): Promise<TestCoordinator> => {
+    const started = await cluster.coordinator(name);
+    await started.coordinator.leading();
+    return started;
+  };
+  const forget = async (): Promise<void> => { for (const { key, revision } of await ports.registry.list(`${TENANT}.release.*`)) await ports.registry.remove(key, revision); };
+  const contents = await Promise.all([1, 2, 3].map((version) => ports.blobs.put(Buffer.from(JSON.stringify(tableOf(version))))));
+
+  const first = await leader("first");
+  expect((await first.coordinator.announce(releaseOf(contents[0]!, ""))).number).toBe(1);
+  first.stop();
+  await forget();
+  const second = await leader("second");
+  first.go();
+  expect((await second.coordinator.announce(releaseOf(contents[1]!, ""))).number).toBe(2);
+  expect((await releasesOf(ports.registry, TENANT)).map(({ number, content }) => [number, content])).toEqual([[1, contents[0]], [2, contents[1]]]);
+
+  const link = linkCluster({ store: memoryStore(), tenant: TENANT, logger: SILENT, open: () => Promise.resolve({ ...ports, connection: { isLive: () => true, closed: new Promise<null>(() => {}) }, close: () => Promise.resolve() }) });
+  await until(() => link.release()?.number === 2);
+  for (const coordinator of [first, second]) coordinator.stop();
+  await forget();
+  const third = await leader("third");
+  expect((await third.coordinator.announce(releaseOf(contents[2]!, ""))).number).toBe(3);
+  await until(() => link.release()?.number === 3);
+  await link.close();
+}, 30_000);

@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { samplePlan } from "@populace/kernels/sample-plan";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, expect, it } from "vitest";
 import { openCluster } from "../cli/cluster-client.ts";
+import { describeOnNats } from "../io/nats/describe.fixture.ts";
 import { NATS, startNatsServer } from "../io/nats/server.fixture.ts";
 import { killPopulaceProcesses, startPopulace } from "./helpers/populace-process.ts";
 import { rootsOf, truthOf } from "./simulator/truth.ts";
@@ -12,14 +13,14 @@ import { rootsOf, truthOf } from "./simulator/truth.ts";
 const MB = 1024 * 1024;
 const folder = mkdtempSync(join(tmpdir(), "populace-small-store-"));
 
-describe.skipIf(NATS.path === "")(`NATS with little room${NATS.path === "" ? ` (skipped: ${NATS.why})` : ""}`, () => {
+describeOnNats("NATS with little room", (program) => {
   afterAll(() => {
     killPopulaceProcesses();
     rmSync(folder, { recursive: true, force: true });
   });
 
   it("of 64 MB runs a plan whose outputs are more than its slots: the run takes checkpoints that nobody asked for and ends with the root of a run alone", async () => {
-    const nats = await startNatsServer({ fileBytesMax: 64 * MB });
+    const nats = await startNatsServer({ program, fileBytesMax: 64 * MB });
     try {
       const coordinator = startPopulace(["coordinator", "--nats", nats.url, "--store", join(folder, "coordinator"), "--listen", "127.0.0.1:0"]);
       const [, address] = await coordinator.says(/at (127\.0\.0\.1:\d+), store/);
@@ -42,7 +43,7 @@ describe.skipIf(NATS.path === "")(`NATS with little room${NATS.path === "" ? ` (
   }, 180_000);
 
   it("of 16 MB is refused, with what the streams need and the setting that gives it", async () => {
-    const nats = await startNatsServer({ fileBytesMax: 16 * MB });
+    const nats = await startNatsServer({ program, fileBytesMax: 16 * MB });
     try {
       const coordinator = startPopulace(["coordinator", "--nats", nats.url, "--store", join(folder, "refused"), "--listen", "127.0.0.1:0"]);
       expect(await coordinator.ended).toBe(1);
@@ -51,4 +52,4 @@ describe.skipIf(NATS.path === "")(`NATS with little room${NATS.path === "" ? ` (
       await nats.remove();
     }
   }, 60_000);
-});
+}, [NATS]);

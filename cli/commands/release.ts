@@ -39,6 +39,7 @@ export const releaseCommand: CommandDefinition<ReleaseOptions> = {
     const { encodeLedgerPlan } = await import("@populace/protocol");
     const { admitRelease } = await import("../release.ts");
     const model = options.model === undefined ? null : readModel(options.model);
+    // The coordinator decides; a refusal that is known here spares the way.
     if (model !== null) admitRelease(model, options.force !== undefined, (note) => context.say(paint("yellow", note)));
     return withCluster(context, options, async (cluster) => {
       if (options.list === true) {

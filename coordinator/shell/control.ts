@@ -6,7 +6,7 @@ import {
   CONTROL, CONTROL_HEADER, CONTROL_SERVICE, checkControlVersion, controlVersionText,
   type Announcement, type ControlMethods, type Execution, type MovesReply, type Node, type OutcomeHead, type Run,
 } from "@populace/protocol/control";
-import type { RunOutcome, RunProgress } from "@populace/studies";
+import type { ReleaseRefusal, RunOutcome, RunProgress } from "@populace/studies";
 import { isDraining, type Member } from "../core/membership.ts";
 import { place, type Candidate } from "../core/placement.ts";
 import { isSettled } from "../core/run.ts";
@@ -203,15 +203,15 @@ const FORCED = "by force: ";
 /** The calibration gate: "", or for whatever it refuses what the note keeps of the reason for its force. UNCALIBRATED without one, BAD_REQUEST for a table that is not the model's. */
 async function admitted(table: Uint8Array, model: Uint8Array, force: string): Promise<string> {
   const { parseModel, releaseRefusal, scoreTableOf } = await import("@populace/studies");
-  let refusal: string | null = "a score table without its model shows no calibration record; send the model with it, or release it all the same with --force REASON";
+  let refusal: ReleaseRefusal | null = { why: "a score table without its model shows no calibration record", advice: "send the model with it, or release it all the same with --force REASON" };
   if (model.length > 0) {
     const parsed = parseModel(new TextDecoder().decode(model), "the model of the release");
     if (!Buffer.from(JSON.stringify(scoreTableOf(parsed))).equals(table)) throw new PopulaceError("BAD_REQUEST", `the score table is not that of ${parsed.name}, version ${parsed.version}, as this version computes it; send what "populace release --model" sends`, { model: parsed.name, version: parsed.version });
     refusal = releaseRefusal(parsed);
   }
   if (refusal === null) return "";
-  if (force.trim() === "") throw new PopulaceError("UNCALIBRATED", refusal, {});
-  return `${FORCED}${force.trim()} (${refusal.slice(0, refusal.lastIndexOf(";"))})`;
+  if (force.trim() === "") throw new PopulaceError("UNCALIBRATED", `${refusal.why}; ${refusal.advice}`, {});
+  return `${FORCED}${force.trim()} (${refusal.why})`;
 }
 
 function named(coordinator: Coordinator, node: string): Member {

@@ -44,9 +44,9 @@ const FLUSHED_POLL_MS = 5;
 
 /**
  * Drives a ledger until `signal` ends it: seals what gateways sent, counts it, commits, tick by tick. What a tick counts follows from its sealed Input
- * and the ticks before, so that every later leader comes to the same root; events whose stream was lost come again from their gateways. No tick is opened before every coordinator that lives had the time
- * to say what it holds, nor while one holds more. Where a standby
- * lives, the next tick waits until it has this one on its disk, and gateways hear of it then. A checkpoint takes the place of the commits before it.
+ * and the ticks before, so that every later leader comes to the same root; events whose stream was lost come again from their gateways. No tick is
+ * opened before every coordinator that lives had the time to say what it holds, nor while one holds more. Where a standby lives, the next tick waits
+ * until it has this one on its disk, and gateways hear of it then. A checkpoint takes the place of the commits before it.
  * Rejects as `driveRun` does.
  */
 export async function driveLedger(context: LedgerContext, begun: RunRecord, signal: AbortSignal): Promise<never> {

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { PopulaceError, type ErrorCode, ERROR_TABLE } from "@populace/domain";
 import { SILENT, sha256, sha256Hex, type Logger, type Ports, type RegistryEntry, type Stop, type Store } from "@populace/io";
 import {
-  COMMIT, FLUSHED, HEARTBEAT, HELD, JOB_SPEC, LEADER_BEAT, LIMITS, MISSED, RELEASE, RUN_RECORD, RUN_STATE, STEPS_MAX, VIEW_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, encodeLedgerPlan, encodePlan, fitBody, flushedSubject, heartbeatSubject, heldSubject, inputParts, isJobPlan, isLedger, leaderBeatSubject, ledgerSpecOf, missedSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, viewKey,
+  COMMIT, FLUSHED, HEARTBEAT, HELD, JOB_SPEC, LEADER_BEAT, LIMITS, MISSED, RELEASE, RUN_RECORD, RUN_STATE, SERVED, STEPS_MAX, VIEW_RECORD, bodyOf, commitSubject, decodeLedgerPlan, decodePlan, encodeLedgerPlan, encodePlan, fitBody, flushedSubject, heartbeatSubject, heldSubject, inputParts, isJobPlan, isLedger, leaderBeatSubject, ledgerSpecOf, missedSubject, probeSubject, releaseKey, runIdOf, runKey, runSpecOf, servedSubject, viewKey,
   type ExecutionPlan, type LeaderRecord, type LedgerPlan, type Plan, type Release, type RunRecord, type RunSpec, type RunState, type ViewRecord,
 } from "@populace/protocol";
 import type { RunOutcome, RunProgress } from "@populace/studies";
@@ -98,7 +98,7 @@ export interface Coordinator extends RunReader {
    * the dispute where there are others. Who is contradicted computes this run no more, and it goes on. BAD_REQUEST when the run is not frozen by two outputs.
    */
   resolve(runId: string): Promise<RunRecord>;
-  /** Announces what production serves from now on (addresses of blobs; a roll-back names older ones), on this leader's disk and in the registry. NOT_FOUND when a blob is missing. */
+  /** Announces what production serves from now on (addresses of blobs; a roll-back names older ones), on this leader's disk and in the registry; a new leader first listens for a TTL. NOT_FOUND when a blob is missing. */
   announce(release: Omit<Release, "number">, options?: { readonly allowSuspect?: boolean }): Promise<Release>;
   /** Why a release is suspect, or "": what it rests on is. */
   suspicion(release: Release): string;
@@ -178,7 +178,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   let seen: LeaderRecord | null = null;
   /** Highest term in any leader's record or beat, or that a node has seen: a registry may forget its own. */
   let heardTerm = 0;
-  /** Highest release in any leader's beat: a registry may forget it before it is on this disk, and no number means two things. */
+  /** Highest release in any leader's beat, or that a gateway serves: a registry may forget it before it is on this disk, and no number means two things. */
   let heardRelease = 0;
   const hearTerm = (term: number): void => { heardTerm = Math.max(heardTerm, term); };
   let ascended = Promise.withResolvers<void>();
@@ -197,7 +197,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         const { term, release } = LEADER_BEAT.decode(bytes);
         hearTerm(term);
         heardRelease = Math.max(heardRelease, release);
+        // A leader that knows less than this disk: the registry forgot what was announced while that one was away.
+        return reign === null && release < (readLastRelease(store, tenant)?.number ?? 0) ? restoreReleases() : undefined;
       }),
+      bus.subscribe(servedSubject(tenant), (_, bytes) => { heardRelease = Math.max(heardRelease, SERVED.decode(bytes).release); }),
       bus.subscribe(heartbeatSubject(tenant, "*"), (_, bytes) => hearTerm(HEARTBEAT.decode(bytes).term)),
       bus.subscribe(missedSubject(tenant, "*"), (_, bytes) => {
         const { run, tick } = MISSED.decode(bytes);
@@ -262,14 +265,20 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       return again(record, ["frozen"], {});
     },
     async announce(announced, { allowSuspect = false } = {}) {
-      leadingReign().leadership.assertValid();
+      const mine = leadingReign();
+      mine.leadership.assertValid();
       const suspicion = suspicionHere(announced);
       if (suspicion !== "" && !allowSuspect) throw new PopulaceError("DIVERGENCE", `what is to be released is suspect: ${suspicion}; submit the run again to compute it anew, or allow it with --allow-suspect`, { runs: announced.runs });
       for (const hash of [announced.content, announced.model]) {
         if (hash !== "" && await blobOrCopy(ports, hash) === null) throw new PopulaceError("NOT_FOUND", `what is to be released, ${hash}, is not in the blob store; put it there first`, { content: hash });
         if (!isAlone) await keepCopy(ports, hash);
       }
+      // Whoever lives and knows of a later release has said so by then.
+      const unheardMs = mine.sinceMs + leaseTtlMs - clock.monotonicMs();
+      if (!isAlone && unheardMs > 0) await clock.sleep(unheardMs, closing.signal);
+      mine.leadership.assertValid();
       const release = await announceRelease(registry, tenant, announced, Math.max(readLastRelease(store, tenant)?.number ?? 0, heardRelease));
+      heardRelease = Math.max(heardRelease, release.number);
       await store.transaction((tables) => writeRelease(tables, tenant, release));
       await store.flushed();
       return release;
@@ -387,13 +396,17 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       else underWay.push(record);
     }
     for (const release of await releasesOf(registry, tenant)) await store.transaction((tables) => writeRelease(tables, tenant, release));
-    for (const release of readReleases(store, tenant)) await registry.create(releaseKey(tenant, release.number), RELEASE.encode(release));
-    await restoreRelease();
+    await restoreReleases();
     await store.flushed();
     return underWay.toSorted((left, right) => left.number - right.number);
   }
 
   /** What production serves is given back to a transport that lost it. */
+  async function restoreReleases(): Promise<void> {
+    for (const release of readReleases(store, tenant)) await registry.create(releaseKey(tenant, release.number), RELEASE.encode(release));
+    await restoreRelease();
+  }
+
   async function restoreRelease(): Promise<void> {
     const release = readLastRelease(store, tenant);
     if (release === null) return;

@@ -1,6 +1,7 @@
 import { allows, closestName, consentEndMs, encodeAttributes, findClosestPersona, PopulaceError, stimulusIndex } from "@populace/domain";
 import type { ScoreTable } from "@populace/domain";
 import { eventText } from "@populace/protocol";
+import { GATEWAY_LIMITS } from "./limits.ts";
 import type { DecisionPolicy } from "./prioritize.ts";
 import type { Outcome } from "./schemas.ts";
 
@@ -18,14 +19,14 @@ export interface SortedOutcomes {
 }
 
 /**
- * Checks outcomes against the release: attributes, stimulus, step and time must be known and readable. Those that are not are refused one by one, with
+ * Checks outcomes against the release: attributes, stimulus, step and time must be known and readable, and the time not still to come. Those that are not are refused one by one, with
  * the reason, and the others taken; those without consent are left out and counted. `BAD_REQUEST` when none of several can be counted.
  */
 export function sortOutcomes(table: ScoreTable, outcomes: readonly Outcome[], purpose: string | undefined, policy: DecisionPolicy, atMs: number): SortedOutcomes {
   const refused: (DeadLetter & { readonly details: Readonly<Record<string, unknown>> })[] = [];
   const known = outcomes.filter((outcome, index) => {
     try {
-      check(table, outcome, index);
+      check(table, outcome, index, atMs);
       return true;
     } catch (error) {
       if (!(error instanceof PopulaceError)) throw error;
@@ -43,7 +44,7 @@ export function sortOutcomes(table: ScoreTable, outcomes: readonly Outcome[], pu
   return { accepted, withoutConsent: known.length - accepted.length, refused: refused.map(({ id, reason }) => ({ id, reason })) };
 }
 
-function check(table: ScoreTable, outcome: Outcome, index: number): void {
+function check(table: ScoreTable, outcome: Outcome, index: number, nowMs: number): void {
   const named = `outcome ${index} (${JSON.stringify(outcome.id)})`;
   if (stimulusIndex(table, outcome.stimulus) === -1) {
     const closest = closestName(outcome.stimulus, table.stimuli.map((stimulus) => stimulus.id));
@@ -51,6 +52,9 @@ function check(table: ScoreTable, outcome: Outcome, index: number): void {
   }
   if (outcome.reached !== null && !table.steps.includes(outcome.reached)) throw new PopulaceError("BAD_REQUEST", `${named}: step ${JSON.stringify(outcome.reached)} is unknown; expected one of ${table.steps.join(", ")} or null`, { index });
   if (consentEndMs(outcome.at) === null) throw new PopulaceError("BAD_REQUEST", `${named}: ${JSON.stringify(outcome.at)} is no time; expected RFC 3339 with zone, such as 2026-03-01T12:00:00Z`, { index });
+  if (Date.parse(outcome.at) > nowMs + GATEWAY_LIMITS.outcomeAheadMs) {
+    throw new PopulaceError("BAD_REQUEST", `${named}: field at: ${outcome.at} is still to come, by more than the ${GATEWAY_LIMITS.outcomeAheadMs / 60_000} minutes that clocks may differ (here it is ${new Date(nowMs).toISOString()}); expected when it happened`, { index, field: "at" });
+  }
   encodeAttributes(table.mixture, outcome.attributes, outcome.recipient);
 }
 

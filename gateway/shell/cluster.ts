@@ -1,7 +1,7 @@
 import { PopulaceError, checkScoreTable } from "@populace/domain";
 import type { ScoreTable } from "@populace/domain";
 import { sha256Hex, systemClock, type Clock, type Logger, type Ports, type Stop, type Store } from "@populace/io";
-import { COMMIT, LEADER_BEAT, LIMITS, OUTCOMES, RELEASE, SETTLED, bodyOf, commitSubject, eventSubject, leaderBeatSubject, releaseKey, schemaOf, settledSubject, type Release } from "@populace/protocol";
+import { COMMIT, LEADER_BEAT, LIMITS, OUTCOMES, RELEASE, SERVED, SETTLED, bodyOf, commitSubject, eventSubject, leaderBeatSubject, releaseKey, schemaOf, servedSubject, settledSubject, type Release } from "@populace/protocol";
 import type { Announced } from "../core/release.ts";
 import { eventsWaiting, isWaiting, readEvents, settleEvents } from "./outbox.ts";
 
@@ -119,6 +119,8 @@ export function linkCluster({ store, tenant, logger, open, clock = systemClock, 
       highestTerm = term;
       if (release > (served?.record.number ?? 0)) await take(live, release);
       if (served !== null && release === served.record.number) confirm();
+      // The cluster has forgotten it.
+      if (served !== null && release < served.record.number) live.bus.publish(servedSubject(tenant), SERVED.encode({ release: served.record.number }));
     });
     void (async () => {
       try {

@@ -124,6 +124,8 @@ export const INVARIANTS: Readonly<Record<string, Checker>> = {
       if (record.kind === "forgot") {
         views.delete(record.observer);
         terms.delete(record.observer);
+        // What was sealed and not committed is nowhere any more, so the tick is sealed anew; what a COMMIT names stays on its leader's disk.
+        if (record.observer === "log") for (const key of sealed.keys()) if (!committed.has(key)) sealed.delete(key);
       } else if (record.kind === "term") {
         const { observer, term, nonce = "" } = record, before = terms.get(observer);
         if (before !== undefined && record.isStale !== true) {
@@ -244,9 +246,10 @@ export function violations(records: readonly ClusterRecord[], options: Invariant
   });
 }
 
-/** The input that each tick was sealed with first. */
+/** The input that each tick was sealed with: the one its first commit names where a service forgot another (I7 holds the rest to be one), else the first. */
 function sealedInputs(records: readonly ClusterRecord[], run: string): ReadonlyMap<number, Input> {
-  const inputs = new Map<number, Input>();
-  for (const { input } of of(records, "input")) if (input.run === run && !inputs.has(input.tick)) inputs.set(input.tick, input);
+  const named = new Map<number, string>(), inputs = new Map<number, Input>();
+  for (const { commit } of of(records, "commit")) if (commit.run === run && !named.has(commit.tick)) named.set(commit.tick, commit.inputHash);
+  for (const { input, inputHash } of of(records, "input")) if (input.run === run && (!inputs.has(input.tick) || named.get(input.tick) === inputHash)) inputs.set(input.tick, input);
   return inputs;
 }

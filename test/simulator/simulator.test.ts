@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { startCoordinator, type Coordinator } from "@populace/coordinator";
 import { simulatedDisk, simulatedHub, simulatedNetwork, simulatedService, simulatedWorld, type SimulatedLife } from "@populace/io/simulated";
-import { HEARTBEAT, LEADER_RECORD, RUN_RECORD, VIEW_RECORD, heartbeatSubject, leaderKey, runKey, viewKey, type Heartbeat, type ViewRecord } from "@populace/protocol";
+import { HEARTBEAT, LEADER_RECORD, RUN_RECORD, VIEW_RECORD, heartbeatSubject, leaderKey, runKey, viewKey, type Heartbeat, type Input, type ViewRecord } from "@populace/protocol";
 import { describe, expect, test } from "vitest";
 import { chanceOf } from "./chance.ts";
 import { runSchedule } from "./cluster.ts";
@@ -189,6 +189,7 @@ describe("the invariants", () => {
     ["I7", [{ kind: "forgot", observer: "registry", atMs: 0 }, { kind: "view", observer: "registry", atMs: 0, view: 2, members: [], dead: [] }, { kind: "view", observer: "registry", atMs: 0, view: 1, members: [], dead: [] }]],
     ["I7", [{ kind: "input", input: { run: "s", tick: 0, eventIds: [] }, inputHash: "i" }, { kind: "input", input: { run: "s", tick: 0, eventIds: ["x"] }, inputHash: "j" }]],
     ["I7", [seen(commit(0, { inputHash: "j" }), "y")]],
+    ["I7", [{ kind: "forgot", observer: "log", atMs: 0 }, seen(commit(0, { inputHash: "j" }), "y")]],
     ["I8", [{ kind: "served", observer: "x", release: 2, model: "m" }]],
     ["I8", [{ kind: "announced", release: 2, model: "n" }, { kind: "served", observer: "x", release: 2, model: "n" }, { kind: "served", observer: "x", release: 1, model: "m" }]],
     ["I9", [{ kind: "acknowledged", eventId: "lost" }]],
@@ -210,6 +211,21 @@ describe("the invariants", () => {
     expect(check([...lives, view(1)])).toEqual(["I7"]);
     expect(check([...lives, term(1, "x")])).toEqual(["I7"]);
     expect(check([...lives, term(2, "y")])).toEqual(["I7"]);
+  });
+
+  test("I7 lets a tick be sealed anew whose input a service forgot before a COMMIT named it, once, and I3 follows what was committed", () => {
+    const input = (run: string, tick: number, eventIds: readonly string[], inputHash: string): ClusterRecord => ({ kind: "input", input: { run, tick, eventIds }, inputHash });
+    const anew: readonly ClusterRecord[] = [...good, input("s", 0, [], "i"), { kind: "forgot", observer: "log", atMs: 0 }, input("s", 0, ["x"], "j")];
+    expect(check(anew)).toEqual([]);
+    expect(check([...anew, input("s", 0, ["y"], "k")])).toEqual(["I7"]);
+    expect(check([...anew, seen(commit(0, { run: "s", prevRoot: "s", inputHash: "i" }))])).toEqual(["I7"]);
+    const inputsOf = (records: readonly ClusterRecord[]): ReadonlyMap<number, Input> => {
+      let sealed: ReadonlyMap<number, Input> = new Map();
+      check(records, new Map([["s", { ...expected.get("r")!, run: "s", roots: (inputs) => { sealed = inputs; return ["root 0", "root 1", "root 2"]; } }]]));
+      return sealed;
+    };
+    expect(inputsOf(anew).get(0)?.eventIds).toEqual([]);
+    expect(inputsOf([...anew, seen(commit(0, { run: "s", prevRoot: "s", inputHash: "j" }))]).get(0)?.eventIds).toEqual(["x"]);
   });
 
   test("I2 finds two roots of one tick in two copies, I4 two outputs where no truth is known", () => {
