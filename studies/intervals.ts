@@ -5,6 +5,7 @@ import type { People } from "@populace/kernels";
 import { columnCount } from "@populace/protocol";
 import type { Plan } from "@populace/protocol";
 import { crowdRates } from "./crowd.ts";
+import { leavingEvidence } from "./leave-fit.ts";
 import type { Model } from "./model.ts";
 import { effectiveSampleSize, momentsOf, quantileOfSorted, shiftedRates } from "./rates.ts";
 import type { RunOutcome } from "./run.ts";
@@ -64,7 +65,8 @@ export function summarizeRun(model: Model, _study: Study, plan: Plan, outcome: P
   const columns = columnCount(steps.length);
   const panel = crowdRates(plan, 1, people);
   const label: EvidenceLabel = model.evidence === "prior only" ? "prior only" : "simulated only";
-  const last = steps.length - 1, rated = [...steps.map((step) => ({ step, label })), ...leavingOf(model, label)];
+  const known = leavingEvidence(model), leaving = known === null ? [] : [{ step: LEAVE, label: known === "stated" ? ("prior only" as const) : label }];
+  const last = steps.length - 1, rated = [...steps.map((step) => ({ step, label })), ...leaving];
   /** Expected rates by world of a rated step. */
   const panelRatesOf = (cell: number, stimulus: number, persona: number, k: number): Float64Array => Float64Array.from({ length: worlds }, (_, world) => {
     const at = ((world * cells.length + cell) * personas.length + persona) * steps.length;
@@ -98,13 +100,6 @@ export function summarizeRun(model: Model, _study: Study, plan: Plan, outcome: P
     });
   });
   return rows;
-}
-
-/** Leaving as a rated step, where data or the author say how many leave; what nobody said is no rate to show. */
-function leavingOf(model: Model, label: EvidenceLabel): readonly { readonly step: string; readonly label: EvidenceLabel }[] {
-  const { effects } = model.response.leave;
-  if (model.response.steps.some(({ name }) => name === LEAVE) || (effects === undefined && (model.schema.prior?.leaveRate ?? null) === null)) return [];
-  return [{ step: LEAVE, label: effects === undefined || effects.model.method === "prior-only" ? "prior only" : label }];
 }
 
 /** The counts of every tick, without the rows nobody was exposed in. */

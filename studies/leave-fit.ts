@@ -10,6 +10,13 @@ const LEAVE_PRIOR = { logitMean: Math.log(0.002 / 0.998), logitSd: 0.85 } as con
 /** Where data say it, from 1 in 14,000 to 1 in 20: some lists are left far faster. */
 const LEAVE_SD_WITH_DATA = 2;
 
+/** Where what is known of leaving comes from; null where nobody said how many leave. */
+export function leavingEvidence({ response, schema }: { readonly response: ResponseModel; readonly schema: Schema }): "learned" | "stated" | null {
+  if (response.steps.some(({ name }) => name === LEAVE)) return null;
+  if (isLearned(response.leave)) return "learned";
+  return response.leave.effects !== undefined || (schema.prior?.leaveRate ?? null) !== null ? "stated" : null;
+}
+
 type Layout = ResponseLayout & Pick<ResponseModel, "featureNames">;
 
 /** Leaving before any data: the stated rate or LEAVE_PRIOR, and what the author stated about stimuli and their features. */

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { RandomStream, assign, encodeAttributes, leaveLogits, logistic } from "@populace/domain";
+import { RandomStream, assign, compileRanking, encodeAttributes, leaveLogits, logistic } from "@populace/domain";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { backtest } from "./backtest.ts";
 import { readDataset } from "./dataset.ts";
@@ -11,7 +11,9 @@ import { summarizeRun } from "./intervals.ts";
 import { runHere } from "./local-run.fixture.ts";
 import type { Model } from "./model.ts";
 import { compilePlan } from "./plan.ts";
+import { valuePolicy } from "./off-policy.ts";
 import { parseSchema } from "./schema.ts";
+import { scoreTableOf } from "./score-table.ts";
 import { readStudy } from "./study.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "populace-leave-traits-"));
@@ -139,5 +141,36 @@ describe("leaving depends on who they are", () => {
     const of = (stimulus: string): number[] => shown.filter((row) => row.stimulus === stimulus && row.persona !== "*").map(({ mean }) => mean).toSorted((a, b) => a - b);
     // In truth the younger leave three times as often as the older members.
     for (const stimulus of ["letter", "push"]) expect(of(stimulus)[1] / of(stimulus)[0]).toBeGreaterThan(2);
+  });
+
+  test("a score table has it with its evidence, and a campaign that charges it sends the gentler stimulus to those who would leave", () => {
+    const table = scoreTableOf(model), { leaving } = table, found = rates(model);
+    expect(leaving!.map((rate) => rate === null)).toEqual([true, false, false, true, false, false]);
+    model.mixture.personas.forEach(({ id }, p) => ["letter", "push"].forEach((arm, a) => {
+      const rate = leaving![p * 3 + 1 + a]!, bought = table.rates[(p * 3 + 1 + a) * 2 + 1].mean;
+      expect(rate.label).toBe("real");
+      // Crowds are known to 1 % of a rate.
+      expect(Math.abs(rate.mean / ((1 - bought) * found.get(`${id}|${arm}`)!.mean) - 1)).toBeLessThan(0.02);
+      expect(rate.low < rate.mean && rate.mean < rate.high).toBe(true);
+    }));
+    // Both stimuli sell alike in truth; the letter costs 20 more, and a push makes some 5 % of the young leave that a letter would not.
+    const stimuli = table.stimuli.map((each) => (each.id === "letter" ? { ...each, contactCostMinor: 20 } : each)), sold = { ...table, stimuli, rates: table.rates.map((rate) => ({ ...rate, mean: 0.09, low: 0.08, high: 0.1 })) };
+    const [gentle, young] = [...model.mixture.personas.keys()].toSorted((a, b) => leaving![a * 3 + 2]!.mean - leaving![b * 3 + 2]!.mean);
+    const chosen = (leaveCostMinor: number): string[] => [gentle, young].map((persona) => compileRanking(sold, [{ id: "sale", stimuli: ["letter", "push"], economicValueMinor: 1000, leaveCostMinor }], { mode: "value" }).forPersona(persona).ranked[0].stimulus);
+    expect(chosen(0)).toEqual(["push", "push"]);
+    expect(chosen(800)).toEqual(["push", "letter"]);
+    // A model that was told nothing of leaving has none to charge.
+    const { leave: _, ...blind } = SCHEMA, unaware = fitModel(blind, { ...held, left: null }, { personas: 2, worlds: 16 });
+    expect(scoreTableOf(unaware).leaving).toBe(undefined);
+    expect(() => compileRanking(scoreTableOf(unaware), [{ id: "sale", stimuli: ["push"], leaveCostMinor: 1 }])).toThrow(/knows of none; name the column/);
+  });
+
+  test("a policy is valued by how many it makes leave", async () => {
+    const { reward, estimators } = await valuePolicy(held, { policy: "best-fixed:push", reward: "leave" }), dr = estimators.find(({ name }) => name === "DR")!;
+    const own = held.left!.filter((_, row) => held.stimulus[row] === 2);
+    expect(reward).toBe("leave");
+    // Under random assignment the arm's own share is an estimate of the same.
+    expect(Math.abs(dr.value - own.reduce((sum, gone) => sum + gone, 0) / own.length)).toBeLessThan(2 * dr.se);
+    await expect(valuePolicy({ ...held, left: null }, { policy: "uniform", reward: "leave" })).rejects.toThrow(/no reward is named "leave"/);
   });
 });
