@@ -412,9 +412,9 @@ function mixed(model: Model, memories: readonly Memory[], seed: number): Model {
     while (at < memories.length - 1 && rest > weights[at]) rest -= weights[at++];
     memoryOf[w] = at;
   });
-  const drawsOf = (columns: number, of: (memory: Memory) => Float64Array): Float64Array => {
-    const draws = new Float64Array(worlds * columns);
-    for (let w = 0; w < worlds; w++) draws.set(of(memories[memoryOf[w]]).subarray(w * columns, (w + 1) * columns), w * columns);
+  const drawsOf = (width: number, of: (memory: Memory) => Float64Array): Float64Array => {
+    const draws = new Float64Array(worlds * width);
+    for (let w = 0; w < worlds; w++) draws.set(of(memories[memoryOf[w]]).subarray(w * width, (w + 1) * width), w * width);
     return draws;
   };
   const stepModels = model.response.stepModels.map((step, index): StepModel => ({ ...step, draws: drawsOf(columns, (memory) => memory.model.response.stepModels[index].draws) }));
