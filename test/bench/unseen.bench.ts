@@ -16,7 +16,7 @@ export const bench: Bench = {
     const sets = await campaignSets();
     if (sets.length === 0) return absent("campaigns of several kinds");
     return sets.flatMap((set) => set.after.map((others): BenchRow => {
-      const found = leaveCampaignsOut(set, { personas: others === "all others" && !tiny ? 3 : 1, worlds: tiny ? 40 : 200, ...othersOf(set, others), most: tiny ? 1 : Infinity });
+      const found = leaveCampaignsOut(set, { personas: 1, worlds: tiny ? 40 : 200, ...othersOf(set, others), most: tiny ? 1 : Infinity });
       const campaigns = [...new Set(found.map(({ campaign }) => campaign))];
       const shareOf = (pits: (each: Unseen) => readonly number[]) => splitMean(campaigns.map((campaign) => mean(found.filter((each) => each.campaign === campaign).flatMap((each) => pits(each).map(isInside)))));
       const whole = shareOf(({ pit }) => [pit]), cells = shareOf(({ cellPits }) => cellPits);
