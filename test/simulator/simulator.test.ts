@@ -165,7 +165,7 @@ describe("the invariants", () => {
   const good: readonly ClusterRecord[] = [
     { kind: "view", observer: "registry", atMs: 0, view: 1, members: ["a", "b"], dead: [] }, { kind: "term", observer: "registry", term: 1, atMs: 0 },
     { kind: "input", input: { run: "r", tick: 0, eventIds: [] }, inputHash: "i" }, slot("a", 1), seen(commit(0)), seen(commit(1, { checkpoint: ["state 1 0"] })),
-    { kind: "flushed", by: "c", run: "r", tick: 1, isDurable: true }, { kind: "restored", by: "b", run: "r", block: 0, tick: 1, stateHash: "state 1 0" },
+    { kind: "flushed", by: "c", run: "r", tick: 1, isDurable: true }, { kind: "restored", by: "b", run: "r", attempt: 1, block: 0, tick: 1, stateHash: "state 1 0" },
     { kind: "view", observer: "registry", atMs: 0, view: 2, members: ["b"], dead: ["a"] }, { kind: "calm", atMs: 5 }, seen(commit(2, { term: 2 }), "log", 10), seen(commit(0), "store"),
     { kind: "announced", release: 1, model: "m" }, { kind: "served", observer: "x", release: 1, model: "m" },
     { kind: "acknowledged", eventId: "e" }, { kind: "ledgered", run: "l", tick: 0, eventIds: ["e"] }, { kind: "usage", what: "bytes", value: 1, bound: 2 }, outcome,
@@ -195,7 +195,7 @@ describe("the invariants", () => {
     ["I9", [{ kind: "acknowledged", eventId: "lost" }]],
     ["I9", [{ kind: "ledgered", run: "l", tick: 1, eventIds: ["e"] }]],
     ["I10", [seen(commit(1, { checkpoint: ["other"] }), "z")]],
-    ["I10", [{ kind: "restored", by: "b", run: "r", block: 0, tick: 1, stateHash: "other" }]],
+    ["I10", [{ kind: "restored", by: "b", run: "r", attempt: 1, block: 0, tick: 1, stateHash: "other" }]],
     ["I12", [{ kind: "usage", what: "bytes", value: 3, bound: 2 }]],
     ["I13", [slot("a", 2)]],
     ["I13", [{ kind: "view", observer: "registry", atMs: 0, view: 3, members: ["a"], dead: [] }]],
