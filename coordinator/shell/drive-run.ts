@@ -8,6 +8,7 @@ import {
 import type { RunProgress } from "@populace/studies";
 import { decideOpen, isStandbyBehind } from "../core/back-pressure.ts";
 import { arrive, openBarrier, type Barrier } from "../core/barrier.ts";
+import { checkedThrough } from "../core/double-run.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
 import { isDraining, type Member, type Membership } from "../core/membership.ts";
@@ -162,8 +163,10 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       seconds: () => (isBehaviorPlan(plan) ? [] : fitMembers()).filter(([, member]) => !isDraining(member)).map(([incarnation, { heartbeat }]) => ({ incarnation, backends: heartbeat.backends })),
       view: () => record.view,
     });
-    /** Double runs that are under way; what they need is cleared when they have ended. */
+    /** Double runs that are under way, and those that have ended: what they needed is cleared by the loop, once the record says so. */
     let checking: Promise<void> = Promise.resolve();
+    let isChecked = true;
+    const ended: { readonly tick: number; clear(): Promise<void> }[] = [];
     let checkpointedTick = base.start - 1, lastSlot = 0;
     let placedFor = "", moving: readonly string[] | null = null;
     const stops = [
@@ -201,7 +204,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       if (next === null) return;
       const moved = next.filter((owner, shard) => owner !== record.owners[shard]).length;
       counters.shardsMoved += moved;
-      record = await changeRecord(context, { ...record, owners: next, view: Math.max(context.nextView(), record.view + 1) });
+      await amend({ owners: next, view: Math.max(context.nextView(), record.view + 1) });
       moving = null;
       willing = willingNodes(candidates());
       logger.info({ run, attempt, view: record.view, moved }, "shards moved as planned");
@@ -215,6 +218,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const backends = new Set(base.start === 0 ? [] : readCommit(store, tenant, run, base.start - 1)!.backends);
       for (let tick = base.start; tick < plan.ticks; ) {
         await Promise.race([failure.promise, Promise.resolve()]);
+        await clearChecked();
         const { span, checkpoint } = spanAt(execution, tick, plan.ticks, base.healed);
         const isReplayed = tick <= committedTick;
         // Ticks that are committed already are gone through to rebuild sums and state; their checkpoint, if any, has been superseded, unless it was lost.
@@ -237,7 +241,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           const now = tick + offset;
           const { counts, sections, leaves } = sumTick(shape, outs, shards, offset, isCoupled);
           const counted = exposuresIn(counts, shape.columns);
-          if (counted > planned[now]) throw new PopulaceError("CORRUPT", `tick ${now}: ${counted} exposures were counted, ${planned[now]} were planned`, { run, tick: now });
+          if (counted > planned[now]) throw new AttemptLost(`tick ${now}: ${counted} exposures were counted, ${planned[now]} were planned`);
           const sumsHash = sumsHashOf(counts, sha256);
           const next = rootOf(root, now, inputHashes[offset], leaves, sumsHash, sha256);
           accumulate(sums, counts);
@@ -262,23 +266,28 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         const isDecided = isDisputed && await judge(outs, committed);
         // Until it is known who erred, nodes are shown the chain that they know.
         if (isFalse) root = readCommit(store, tenant, run, tick + span - 1)!.root;
-        else await commitSpan(committed, outs);
+        else await commitSpan(committed);
         if (isDecided) throw new AttemptLost("the dispute is decided");
         tick += span;
         if (!isReplayed) spanEnds.push(tick - 1);
-        if (wantsCheckpoint) checkpointedTick = tick - 1;
-        else if (tick === plan.ticks) await afterChecks(outs, tick - 1, async () => {});
+        if (wantsCheckpoint && !isFalse) await afterCheckpoint(outs, tick - 1);
+        else if (tick === plan.ticks) afterChecks(outs, tick - 1, async () => {});
         onProgress({ tick, ticks: plan.ticks, exposures, exposuresTotal });
       }
       await Promise.race([failure.promise, checking]);
+      await clearChecked();
       return finish();
     }
 
     /** Own disk, flushed, then the COMMIT log. */
-    async function commitSpan(span: readonly Commit[], outs: readonly ShardOut[]): Promise<void> {
+    async function commitSpan(span: readonly Commit[]): Promise<void> {
       const beganMs = clock.monotonicMs();
       context.assertLeads();
       const fresh = await storeCommits({ store, tenant, term }, run, span, expected);
+      const { tick, checkpoint } = span.at(-1)!, named = readCommit(store, tenant, run, tick)!.checkpoint;
+      if (checkpoint.length > 0 && named.some((hash, block) => hash !== checkpoint[block])) {
+        throw new PopulaceError("DIVERGENCE", `run ${short}, tick ${tick}: the checkpoint that was committed names other states than were computed now; the run is frozen, begin it anew with --fresh`, { run, tick });
+      }
       if (fresh.length === 0) return;
       await store.flushed();
       context.assertLeads();
@@ -287,30 +296,58 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       counters.exposuresCommitted += fresh.at(-1)!.exposures - (fresh[0].tick === 0 ? 0 : readCommit(store, tenant, run, fresh[0].tick - 1)!.exposures);
       counters.commits += 1;
       counters.commitSeconds += (clock.monotonicMs() - beganMs) / 1000;
-      const last = fresh.at(-1)!;
-      if (last.checkpoint.length > 0) {
-        // Nobody reads below a complete checkpoint: what came before leaves the slots and the blob store.
-        const before = base.checkpoints.splice(0).flatMap((one) => readCommit(store, tenant, run, one)).flatMap((commit) => (commit === null ? [] : [...commit.checkpoint, commit.sums]));
-        base.checkpoints.push(last.tick);
-        const now = new Set([...last.checkpoint, last.sums]);
-        const below = lastSlot + 1, bytes = context.slotBytes.get(run) ?? 0;
-        await afterChecks(outs, last.tick, async () => {
-          await discard([...before.filter((hash) => !now.has(hash)), ...(await purgeSlots(ports, tenant, run, below))]);
-          context.slotBytes.set(run, (context.slotBytes.get(run) ?? 0) - bytes);
-        });
+    }
+
+    /** Nobody reads below a complete checkpoint that was checked: what came before then leaves the slots and the blob store. */
+    async function afterCheckpoint(outs: readonly ShardOut[], tick: number): Promise<void> {
+      const below = lastSlot + 1, bytes = context.slotBytes.get(run) ?? 0;
+      if (!base.checkpoints.includes(tick)) base.checkpoints.push(tick);
+      const addresses = (one: number): readonly string[] => {
+        const commit = readCommit(store, tenant, run, one);
+        return commit === null ? [] : [...commit.checkpoint, commit.sums];
+      };
+      afterChecks(outs, tick, async () => {
+        const kept = base.checkpoints.filter((one) => one >= tick), before = base.checkpoints.filter((one) => one < tick);
+        base.checkpoints.splice(0, base.checkpoints.length, ...kept);
+        const now = new Set(kept.flatMap(addresses));
+        await discard([...before.flatMap(addresses).filter((hash) => hash !== "" && !now.has(hash)), ...(await purgeSlots(ports, tenant, run, below))]);
+        context.slotBytes.set(run, (context.slotBytes.get(run) ?? 0) - bytes);
+      });
+      checkpointedTick = tick;
+      await clearChecked();
+    }
+
+    /** Has drawn blocks of the ticks since the last checkpoint computed a second time; what they need is cleared when that has ended, and everything before it. */
+    function afterChecks(outs: readonly ShardOut[], lastTick: number, clear: () => Promise<void>): void {
+      const checks = second.check({ tick: checkpointedTick + 1, span: lastTick - checkpointedTick, outs });
+      const over = { tick: lastTick, clear };
+      if (checks === null && isChecked) return void ended.push(over);
+      isChecked = false;
+      const mine = checking = Promise.all([checking, checks]).then(([, checked]) => {
+        counters.doubleRuns += checked?.asked ?? 0;
+        counters.doubleRunsGivenUp += (checked?.asked ?? 0) - (checked?.answered ?? 0);
+        ended.push(over);
+        isChecked = checking === mine;
+      });
+      checking.catch((error: unknown) => failure.reject(error));
+    }
+
+    /** The record first: whoever takes over goes on from a checkpoint that was checked, and finds there what it needs. */
+    async function clearChecked(): Promise<void> {
+      for (let over = ended.shift(); over !== undefined; over = ended.shift()) {
+        const { tick, clear } = over;
+        // Where nothing was drawn, everybody knows.
+        if (tick < plan.ticks - 1 && checkedThrough(run, record.checkedTick, [tick], blocks.length, context.doubleRunShare) < tick) await amend({ checkedTick: tick });
+        else record = { ...record, checkedTick: tick };
+        await clear();
       }
     }
 
-    /** Has drawn blocks of the ticks since the last checkpoint computed a second time, and clears up when that has ended: at once where there is nothing to do. */
-    async function afterChecks(outs: readonly ShardOut[], lastTick: number, clear: () => Promise<void>): Promise<void> {
-      const checks = second.check({ tick: checkpointedTick + 1, span: lastTick - checkpointedTick, outs });
-      if (checks === null) return clear();
-      checking = Promise.all([checking, checks]).then(async ([, { asked, answered }]) => {
-        counters.doubleRuns += asked;
-        counters.doubleRunsGivenUp += asked - answered;
-        if (!abandoned.signal.aborted) await clear();
-      });
-      checking.catch((error: unknown) => failure.reject(error));
+    /** Writes a change of the record; what the failure of a node has changed meanwhile stays. */
+    async function amend(changes: Partial<RunRecord>): Promise<void> {
+      const before = record;
+      const written = await changeRecord(context, { ...before, ...changes });
+      record = record === before ? written : { ...written, dispute: record.dispute, unfit: record.unfit };
     }
 
     async function onSlot(entry: LogEntry): Promise<void> {
@@ -389,7 +426,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           mustReplace = false;
           await waitForNodes();
           const former = record.owners;
-          record = await changeRecord(context, { ...record, ...placed(shards, true) });
+          await amend(placed(shards, true));
           counters.shardsRescued += record.owners.filter((owner, shard) => owner !== former[shard]).length;
           current = { ...current, view: record.view };
           logger.warn({ run, attempt, view: record.view, tick: open.tick }, "shards have new owners");
@@ -453,7 +490,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       }
       const kept = isSound ? readCommits(store, tenant, run).slice(0, base.start) : [];
       const { tick, root, exposures, backends } = kept.at(-1) ?? { tick: -1, root: run, exposures: 0, backends: [] };
-      record = await changeRecord(context, { ...decided, firstAttempt: attempt + 1, tick, root, exposures, backends });
+      record = await changeRecord(context, { ...decided, firstAttempt: attempt + 1, checkedTick: Math.min(decided.checkedTick, tick), tick, root, exposures, backends });
       await takeBack(kept.map((commit) => ({ ...commit, attempt: attempt + 1, term })));
       commits = commitLog(context, record);
       expected = await commits.reconcile();
@@ -506,27 +543,32 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     readonly checkpoints: number[];
   }
 
-  /** After the newest checkpoint when it is whole and no dispute lies before it, with the sums up to it; after the last tick when all is committed; else tick 0. */
+  /**
+   * After the newest checkpoint that is whole, whose double runs have ended and before which no dispute lies, with the sums up to it; after the last tick
+   * when all is committed and checked; else tick 0. Checkpoints after it are written again on the way.
+   */
   async function startingPoint(): Promise<Base> {
     const last = readLastCommit(store, tenant, run);
-    const base = { healed: [], checkpoints: [] };
-    if (last === null) return { ...base, start: 0, sums: new Float64Array(sumsLength(shape)) };
+    const atBeginning = { start: 0, sums: new Float64Array(sumsLength(shape)) };
+    if (last === null) return { ...atBeginning, healed: [], checkpoints: [] };
     const isBeforeDispute = (tick: number): boolean => record.dispute === null || tick < record.dispute.tick;
-    if (last.tick === plan.ticks - 1 && isBeforeDispute(last.tick) && await soundSums(last) !== null) return { ...base, start: plan.ticks, sums: new Float64Array(0) };
-    let newest = last;
-    while (newest.checkpoint.length === 0 && newest.tick > 0) newest = readCommit(store, tenant, run, newest.tick - 1)!;
-    if (newest.checkpoint.length === 0) return { ...base, start: 0, sums: new Float64Array(sumsLength(shape)) };
-    if (newest.checkpoint.length === blocks.length && isBeforeDispute(newest.tick) && await isWhole([...new Set(newest.checkpoint)])) {
-      const sums = await soundSums(newest);
-      if (sums !== null) return { ...base, start: newest.tick + 1, sums: new Float64Array(new Uint8Array(sums).buffer), checkpoints: [newest.tick] };
-    }
-    if (isBeforeDispute(newest.tick)) {
+    const checkpoints: number[] = [];
+    for (let tick = 0; tick <= last.tick; tick += 1) if (readCommit(store, tenant, run, tick)!.checkpoint.length > 0) checkpoints.push(tick);
+    const through = checkedThrough(run, record.checkedTick, last.tick === plan.ticks - 1 ? [...checkpoints, last.tick] : checkpoints, blocks.length, context.doubleRunShare);
+    if (last.tick === plan.ticks - 1 && through >= last.tick && isBeforeDispute(last.tick) && await soundSums(last) !== null) return { healed: [], checkpoints: [], start: plan.ticks, sums: new Float64Array(0) };
+    record = { ...record, checkedTick: Math.min(through, last.tick) };
+    const usable = checkpoints.findLast((tick) => tick <= through && isBeforeDispute(tick));
+    if (usable !== undefined) {
+      const newest = readCommit(store, tenant, run, usable)!, later = checkpoints.filter((tick) => tick > usable);
+      if (newest.checkpoint.length === blocks.length && await isWhole([...new Set(newest.checkpoint)])) {
+        const sums = await soundSums(newest);
+        if (sums !== null) return { start: usable + 1, sums: new Float64Array(new Uint8Array(sums).buffer), healed: later, checkpoints: [usable, ...later] };
+      }
       counters.checkpointsLost += 1;
-      logger.error({ run, tick: newest.tick, alarm: "checkpoint lost" }, "the newest checkpoint is incomplete; the run is recomputed from its beginning, and the checkpoint written again");
+      logger.error({ run, tick: usable, alarm: "checkpoint lost" }, "the newest checkpoint is incomplete; the run is recomputed from its beginning, and the checkpoint written again");
     }
-    const healed: number[] = [];
-    for (let tick = 0; tick <= newest.tick; tick += 1) if (readCommit(store, tenant, run, tick)!.checkpoint.length > 0) healed.push(tick);
-    return { start: 0, sums: new Float64Array(sumsLength(shape)), healed, checkpoints: [...healed] };
+    record = { ...record, checkedTick: -1 };
+    return { ...atBeginning, healed: checkpoints, checkpoints: [...checkpoints] };
   }
 
   /** The sums a commit names; null when they are lost or damaged. */

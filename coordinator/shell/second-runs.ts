@@ -52,13 +52,13 @@ const CHECK_MS_MAX = 30_000;
 export function secondRuns(options: SecondRunsOptions): SecondRuns {
   const { ports, tenant, logger, run, attempt, term, shards } = options;
   const { bus, clock } = ports;
-  const open = new Map<string, () => void>();
+  const open = new Map<string, (compared: number) => void>();
   const closed = new AbortController();
   let turn = 0;
   const keyOf = (shard: number, tick: number): string => `${shard} ${tick}`;
   const stop = bus.subscribe(recomputedSubject(tenant, run, attempt), (_, bytes) => {
-    const { shard, tick } = RECOMPUTED.decode(bytes);
-    open.get(keyOf(shard, tick))?.();
+    const { shard, tick, compared } = RECOMPUTED.decode(bytes);
+    open.get(keyOf(shard, tick))?.(compared);
   });
 
   const ask = (request: Omit<Recompute, "run" | "attempt" | "term" | "view">): void =>
@@ -92,8 +92,10 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
   async function checkShard(shard: Shard, blocks: readonly number[], tick: number, span: number, first: Pick<ShardOut, "incarnation" | "backend">): Promise<boolean> {
     const key = keyOf(shard.index, tick), begunMs = clock.monotonicMs(), answered = Promise.withResolvers<void>();
     let isAnswered = false;
-    open.set(key, () => {
+    let compared = 0;
+    open.set(key, (count) => {
       isAnswered = true;
+      compared = count;
       answered.resolve();
     });
     const mine = (turn += 1);
@@ -110,7 +112,8 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
     } finally {
       open.delete(key);
     }
-    if (!isAnswered && !closed.signal.aborted) logger.warn({ run, tick, shard: shard.index }, "a double run was given up: nobody answered");
-    return isAnswered;
+    const isCompared = isAnswered && compared >= blocks.length * span;
+    if (!isCompared && !closed.signal.aborted) logger.warn({ run, tick, span, shard: shard.index }, `a double run was given up: ${isAnswered ? "slots that it would be compared with are gone" : "nobody answered"}`);
+    return isCompared;
   }
 }
