@@ -161,6 +161,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       ports, tenant, logger, run, attempt, term, shards, backend: execution.backend, share: context.doubleRunShare,
       // Behaviors are computed twice by each node itself, in another process.
       seconds: () => (isBehaviorPlan(plan) ? [] : fitMembers()).filter(([, member]) => !isDraining(member)).map(([incarnation, { heartbeat }]) => ({ incarnation, backends: heartbeat.backends })),
+      knowsSeconds: context.knowsMembers,
       view: () => record.view,
     });
     /** Double runs that are under way, and those that have ended: what they needed is cleared by the loop, once the record says so. */
@@ -466,24 +467,36 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     }
 
     /**
-     * A frozen run is decided by a third computation, on the reference backend: a backend of a node that it contradicts computes the run no more.
-     * The run goes on from the checkpoint that this attempt began at if none of them had a part in it; otherwise it begins anew, for what they said
-     * before they were caught is worth no more. Whether the dispute is decided.
+     * A frozen run is decided by a third computation, on the reference backend: the backend of a node that it and another contradict computes the run no
+     * more. Where it contradicts both, it is made again: one of three may err twice as well. The run goes on from the checkpoint that this attempt began at
+     * if nobody that was contradicted had a part in it; otherwise it begins anew, for what they said before they were caught is worth no more. Whether
+     * the dispute is decided.
      */
     async function judge(outs: readonly ShardOut[], mine: readonly Commit[]): Promise<boolean> {
       const dispute = record.dispute!, end = mine[0].tick + mine.length;
       if (dispute.tick >= end && !(restsOnFalse && end > committedTick)) return false;
       const slots = (await log.read(outSubject(tenant, run, dispute.attempt, "*", "*"))).map((entry) => entry.bytes);
-      const liars = new Set<string>();
+      const contradicted = new Set<string>(), confirmed = new Set<string>(), disputing = new Set<string>();
       for (const bytes of [...slots, ...(await Promise.all(dispute.outputs.map((output) => blobs.get(output))))]) {
         if (bytes === null) continue;
         const out = SHARD_OUT.decode(await bodyOf(bytes, blobs, "a disputed output"));
-        if (out.attempt === dispute.attempt && contradict(out, outs[out.shard])) liars.add(unfitBackend(out.incarnation, out.backend));
+        if (out.attempt !== dispute.attempt) continue;
+        const author = unfitBackend(out.incarnation, out.backend), isContradicted = contradict(out, outs[out.shard]);
+        if (isContradicted) contradicted.add(author);
+        if (out.shard !== dispute.shard || dispute.tick < out.tick || dispute.tick >= out.tick + out.span) continue;
+        disputing.add(author);
+        if (!isContradicted) confirmed.add(author);
       }
-      logger.error({ run, tick: mine[0].tick, liars: [...liars], committedFalsely: restsOnFalse, alarm: "dispute decided" }, "the reference backend has decided; who was contradicted is quarantined for this run and those that begin later, until it starts anew");
+      const others = [...disputing].filter((author) => !confirmed.has(author));
+      if (others.length > 1 && confirmed.size === 0) {
+        const error = new PopulaceError("DIVERGENCE", `run ${short}, shard ${dispute.shard}, tick ${dispute.tick}: three computations came to three results; resolve it again`, { run, tick: dispute.tick, shard: dispute.shard });
+        throw new AttemptLost("the third computation contradicts both of those that disagree", { cause: error });
+      }
+      const liars = new Set(others);
+      logger.error({ run, tick: mine[0].tick, liars: [...liars], alsoContradicted: [...contradicted].filter((author) => !liars.has(author)), committedFalsely: restsOnFalse, alarm: "dispute decided" }, "the reference backend has decided; who was contradicted is quarantined for this run and those that begin later, until it starts anew");
       const decided = { ...record, dispute: null, unfit: [...new Set([...record.unfit, ...liars])], execution: { ...execution, backend: record.wanted.backend ?? "auto" } };
       const checkpoint = base.start === 0 ? null : readCommit(store, tenant, run, base.start - 1)!;
-      const isSound = liars.size === 0 ? !restsOnFalse : checkpoint !== null && !checkpoint.authors.some((author) => liars.has(author));
+      const isSound = contradicted.size === 0 ? !restsOnFalse : checkpoint !== null && !checkpoint.authors.some((author) => contradicted.has(author));
       if (isSound && !restsOnFalse) {
         record = await changeRecord(context, decided);
         return true;
@@ -719,11 +732,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   }
 }
 
-/** Whether two outputs of one shard differ at a tick that both cover. */
+/** Whether two outputs of one shard differ at a tick that both cover, or in the states after the tick that both end with. */
 function contradict(one: ShardOut, other: ShardOut): boolean {
   const row = (out: ShardOut, tick: number): Uint8Array => out.hashes.subarray(((tick - out.tick) * out.hashes.length) / out.span, ((tick - out.tick + 1) * out.hashes.length) / out.span);
   for (let tick = Math.max(one.tick, other.tick); tick < Math.min(one.tick + one.span, other.tick + other.span); tick += 1) if (Buffer.compare(row(one, tick), row(other, tick)) !== 0) return true;
-  return false;
+  return one.tick + one.span === other.tick + other.span && one.states.length > 0 && other.states.length > 0 && Buffer.compare(one.states, other.states) !== 0;
 }
 
 /** Forgets what earlier attempts of a run committed, here and in the log. */

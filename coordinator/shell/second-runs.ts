@@ -17,6 +17,8 @@ export interface SecondRunsOptions {
   readonly share: number | undefined;
   /** Nodes that may compute for this run now. */
   seconds(): readonly Second[];
+  /** Whether there are no others: a new leader has yet to hear them. */
+  knowsSeconds(): boolean;
   view(): number;
 }
 
@@ -66,7 +68,7 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
 
   return {
     check({ tick, span, outs }) {
-      if (options.seconds().length < 2) return null;
+      if (options.seconds().length < 2 && options.knowsSeconds()) return null;
       const drawn = shards.map((shard) => ({ shard, blocks: Array.from({ length: shard.count }, (_, at) => shard.first + at).filter((block) => isDoubled(run, tick, block, options.share)) })).filter(({ blocks }) => blocks.length > 0);
       if (drawn.length === 0) return null;
       return Promise.all(drawn.map(({ shard, blocks }) => checkShard(shard, blocks, tick, span, outs[shard.index])))
@@ -103,8 +105,8 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
       // The same node while it lives; a repetition of what it works on costs nothing.
       while (!isAnswered && !closed.signal.aborted && clock.monotonicMs() - begunMs < CHECK_MS_MAX) {
         const second = secondOf(options.seconds(), first.incarnation, first.backend, mine);
-        if (second === null) break;
-        ask({ incarnation: second.incarnation, backend: second.backend, shard: shard.index, tick, span, checkpoint: false, blocks });
+        if (second === null && options.knowsSeconds()) break;
+        if (second !== null) ask({ incarnation: second.incarnation, backend: second.backend, shard: shard.index, tick, span, checkpoint: false, blocks });
         const woken = new AbortController();
         await Promise.race([answered.promise, clock.sleep(LIMITS.tickOpenRepeatMs, AbortSignal.any([woken.signal, closed.signal])).catch(() => {})]);
         woken.abort();
