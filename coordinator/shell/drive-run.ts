@@ -468,7 +468,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
     /**
      * A frozen run is decided by a third computation, on the reference backend: the backend of a node that it and another contradict computes the run no
-     * more. Where it contradicts both, it is made again: one of three may err twice as well. The run goes on from the checkpoint that this attempt began at
+     * more. Where it contradicts both, it is made again, until two agree. The run goes on from the checkpoint that this attempt began at
      * if nobody that was contradicted had a part in it; otherwise it begins anew, for what they said before they were caught is worth no more. Whether
      * the dispute is decided.
      */
@@ -476,11 +476,12 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const dispute = record.dispute!, end = mine[0].tick + mine.length;
       if (dispute.tick >= end && !(restsOnFalse && end > committedTick)) return false;
       const slots = (await log.read(outSubject(tenant, run, dispute.attempt, "*", "*"))).map((entry) => entry.bytes);
+      // What third computations before this one came to, where they contradicted both.
+      for (let before = dispute.attempt + 1; before < attempt; before += 1) slots.push(...(await log.read(outSubject(tenant, run, before, "*", dispute.shard))).map((entry) => entry.bytes));
       const contradicted = new Set<string>(), confirmed = new Set<string>(), disputing = new Set<string>();
       for (const bytes of [...slots, ...(await Promise.all(dispute.outputs.map((output) => blobs.get(output))))]) {
         if (bytes === null) continue;
         const out = SHARD_OUT.decode(await bodyOf(bytes, blobs, "a disputed output"));
-        if (out.attempt !== dispute.attempt) continue;
         const author = unfitBackend(out.incarnation, out.backend), isContradicted = contradict(out, outs[out.shard]);
         if (isContradicted) contradicted.add(author);
         if (out.shard !== dispute.shard || dispute.tick < out.tick || dispute.tick >= out.tick + out.span) continue;

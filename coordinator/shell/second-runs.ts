@@ -38,8 +38,8 @@ export interface Checked {
 /** Second computations of one attempt. */
 export interface SecondRuns {
   /**
-   * Has the drawn blocks computed a second time and resolves when all were compared or given up: there is no second node any more, or none answered
-   * in time. Slots of the ticks and the checkpoint before them must stay until then. Null, at once, where nothing is drawn or nobody could do it.
+   * Has the drawn blocks computed a second time and resolves when all were compared or given up: there never was a second node, or none answered in
+   * time. Slots of the ticks and the checkpoint before them must stay until then. Null, at once, where nothing is drawn.
    */
   check(ticks: CheckedTicks): Promise<Checked> | null;
   /** Opens shards that are late on a second node; whoever fills the slot first has it. To be called again while the span is open. */
@@ -56,7 +56,12 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
   const { bus, clock } = ports;
   const open = new Map<string, (compared: number) => void>();
   const closed = new AbortController();
-  let turn = 0;
+  let turn = 0, hadOthers = false, saidAlone = false;
+  /** Who was there comes back, most of the time: a node is started again. */
+  const isAlone = (): boolean => {
+    hadOthers ||= options.seconds().length > 1;
+    return !hadOthers && options.knowsSeconds();
+  };
   const keyOf = (shard: number, tick: number): string => `${shard} ${tick}`;
   const stop = bus.subscribe(recomputedSubject(tenant, run, attempt), (_, bytes) => {
     const { shard, tick, compared } = RECOMPUTED.decode(bytes);
@@ -68,9 +73,13 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
 
   return {
     check({ tick, span, outs }) {
-      if (options.seconds().length < 2 && options.knowsSeconds()) return null;
       const drawn = shards.map((shard) => ({ shard, blocks: Array.from({ length: shard.count }, (_, at) => shard.first + at).filter((block) => isDoubled(run, tick, block, options.share)) })).filter(({ blocks }) => blocks.length > 0);
       if (drawn.length === 0) return null;
+      if (isAlone()) {
+        if (!saidAlone) logger.warn({ run, attempt, tick, span }, "a double run was given up: there is no second node");
+        saidAlone = true;
+        return Promise.resolve({ asked: drawn.length, answered: 0 });
+      }
       return Promise.all(drawn.map(({ shard, blocks }) => checkShard(shard, blocks, tick, span, outs[shard.index])))
         .then((answers) => ({ asked: answers.length, answered: answers.filter((isAnswered) => isAnswered).length }));
     },
@@ -105,7 +114,7 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
       // The same node while it lives; a repetition of what it works on costs nothing.
       while (!isAnswered && !closed.signal.aborted && clock.monotonicMs() - begunMs < CHECK_MS_MAX) {
         const second = secondOf(options.seconds(), first.incarnation, first.backend, mine);
-        if (second === null && options.knowsSeconds()) break;
+        if (second === null && isAlone()) break;
         if (second !== null) ask({ incarnation: second.incarnation, backend: second.backend, shard: shard.index, tick, span, checkpoint: false, blocks });
         const woken = new AbortController();
         await Promise.race([answered.promise, clock.sleep(LIMITS.tickOpenRepeatMs, AbortSignal.any([woken.signal, closed.signal])).catch(() => {})]);
@@ -115,7 +124,7 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
       open.delete(key);
     }
     const isCompared = isAnswered && compared >= blocks.length * span;
-    if (!isCompared && !closed.signal.aborted) logger.warn({ run, tick, span, shard: shard.index }, `a double run was given up: ${isAnswered ? "slots that it would be compared with are gone" : "nobody answered"}`);
+    if (!isCompared && !closed.signal.aborted) logger.warn({ run, attempt, tick, span, shard: shard.index }, `a double run was given up: ${isAnswered ? "slots that it would be compared with are gone" : "nobody answered"}`);
     return isCompared;
   }
 }

@@ -55,6 +55,8 @@ export interface SeedCounts {
   /** Bits of nodes' memory that did flip, and nodes that were quarantined for what they said. */
   flipped: number;
   quarantined: number;
+  /** Double runs that the product gave up, and said so. */
+  unchecked: number;
   lost: number;
   duplicated: number;
   delayed: number;
@@ -92,7 +94,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   const world = simulatedWorld(chanceOf(schedule.seed, "world"));
   const network = simulatedNetwork(world), service = simulatedService(world.chance), hub = simulatedHub(world, network, service);
   const records: ClusterRecord[] = [];
-  const counts: SeedCounts = { ticks: 0, terms: 0, views: 0, repairs: 0, refusals: 0, divergences: 0, flipped: 0, quarantined: 0, lost: 0, duplicated: 0, delayed: 0, stale: 0 };
+  const counts: SeedCounts = { ticks: 0, terms: 0, views: 0, repairs: 0, refusals: 0, divergences: 0, flipped: 0, quarantined: 0, unchecked: 0, lost: 0, duplicated: 0, delayed: 0, stale: 0 };
   const faults: Partial<Record<FaultKind, number>> = {};
   const say = trace === undefined ? () => {} : (line: string): void => trace(`${world.nowMs().toFixed(1).padStart(10)} ${line}`);
   const terms = new Set<number>();
@@ -171,6 +173,10 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     const line = (fields: Readonly<Record<string, unknown>>, event: string): void => {
       if (event === "TickOpen refused") counts.refusals += 1;
       if (fields["code"] === "DIVERGENCE") counts.divergences += 1;
+      if (hasFlips && event.startsWith("a double run was given up")) {
+        counts.unchecked += 1;
+        records.push({ kind: "unchecked", run: String(fields["run"]), attempt: Number(fields["attempt"]) });
+      }
       say(`${name}: ${event} ${JSON.stringify(fields)}`);
     };
     return trace === undefined ? { ...SILENT, warn: line, error: line } : { debug: line, info: line, warn: line, error: line };

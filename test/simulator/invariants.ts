@@ -246,9 +246,11 @@ export const INVARIANTS: Readonly<Record<string, Checker>> = {
 /** Everything that was promised and not kept, at most `limit` a promise. */
 export function violations(seen: readonly ClusterRecord[], options: InvariantOptions, limit = 3): readonly Violation[] {
   const records = seen.some(({ kind }) => kind === "flipped") ? standing(seen) : seen;
+  const unchecked = records === seen ? new Set<string>() : uncheckedRuns(seen);
+  const expected = new Map([...options.expected].filter(([run]) => !unchecked.has(run)));
   return Object.entries(INVARIANTS).flatMap(([invariant, check]) => {
     const found: Violation[] = [];
-    for (const message of check(records, options)) {
+    for (const message of check(records, invariant === "I11" ? options : { ...options, expected })) {
       found.push({ invariant, message });
       if (found.length >= limit) break;
     }
@@ -258,7 +260,7 @@ export function violations(seen: readonly ClusterRecord[], options: InvariantOpt
 
 /**
  * What still stands where bits of memory flipped: what a node said in an attempt that was given up, and what was committed before a run began anew,
- * may be false. Nothing else is excused, least of all an outcome.
+ * may be false. Nothing else is excused, least of all the outcome of a run of which every block was compared with a second computation.
  */
 function standing(records: readonly ClusterRecord[]): readonly ClusterRecord[] {
   const last = new Map<string, { readonly attempt: number; readonly firstAttempt: number }>();
@@ -272,6 +274,13 @@ function standing(records: readonly ClusterRecord[]): readonly ClusterRecord[] {
     if (record.kind === "restored") return record.attempt >= (last.get(record.run)?.attempt ?? 0);
     return true;
   });
+}
+
+/** Runs that a bit may have falsified unseen: of their last attempt some blocks were computed once only, as was said. */
+function uncheckedRuns(records: readonly ClusterRecord[]): ReadonlySet<string> {
+  const last = new Map<string, number>();
+  for (const { run, attempt } of of(records, "attempt")) last.set(run, Math.max(last.get(run) ?? 0, attempt));
+  return new Set(of(records, "unchecked").filter(({ run, attempt }) => attempt >= (last.get(run) ?? 0)).map(({ run }) => run));
 }
 
 /** The input that each tick was sealed with: the one its first commit names where a service forgot another (I7 holds the rest to be one), else the first. */
