@@ -122,7 +122,7 @@ export function scheduleOf(seed: number, { kinds, flips }: ScheduleOptions): Sch
   // A chance of their own: the other faults of a seed are the same with them and without.
   const flipChance = chanceOf(seed, "flips");
   if (flipChance() < (flips === undefined ? FLIPS_SHARE : Number(flips))) {
-    for (let count = between(flipChance, 1, FLIPS_MAX); count > 0; count -= 1) {
+    for (let flipped = between(flipChance, 1, FLIPS_MAX); flipped > 0; flipped -= 1) {
       strikes.push({ tick: between(flipChance, -1, 17), afterMs: Math.round(flipChance() * flipChance() * 500), step: 0, fault: { kind: oneOf(flipChance, FLIP_KINDS), node: between(flipChance, 0, nodes - 1) } });
     }
   }
