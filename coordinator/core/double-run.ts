@@ -11,20 +11,6 @@ const STRAGGLER_MS_MIN = 1000;
 /** Whether the ticks of a block from `tick` to the next checkpoint are computed a second time: a seeded draw of run, tick and block, the same for every leader. */
 export const isDoubled = (run: string, tick: number, block: number, share: number = DOUBLE_RUN_SHARE): boolean => RandomStream.of(run, `double run ${tick} ${block}`).uniform() < share;
 
-/**
- * Through which tick nothing is to be computed a second time any more: `recorded`, and the intervals after it in which nothing is drawn. `ends`: last ticks of the
- * intervals, which checkpoints and the end of the run make, ascending.
- */
-export function checkedThrough(run: string, recorded: number, ends: readonly number[], blocks: number, share?: number): number {
-  let through = recorded;
-  for (const end of ends) {
-    if (end <= through) continue;
-    for (let block = 0; block < blocks; block += 1) if (isDoubled(run, through + 1, block, share)) return through;
-    through = end;
-  }
-  return through;
-}
-
 /** A node that could compute a second time. */
 export interface Second {
   readonly incarnation: string;

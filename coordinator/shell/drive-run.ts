@@ -8,7 +8,6 @@ import {
 import type { RunProgress } from "@populace/studies";
 import { decideOpen, isStandbyBehind } from "../core/back-pressure.ts";
 import { arrive, openBarrier, type Barrier } from "../core/barrier.ts";
-import { checkedThrough } from "../core/double-run.ts";
 import { resolveExecution, spanAt } from "../core/execution.ts";
 import { accumulate, checkShape, exposuresIn, exposuresPlanned, ledgerShape, overWorlds, personasOf, sumTick, sumsLength } from "../core/ledger.ts";
 import { isDraining, type Member, type Membership } from "../core/membership.ts";
@@ -337,8 +336,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     async function clearChecked(): Promise<void> {
       for (let over = ended.shift(); over !== undefined; over = ended.shift()) {
         const { tick, clear } = over;
-        // Where nothing was drawn, everybody knows.
-        if (tick < plan.ticks - 1 && checkedThrough(run, record.checkedTick, [tick], blocks.length, context.doubleRunShare) < tick) await amend({ checkedTick: tick });
+        // The last ones are written with the end of the run.
+        if (tick < plan.ticks - 1) await amend({ checkedTick: tick });
         else record = { ...record, checkedTick: tick };
         await clear();
       }
@@ -566,23 +565,30 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     const atBeginning = { start: 0, sums: new Float64Array(sumsLength(shape)) };
     if (last === null) return { ...atBeginning, healed: [], checkpoints: [] };
     const isBeforeDispute = (tick: number): boolean => record.dispute === null || tick < record.dispute.tick;
-    const checkpoints: number[] = [];
-    for (let tick = 0; tick <= last.tick; tick += 1) if (readCommit(store, tenant, run, tick)!.checkpoint.length > 0) checkpoints.push(tick);
-    const through = checkedThrough(run, record.checkedTick, last.tick === plan.ticks - 1 ? [...checkpoints, last.tick] : checkpoints, blocks.length, context.doubleRunShare);
-    if (last.tick === plan.ticks - 1 && through >= last.tick && isBeforeDispute(last.tick) && await soundSums(last) !== null) return { healed: [], checkpoints: [], start: plan.ticks, sums: new Float64Array(0) };
-    record = { ...record, checkedTick: Math.min(through, last.tick) };
-    const usable = checkpoints.findLast((tick) => tick <= through && isBeforeDispute(tick));
-    if (usable !== undefined) {
-      const newest = readCommit(store, tenant, run, usable)!, later = checkpoints.filter((tick) => tick > usable);
+    if (last.tick === plan.ticks - 1 && record.checkedTick >= last.tick && isBeforeDispute(last.tick) && await soundSums(last) !== null) return { healed: [], checkpoints: [], start: plan.ticks, sums: new Float64Array(0) };
+    let checked = Math.min(record.checkedTick, last.tick);
+    while (checked >= 0 && readCommit(store, tenant, run, checked)!.checkpoint.length === 0) checked -= 1;
+    const later = checkpointsAfter(checked, last.tick);
+    if (checked >= 0 && isBeforeDispute(checked)) {
+      const newest = readCommit(store, tenant, run, checked)!;
       if (newest.checkpoint.length === blocks.length && await isWhole([...new Set(newest.checkpoint)])) {
         const sums = await soundSums(newest);
-        if (sums !== null) return { start: usable + 1, sums: new Float64Array(new Uint8Array(sums).buffer), healed: later, checkpoints: [usable, ...later] };
+        record = { ...record, checkedTick: checked };
+        if (sums !== null) return { start: checked + 1, sums: new Float64Array(new Uint8Array(sums).buffer), healed: later, checkpoints: [checked, ...later] };
       }
       counters.checkpointsLost += 1;
-      logger.error({ run, tick: usable, alarm: "checkpoint lost" }, "the newest checkpoint is incomplete; the run is recomputed from its beginning, and the checkpoint written again");
+      logger.error({ run, tick: checked, alarm: "checkpoint lost" }, "the newest checkpoint is incomplete; the run is recomputed from its beginning, and the checkpoint written again");
     }
     record = { ...record, checkedTick: -1 };
-    return { ...atBeginning, healed: checkpoints, checkpoints: [...checkpoints] };
+    const all = [...checkpointsAfter(-1, checked), ...later];
+    return { ...atBeginning, healed: all, checkpoints: [...all] };
+  }
+
+  /** Committed ticks after `after`, to `last`, that have a checkpoint. */
+  function checkpointsAfter(after: number, last: number): number[] {
+    const ticks: number[] = [];
+    for (let tick = after + 1; tick <= last; tick += 1) if (readCommit(store, tenant, run, tick)!.checkpoint.length > 0) ticks.push(tick);
+    return ticks;
   }
 
   /** The sums a commit names; null when they are lost or damaged. */
