@@ -46,7 +46,9 @@ const { shrink } = await import("./shrink.ts");
 const { FAULT_KINDS, KINDS_WITH_LIVE_INPUTS } = await import("./schedule.ts");
 forbidAmbient();
 const kinds = planted === "live inputs" || planted === "reopened without its sealed input" ? KINDS_WITH_LIVE_INPUTS : FAULT_KINDS;
-const schedule = (seed: number): Schedule => scheduleOf(seed, { kinds, ...(values.flips ? { flips: true } : {}) });
+/** Nothing else is for double runs to find. */
+const hasFlips = values.flips || planted === "no double run";
+const schedule = (seed: number): Schedule => scheduleOf(seed, { kinds, ...(hasFlips ? { flips: true } : {}) });
 
 /** The options, or one line and exit code 2. */
 function asked() {

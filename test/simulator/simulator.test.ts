@@ -61,6 +61,14 @@ describe("the simulated cluster", () => {
     expect(await course(3)).not.toBe(await course(4));
   });
 
+  test("bits that flip in nodes' memory are found by double runs and decided, whatever else befalls the cluster (each of these seeds once ended otherwise)", { timeout: 60_000 }, async () => {
+    for (const seed of [10, 12, 28, 48, 50, 57]) {
+      const { violations: broken, counts } = await runSchedule(scheduleOf(seed, { kinds: FAULT_KINDS, flips: true }));
+      expect(broken, `npm run simulator -- --seed ${seed} --flips`).toEqual([]);
+      expect(counts.flipped, `seed ${seed}`).toBeGreaterThan(0);
+    }
+  });
+
   test("no schedule is empty", () => {
     for (let seed = 1; seed <= 300; seed += 1) {
       const { coordinators, nodes, strikes } = scheduleOf(seed, { kinds: FAULT_KINDS });
@@ -134,7 +142,7 @@ describe("a leader whose records a deposed one overwrote, where the registry had
 
 describe("planted bugs", () => {
   // The seed from which on it is found at once; any other finds it too, later.
-  const FIRST: Readonly<Record<string, number>> = { "no fencing": 32, "late slot": 14, "duplicate counted": 4, "no flush": 1, "acknowledged before the flush": 180, "reopened without its sealed input": 1 };
+  const FIRST: Readonly<Record<string, number>> = { "no fencing": 32, "late slot": 14, "duplicate counted": 4, "no flush": 1, "acknowledged before the flush": 180, "reopened without its sealed input": 1, "no double run": 9 };
   test.each(Object.keys(FIRST))("%s: found within 1,000 seeds", { timeout: 400_000 }, async (name) => {
     const { failed } = await simulate("--plant", name, "--first", String(FIRST[name]), "--seeds", "1000");
     expect(failed.length).toBe(1);
@@ -199,6 +207,7 @@ describe("the invariants", () => {
     ["I12", [{ kind: "usage", what: "bytes", value: 3, bound: 2 }]],
     ["I13", [slot("a", 2)]],
     ["I13", [{ kind: "view", observer: "registry", atMs: 0, view: 3, members: ["a"], dead: [] }]],
+    ["liars", [{ kind: "quarantined", run: "r", incarnation: "b" }]],
     ["uncaught", [{ kind: "died", who: "c", error: "x" }]],
   ];
   test.each(broken.map(([invariant, records], index) => [invariant, index, records] as const))("%s finds what breaks it (case %i)", (invariant, _, records) => expect(check([...good, ...records])).toContain(invariant));
@@ -226,6 +235,19 @@ describe("the invariants", () => {
     };
     expect(inputsOf(anew).get(0)?.eventIds).toEqual([]);
     expect(inputsOf([...anew, seen(commit(0, { run: "s", prevRoot: "s", inputHash: "j" }))]).get(0)?.eventIds).toEqual(["x"]);
+  });
+
+  test("where bits flipped, what was said in an attempt that was given up is excused, and a run that was not checked; an outcome is not", () => {
+    const flipped: ClusterRecord = { kind: "flipped", by: "b" }, attempt = (number: number): ClusterRecord => ({ kind: "attempt", run: "r", attempt: number, firstAttempt: number });
+    const later = good.map((record): ClusterRecord => (record.kind === "commit" ? { ...record, commit: { ...record.commit, attempt: 2 } } : record.kind === "slot" ? { ...record, slot: { ...record.slot, attempt: 2 } } : record));
+    const wrong: readonly ClusterRecord[] = [slot("b", 1, 7), seen(commit(0, { root: "other" }))];
+    expect(check([flipped, ...wrong, ...good])).toEqual(expect.arrayContaining(["I2", "I3", "I4"]));
+    expect(check([flipped, attempt(1), ...wrong, attempt(2), ...later])).toEqual([]);
+    expect(check([attempt(1), ...wrong, attempt(2), ...later])).not.toEqual([]);
+    const lied: ClusterRecord = { ...outcome, root: "other" } as ClusterRecord;
+    expect(check([flipped, ...good, lied])).toEqual(["I3"]);
+    expect(check([flipped, attempt(1), { kind: "unchecked", run: "r", attempt: 1 }, ...good, lied])).toEqual([]);
+    expect(check([flipped, { kind: "unchecked", run: "r", attempt: 1 }, attempt(2), ...later, lied])).toEqual(["I3"]);
   });
 
   test("I2 finds two roots of one tick in two copies, I4 two outputs where no truth is known", () => {
