@@ -261,7 +261,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           root = next;
         }
         const isDisputed = record.dispute !== null;
-        const isFalse = isDisputed && committed.some((commit) => commit.tick <= committedTick && readCommit(store, tenant, run, commit.tick)!.root !== commit.root);
+        const isFalse = isDisputed && committed.some((commit) => commit.tick <= committedTick && !isSame(readCommit(store, tenant, run, commit.tick)!, commit));
         restsOnFalse ||= isFalse;
         const isDecided = isDisputed && await judge(outs, committed);
         // Until it is known who erred, nodes are shown the chain that they know.
@@ -284,8 +284,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const beganMs = clock.monotonicMs();
       context.assertLeads();
       const fresh = await storeCommits({ store, tenant, term }, run, span, expected);
-      const { tick, checkpoint } = span.at(-1)!, named = readCommit(store, tenant, run, tick)!.checkpoint;
-      if (checkpoint.length > 0 && named.some((hash, block) => hash !== checkpoint[block])) {
+      const { tick } = span.at(-1)!;
+      if (!isSame(readCommit(store, tenant, run, tick)!, span.at(-1)!)) {
         throw new PopulaceError("DIVERGENCE", `run ${short}, tick ${tick}: the checkpoint that was committed names other states than were computed now; the run is frozen, begin it anew with --fresh`, { run, tick });
       }
       if (fresh.length === 0) return;
@@ -734,10 +734,24 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     logger[state === "paused" ? "info" : "error"]({ run, attempt: record.attempt, code, message: String(error) }, `run ${state}`);
     // The record first: a stop that nobody remembers would have the nodes refuse the attempt that a later leader continues.
     if (state === "frozen" && record.state === "submitted") record = { ...record, state: transition(record.state, "planned") };
-    await change(state, code, error instanceof Error ? error.message : String(error));
+    for (;;) {
+      try {
+        await change(state, code, error instanceof Error ? error.message : String(error));
+        break;
+      } catch (cause) {
+        // Nobody drives it any more, and whoever waits for it reads the registry.
+        if (context.isAlone || !(cause instanceof PopulaceError) || (cause.code !== "UNAVAILABLE" && cause.code !== "STORE_FAILED")) throw cause;
+        context.assertLeads();
+        await clock.sleep(LIMITS.runPollMs);
+      }
+    }
     stopNodes(state);
   }
 }
+
+/** Whether two commits of one tick agree in their root and, where both have a checkpoint, in its states. */
+const isSame = (one: Commit, other: Commit): boolean =>
+  one.root === other.root && (one.checkpoint.length === 0 || other.checkpoint.length === 0 || one.checkpoint.every((hash, block) => hash === other.checkpoint[block]));
 
 /** Whether two outputs of one shard differ at a tick that both cover, or in the states after the tick that both end with. */
 function contradict(one: ShardOut, other: ShardOut): boolean {

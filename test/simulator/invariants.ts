@@ -245,8 +245,8 @@ export const INVARIANTS: Readonly<Record<string, Checker>> = {
 
 /** Everything that was promised and not kept, at most `limit` a promise. */
 export function violations(seen: readonly ClusterRecord[], options: InvariantOptions, limit = 3): readonly Violation[] {
-  const records = seen.some(({ kind }) => kind === "flipped") ? standing(seen) : seen;
-  const unchecked = records === seen ? new Set<string>() : uncheckedRuns(seen);
+  const hasFlips = seen.some(({ kind }) => kind === "flipped"), unchecked = hasFlips ? uncheckedRuns(seen) : new Set<string>();
+  const records = hasFlips ? standing(seen).filter((record) => record.kind !== "slot" || !unchecked.has(record.slot.run)) : seen;
   const expected = new Map([...options.expected].filter(([run]) => !unchecked.has(run)));
   return Object.entries(INVARIANTS).flatMap(([invariant, check]) => {
     const found: Violation[] = [];
