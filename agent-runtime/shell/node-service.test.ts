@@ -302,15 +302,24 @@ describe("a node", () => {
 
   it.each([["stop", stopSubject], ["halt", haltSubject]])("computes nothing of a run whose %s comes while it is being loaded", async (_, subject) => {
     const drive = new Drive(planOf({ ticks: 1, agents: FEW }), { workers: 1, shards: 1 });
-    await drive.join("node-a");
+    const { registry } = drive.ports, asked = Promise.withResolvers<void>(), answered = Promise.withResolvers<void>();
+    await drive.join("node-a", { ports: { ...drive.ports, registry: { ...registry, get: async (key) => {
+      asked.resolve();
+      await answered.promise;
+      return registry.get(key);
+    } } } });
     await drive.node.ready;
     // The second one waits while the first is taken up, and is not taken up afterwards.
     for (let times = 0; times < 2; times++) drive.publish(0, 1);
+    await asked.promise;
     drive.ports.bus.publish(subject(TENANT, drive.run, 1), RUN_STOP.encode({ run: drive.run, attempt: 1, term: drive.term, reason: "canceled" }));
+    await settled();
+    answered.resolve();
     // The next run goes through the same workers, after whatever they were told of this one.
     const plan = planOf({ ticks: 1, agents: [100] }), other = new Drive(plan, { workers: 1, shards: 1 }, drive.ports);
     await other.own(["node-a"]);
     await other.drive();
+    await settled();
     expect(await drive.slots(0)).toBeNull();
     expect(drive.node.exposures()).toBe(100 * plan.scenarios.reduce((sum, { schedule }) => sum + schedule.filter((cell) => cell >= 0).length, 0));
   });

@@ -255,8 +255,8 @@ export function startNode(options: NodeOptions): RunningNode {
       };
       runs.set(open.run, shell);
       // It came while there was no kernel to stop.
-      const ended = mailboxes.get(open.run)?.stop?.stop;
-      if (ended !== undefined) stopKernels(shell, ended);
+      const waits = mailboxes.get(open.run)?.stop?.stop;
+      if (waits !== undefined) stopKernels(shell, waits);
       for (let worker = 0; worker < pool.size; worker++) {
         shell.pool.tell(worker, { kind: "open", key: shell.key, plan, backend: shell.backend, population: shell.population, control });
       }

@@ -256,7 +256,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       return hash;
     },
     wait: async (runId, waiting = {}) => wait((await known(runId)).run, waiting.onProgress, waiting.signal ?? null),
-    pause: async (runId) => end(underWay(runId) ?? (await known(runId)).run, new PopulaceError("INTERRUPTED", `run ${runId.slice(0, 12)} was paused; resume it to go on from its last checkpoint`, { runId })),
+    pause: async (runId) => end(activeRun(runId) ?? (await known(runId)).run, new PopulaceError("INTERRUPTED", `run ${runId.slice(0, 12)} was paused; resume it to go on from its last checkpoint`, { runId })),
     cancel,
     resume: async (runId) => again(await known(runId), ["paused", "failed", "canceled"], { dispute: null, unfit: contradictedIn(readRecords(store, tenant)) }),
     resolve: async (runId) => {
@@ -554,7 +554,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 
   async function cancel(runId: string): Promise<RunRecord> {
     const canceled = (run: string): PopulaceError => new PopulaceError("INTERRUPTED", `run ${run.slice(0, 12)} was canceled`, { runId: run, canceled: true });
-    const active = underWay(runId);
+    const active = activeRun(runId);
     if (active !== null) return end(active, canceled(active));
     const before = await known(runId);
     const mine = leadingReign();
@@ -563,7 +563,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
 
   /** The run that this leader drives and no other of its runs shares this beginning with: known without a question to anybody, for kernels compute until it is answered. */
-  function underWay(runId: string): string | null {
+  function activeRun(runId: string): string | null {
     if (reign === null || runId === "") return null;
     if (reign.active.has(runId)) return runId;
     const own = readRecords(store, tenant).filter(({ run }) => run.startsWith(runId));
