@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { Packr } from "msgpackr";
-import { COMMIT, RUN_RECORD, SHARD_OUT, TICK_OPEN, decodePlan, encodePlan, merkleRoot, planHash, rootOf, runIdOf, runSpecOf, schemaOf, sumsHashOf, toHex, type Plan, type RunRecord, type ShardOut } from "./mod.ts";
+import { COMMIT, RUN_RECORD, SHARD_OUT, TICK_OPEN, decodePlan, encodePlan, keepDecoded, merkleRoot, planHash, rootOf, runIdOf, runSpecOf, schemaOf, sumsHashOf, toHex, type Plan, type RunRecord, type ShardOut } from "./mod.ts";
 
 const sha256 = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest();
 
@@ -119,5 +119,17 @@ describe("messages", () => {
     expect(() => COMMIT.decode(TICK_OPEN.encode(open))).toThrow(expect.objectContaining({ code: "CORRUPT" }));
     expect(() => TICK_OPEN.decode(new Uint8Array([0xc1, 1, 2]))).toThrow(expect.objectContaining({ code: "CORRUPT" }));
     expect(() => TICK_OPEN.encode({ ...open, tick: -1 })).toThrow(expect.objectContaining({ code: "CORRUPT" }));
+  });
+
+  test("that are kept come back as one object from one array, and are held to their schema as before", () => {
+    const open = { run: "r", attempt: 1, term: 1, view: 1, tick: 0, span: 1, prevRoot: "", inputHash: "", checkpoint: false };
+    const bytes = TICK_OPEN.encode(open);
+    expect(TICK_OPEN.decode(bytes)).not.toBe(TICK_OPEN.decode(bytes));
+    keepDecoded();
+    expect(TICK_OPEN.decode(bytes)).toBe(TICK_OPEN.decode(bytes));
+    expect(TICK_OPEN.decode(bytes)).toEqual(open);
+    expect(TICK_OPEN.decode(new Uint8Array(bytes))).not.toBe(TICK_OPEN.decode(bytes));
+    expect(() => COMMIT.decode(bytes)).toThrow(expect.objectContaining({ code: "CORRUPT" }));
+    expect(COMMIT.read(bytes)).toBe(null);
   });
 });

@@ -29,3 +29,21 @@ test("terms of COMMIT never fall, though what was lost of an earlier term is app
     await ports.close();
   }
 });
+
+test("what another leader appended and the log lost is appended again before the next commit, though the log ends where this leader knew it to (simulator seed 605424)", async () => {
+  const ports = memoryPorts(), subject = commitSubject(TENANT, RUN);
+  try {
+    for (const one of [commit(0, 1), commit(1, 1)]) await ports.log.append(subject, COMMIT.encode(one));
+    await ports.store.transaction((tables) => { for (let tick = 0; tick < 2; tick += 1) writeCommit(tables, TENANT, commit(tick, 1), false); });
+    const counters = noCounts(), commits = commitLog({ ports, tenant: TENANT, term: 2, logger: SILENT, counters }, { run: RUN, firstAttempt: 1 });
+    await commits.reconcile();
+    // The deposed leader still appends tick 2; it is heard of here, and then the log loses it.
+    await ports.store.transaction((tables) => { writeCommit(tables, TENANT, commit(2, 1), false); writeCommit(tables, TENANT, commit(3, 2), true); });
+    await commits.append([commit(3, 2)]);
+    const logged = (await ports.log.read(subject)).map((entry) => COMMIT.decode(entry.bytes));
+    expect(logged.map(({ tick, term }) => [tick, term])).toEqual([[0, 1], [1, 1], [2, 1], [3, 2]]);
+    expect(counters.commitsRepaired).toBe(1);
+  } finally {
+    await ports.close();
+  }
+});

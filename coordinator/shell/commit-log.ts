@@ -33,7 +33,7 @@ export function commitLog(context: CommitLogContext, record: Pick<RunRecord, "ru
   const { run, firstAttempt } = record;
   const subject = commitSubject(tenant, run);
   const short = run.slice(0, 12);
-  let lastSequence = 0, lastTerm = 0;
+  let lastSequence = 0, lastTerm = 0, lastTick = -1;
 
   const decode = async (entry: LogEntry): Promise<Commit> => COMMIT.decode(await bodyOf(entry.bytes, blobs, `entry ${entry.sequence} of ${subject}`));
   const counts = (commit: Commit): boolean => commit.attempt >= firstAttempt;
@@ -53,17 +53,23 @@ export function commitLog(context: CommitLogContext, record: Pick<RunRecord, "ru
     if (!result.appended) return false;
     lastSequence = result.sequence;
     lastTerm = stamped.term;
+    lastTick = stamped.tick;
     return true;
   }
 
   function ends(entry: LogEntry | null, last: Commit | null): void {
     lastSequence = entry?.sequence ?? 0;
     lastTerm = last?.term ?? 0;
+    lastTick = last !== null && counts(last) ? last.tick : -1;
   }
 
+  /**
+   * Where the tick before was another leader's to append, the log is looked at first: a log that lost that entry ends again where this leader
+   * knew it to, so that the compare-and-set alone would let this commit in behind the hole.
+   */
   async function appendOne(commit: Commit): Promise<void> {
     for (let tries = 0; tries < APPEND_TRIES; tries += 1) {
-      if (await put(commit)) return;
+      if ((tries > 0 || commit.tick === lastTick + 1) && await put(commit)) return;
       const entry = await log.last(subject);
       const last = entry === null ? null : await decode(entry);
       const since = entry === null || entry.sequence <= lastSequence ? [] : (await readAll(lastSequence)).map((one) => one.commit);

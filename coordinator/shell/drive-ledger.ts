@@ -71,6 +71,7 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
     await begin();
     await takeUp();
     const stop = log.follow(eventSubject(tenant, run), 0, receive);
+    signal.addEventListener("abort", () => arrived.resolve(), { once: true });
     const secondsBefore = readLastCommit(store, tenant, run)?.seconds ?? 0;
     try {
       for (;;) {
@@ -251,10 +252,10 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
       const waitedMs = waiting.size === 0 ? 0 : clock.monotonicMs() - sinceMs;
       if (waiting.size >= LIMITS.ledgerTickEventsMax || waitedMs >= tickMs || isLookDue()) return;
       arrived = Promise.withResolvers();
-      const slept = new AbortController();
-      // Awake at least once a tick, to see whether this coordinator still leads.
-      await Promise.race([clock.sleep(tickMs - waitedMs, AbortSignal.any([signal, slept.signal])).catch(() => {}), arrived.promise]);
-      slept.abort();
+      // Awake at least so often, to see whether this coordinator still leads.
+      const stop = clock.every(waiting.size === 0 ? LIMITS.ledgerTickMs : tickMs - waitedMs, arrived.resolve);
+      await arrived.promise;
+      stop();
     }
   }
 

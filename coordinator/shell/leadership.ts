@@ -145,14 +145,11 @@ const decoded = (bytes: Uint8Array): LeaderRecord => LEADER_RECORD.read(bytes) ?
 
 /** The answer to a request, or UNAVAILABLE when none came in time. */
 async function answered<T>(clock: Clock, request: Promise<T>, ms: number = LIMITS.requestMs): Promise<T> {
-  const waiting = new AbortController();
-  const late = clock.sleep(ms, waiting.signal).then(() => {
-    throw new PopulaceError("UNAVAILABLE", `no answer within ${ms} ms; is the server reachable?`, { ms });
-  });
-  late.catch(() => {});
+  const late = Promise.withResolvers<never>();
+  const stop = clock.every(ms, () => late.reject(new PopulaceError("UNAVAILABLE", `no answer within ${ms} ms; is the server reachable?`, { ms })));
   try {
-    return await Promise.race([request, late]);
+    return await Promise.race([request, late.promise]);
   } finally {
-    waiting.abort(null);
+    stop();
   }
 }

@@ -132,7 +132,11 @@ export function linkCluster({ store, tenant, logger, open, clock = systemClock, 
     })();
     const sending = send(live, session.signal);
     sending.catch((error: unknown) => logger.error({ error: String(error) }, "outcomes are sent no more until the next connection"));
-    return [stop, () => session.abort()];
+    const stopSending = (): void => {
+      session.abort();
+      wake();
+    };
+    return [stop, stopSending];
   }
 
   function confirm(): void {
@@ -219,9 +223,9 @@ export function linkCluster({ store, tenant, logger, open, clock = systemClock, 
         }
         const batch = live.connection.isLive() ? readEvents(store, sent, Math.min(LIMITS.outcomesMax, LIMITS.outcomesUnderWayMax - underWay.size)) : [];
         if (batch.length === 0 || underWay.size >= LIMITS.outcomesUnderWayMax) {
-          const woken = new AbortController();
-          await Promise.race([work.promise, live.clock.sleep(RECONNECT_MS, AbortSignal.any([signal, closing.signal, woken.signal])).catch(() => {})]);
-          woken.abort();
+          const stop = live.clock.every(RECONNECT_MS, work.resolve);
+          await work.promise;
+          stop();
           work = Promise.withResolvers();
           continue;
         }

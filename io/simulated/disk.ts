@@ -7,7 +7,7 @@ import type { SimulatedLife, SimulatedWorld } from "./world.ts";
 export type DiskImage = ReadonlyMap<string, Uint8Array>;
 type Change = readonly [key: string, bytes: Uint8Array | null];
 
-/** A disk outlives the lives that write to it: transactions are seen at once and kept through a kill; a power cut keeps what was flushed. */
+/** A disk outlives the lives that write to it: transactions are seen at once and kept through a kill; a power cut keeps what was flushed. Readers may not write to the arrays they are given. */
 export interface SimulatedDisk {
   /** The disk as one life sees it. */
   open(life: SimulatedLife): Store;
@@ -49,10 +49,7 @@ export function simulatedDisk(world: SimulatedWorld): SimulatedDisk {
     for (const [key, bytes] of image) seen.set(key, bytes);
     sorted = null;
   }
-  const get = (table: string, key: string): Uint8Array | null => {
-    const bytes = seen.get(storeKey(table, key));
-    return bytes === undefined ? null : new Uint8Array(bytes);
-  };
+  const get = (table: string, key: string): Uint8Array | null => seen.get(storeKey(table, key)) ?? null;
   const range = (table: string, options: StoreRange = {}): readonly StoreRow[] => {
     const prefix = storeKey(table, options.prefix ?? ""), from = options.from === undefined ? prefix : storeKey(table, options.from);
     sorted ??= [...seen.keys()].sort((left, right) => (left < right ? -1 : left > right ? 1 : 0));
@@ -60,7 +57,7 @@ export function simulatedDisk(world: SimulatedWorld): SimulatedDisk {
     const keys: string[] = [];
     for (; first < sorted.length && sorted[first].startsWith(prefix); first += 1) keys.push(sorted[first]);
     if (options.reverse) keys.reverse();
-    return keys.slice(0, options.limit ?? keys.length).map((key) => ({ key: key.slice(table.length + 1), bytes: options.keysOnly ? new Uint8Array(0) : new Uint8Array(seen.get(key)!) }));
+    return keys.slice(0, options.limit ?? keys.length).map((key) => ({ key: key.slice(table.length + 1), bytes: options.keysOnly ? NOTHING : seen.get(key)! }));
   };
 
   function transact<T>(action: (tables: StoreTables) => T): T {
@@ -133,11 +130,16 @@ export function simulatedDisk(world: SimulatedWorld): SimulatedDisk {
       durable = new Map(image);
       reset(image);
     },
-    isDurable: (bytes) => [...durable.values()].some((row) => row.length === bytes.length && Buffer.compare(row, bytes) === 0),
+    isDurable(bytes) {
+      for (const row of durable.values()) if (row.length === bytes.length && Buffer.compare(row, bytes) === 0) return true;
+      return false;
+    },
     rows: (table) => range(table),
     counts: () => ({ transactions, lostTransactions, refused }),
   };
 }
+
+const NOTHING = new Uint8Array(0);
 
 /** Measured on LMDB: 0.47 ms for a put with its flush. */
 const TRANSACTION_MS = 0.1;

@@ -39,7 +39,8 @@ export interface SimulatedHub {
 
 /**
  * The ports of lives over a simulated service: requests travel there and back on the network and are refused as UNAVAILABLE when no answer came in
- * time, though they may have been carried out; bus messages pass through the service's host too, and are lost while it is down.
+ * time, though they may have been carried out; bus messages pass through the service's host too, and are lost while it is down. What a process sends is
+ * copied as it leaves; all who receive it are given the same array, which none of them may write to.
  */
 export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, service: SimulatedService): SimulatedHub {
   const subscriptions = new Set<Subscription>();
@@ -92,9 +93,6 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
       });
     }
 
-    const fresh = (entry: LogEntry): LogEntry => ({ ...entry, bytes: new Uint8Array(entry.bytes) });
-    const freshRecord = (entry: RegistryEntry | null): RegistryEntry | null => (entry === null ? null : { ...entry, bytes: new Uint8Array(entry.bytes) });
-
     /** By key and revision (null = it was not there): the life of the registry that said so last. */
     const learnt = new Map<string, number>();
 
@@ -110,7 +108,7 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
       return learning(key, (): RegistryResult => {
         const result = service.change(life.name, key, own, expected, learntIn);
         if (result.ok) for (const wake of wakeWatchers) wake(key);
-        return result.ok ? result : { ok: false, current: freshRecord(result.current) };
+        return result;
       }, (result) => (result.ok ? result.revision : result.current?.revision ?? null));
     }
 
@@ -145,23 +143,22 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
           const own = new Uint8Array(bytes);
           return ask(() => {
             assertSubject(subject);
-            const result = service.fill(life.name, subject, own);
-            return result.filled ? result : { filled: false, stored: new Uint8Array(result.stored) };
+            return service.fill(life.name, subject, own);
           });
         },
-        last: (subject) => ask(() => { const entry = service.last(subject); return entry === null ? null : fresh(entry); }),
-        read: (filter, options = {}) => ask(() => service.read(filter, options.after ?? 0, options.limit ?? IO_LIMITS.readEntriesMax).map(fresh)),
-        consume: (cursor, filter, limit = IO_LIMITS.readEntriesMax) => ask(() => service.consume(cursor, filter, limit).map(fresh)),
+        last: (subject) => ask(() => service.last(subject)),
+        read: (filter, options = {}) => ask(() => service.read(filter, options.after ?? 0, options.limit ?? IO_LIMITS.readEntriesMax)),
+        consume: (cursor, filter, limit = IO_LIMITS.readEntriesMax) => ask(() => service.consume(cursor, filter, limit)),
         acknowledge: (cursor, sequence) => ask(() => service.acknowledge(cursor, sequence)),
         follow,
         purge: (filter, below) => ask(() => service.purge(filter, below)),
       },
       registry: {
-        get: (key) => learning(key, () => freshRecord(service.get(key)), (entry) => entry?.revision ?? null),
+        get: (key) => learning(key, () => service.get(key), (entry) => entry?.revision ?? null),
         create: (key, bytes) => change(key, bytes, null),
         update: change,
         remove: (key, revision) => change(key, null, revision),
-        list: (filter) => ask(() => service.list(filter).map((entry) => freshRecord(entry)!)),
+        list: (filter) => ask(() => service.list(filter)),
         watch,
       },
       blobs: {
@@ -193,7 +190,7 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
             epoch = service.epoch;
             cursor = Math.min(cursor, after);
           }
-          const entries = service.read(filter, cursor, Number.MAX_SAFE_INTEGER).map(fresh);
+          const entries = service.read(filter, cursor, Number.MAX_SAFE_INTEGER);
           if (entries.length === 0) return;
           cursor = entries[entries.length - 1].sequence;
           life.within(() => { for (const entry of entries) last = last.then(() => (isLive ? attended(() => receive(entry)) : undefined)); });
@@ -213,7 +210,7 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
       let isLive = true, last = Promise.resolve();
       function tell(key: string): void {
         if (!matches(key) || !isLive) return;
-        const entry = freshRecord(service.get(key));
+        const entry = service.get(key);
         network.send(SERVICE, life.name, () => life.within(() => { last = last.then(() => (isLive ? attended(() => receive(key, entry)) : undefined)); }), () => world.after(CATCH_UP_MS, () => tell(key)));
       }
       wakeWatchers.add(tell);
@@ -254,7 +251,7 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
       life.within(() => {
         for (const subscription of heard) {
           if (message.droppedBy.includes(subscription)) continue;
-          subscription.last = subscription.last.then(() => (subscription.isLive ? attended(() => subscription.receive(subject, new Uint8Array(bytes))) : undefined));
+          subscription.last = subscription.last.then(() => (subscription.isLive ? attended(() => subscription.receive(subject, bytes)) : undefined));
         }
       });
     }, leave);

@@ -9,7 +9,7 @@ import {
 } from "@populace/io/simulated";
 import type { ExposeKernel } from "@populace/kernels";
 import { openBackend } from "@populace/kernels/backends";
-import { COMMIT, HEARTBEAT, INPUT, RELEASE, RUN_RECORD, SHARD_OUT, TICK_OPEN, VIEW_RECORD, LEADER_RECORD, eventIdOf, inputHashOf, leaderKey, viewKey, type Shard } from "@populace/protocol";
+import { COMMIT, HEARTBEAT, INPUT, RELEASE, RUN_RECORD, SHARD_OUT, TICK_OPEN, VIEW_RECORD, LEADER_RECORD, eventIdOf, inputHashOf, keepDecoded, leaderKey, viewKey, type Shard } from "@populace/protocol";
 import { chanceOf } from "./chance.ts";
 import { LEDGER, marketOf, startGateway, type RunningGateway } from "./gateway.ts";
 import { violations, type Violation } from "./invariants.ts";
@@ -81,6 +81,7 @@ export interface SeedOptions {
 
 /** Runs a schedule to its end and checks every invariant. */
 export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {}): Promise<SeedReport> {
+  keepDecoded();
   const { kernels } = await openBackend("reference", "expose");
   const kernel: ExposeKernel = kernels.expose;
   const truths = await Promise.all(schedule.plans.map((index) => sampleTruth(index)));
@@ -522,7 +523,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       bootGateway();
       client.clock.every(CLIENT_MS, lookAfterMarket);
     }
-    client.clock.every(700, () => {
+    if (schedule.strikes.some(({ fault }) => fault.kind === "older disk")) client.clock.every(700, () => {
       for (const process of coordinators) if (process.images.push(process.disk.image()) > 8) process.images.shift();
     });
     arm();

@@ -20,6 +20,13 @@ const tableOf = (version: number): ScoreTable => ({
   stimuli: [{ id: "mail", name: "mail", contact: true, channel: "email", contactCostMinor: 1, offerCostMinor: 0 }],
   rates: [{ mean: 0.1, low: 0.05, high: 0.2, ess: 90, essSimulated: 0, essReal: 90, label: "real" }],
 });
+/** Address of what a gateway serves, by the table that it read it into. */
+const models = new WeakMap<ScoreTable, string>();
+function modelOf(table: ScoreTable): string {
+  let model = models.get(table);
+  if (model === undefined) models.set(table, (model = sha256Hex(utf8.encode(JSON.stringify(table)))));
+  return model;
+}
 const contentOf = (version: number): Uint8Array => utf8.encode(JSON.stringify(tableOf(version)));
 
 export interface Market {
@@ -91,7 +98,7 @@ export function marketOf(ports: Ports, chance: Chance, records: ClusterRecord[],
       }
       if (gateway === null || !gateway.life.isAlive || gateway.life.isPaused) return;
       const served = gateway.link.release();
-      if (served !== null) records.push({ kind: "served", observer: "client", release: served.number, model: sha256Hex(utf8.encode(JSON.stringify(served.table))) });
+      if (served !== null) records.push({ kind: "served", observer: "client", release: served.number, model: modelOf(served.table) });
       if (sent < OUTCOMES_MAX && chance() < 0.2) send(gateway);
     },
     isDone: (gateway) => sent >= OUTCOMES_MAX && gateway !== null && gateway.life.isAlive && !gateway.life.isPaused && gateway.link.waiting() === 0 && ![...asked].some(({ life }) => life.isAlive),

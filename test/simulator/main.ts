@@ -5,6 +5,7 @@
  * Either takes `--plant "no fencing"` (planted.ts). The exit code is 1 when a promise was broken; a failing seed is shrunk and its command printed.
  */
 import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 import { parseArgs, type ParseArgsConfig } from "node:util";
 import type { SeedReport } from "./cluster.ts";
 import { plant } from "./planted.ts";
@@ -73,6 +74,17 @@ interface Summary {
   readonly failed: { readonly seed: number; readonly violations: SeedReport["violations"] }[];
 }
 
+/** How far one process is. */
+interface Progress {
+  /** Seeds so far. */
+  readonly progress: number;
+  readonly failed: number;
+  readonly seconds: number;
+}
+const PROGRESS_S = 10;
+const progresses: Progress[] = [];
+const tell = ({ progress, failed, seconds }: Progress): void => void process.stderr.write(`${progress} of ${values.seeds} seeds, ${failed} failed, ${Math.round(seconds)} s\n`);
+
 const emptySummary = (): Summary => ({ seeds: 0, seconds: 0, faults: {}, counts: {}, virtualHours: 0, failed: [] });
 const replayOf = (seed: number): string => `npm run simulator -- --seed ${seed}${planted === undefined ? "" : ` --plant "${planted}"`}`;
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -86,7 +98,7 @@ if (values.seed !== undefined) {
   process.exit(report.violations.length > 0 ? 1 : 0);
 } else {
   const workers = Math.min(2, Number(values.workers));
-  const summary = workers === 1 ? await runSeeds() : joined(await Promise.all(Array.from({ length: workers }, (_, index) => inProcess(index, workers))));
+  const summary = workers === 1 ? await runSeeds(values.lines ? (so) => say(JSON.stringify(so)) : tell) : joined(await Promise.all(Array.from({ length: workers }, (_, index) => inProcess(index, workers))));
   if (values.lines) say(JSON.stringify(summary));
   else {
     if (values.json) say(JSON.stringify(summary, null, 1));
@@ -96,18 +108,27 @@ if (values.seed !== undefined) {
   process.exit(summary.failed.length > 0 ? 1 : 0);
 }
 
-async function runSeeds(): Promise<Summary> {
+/** `onProgress` hears every PROGRESS_S seconds how far it is; a seed that failed is told on standard error at once. */
+async function runSeeds(onProgress: (progress: Progress) => void): Promise<Summary> {
   const summary = emptySummary(), startedMs = performance.now(), secondsMax = Number(values.seconds ?? Number.POSITIVE_INFINITY);
+  let told = 0;
   const stride = Number(values.stride), first = Number(values.first), count = Number(values.seeds);
   for (let index = 0; index < count && summary.failed.length < Number(values.failures); index += 1) {
     summary.seconds = (performance.now() - startedMs) / 1000;
     if (summary.seconds > secondsMax) break;
+    if (summary.seconds - told >= PROGRESS_S) {
+      told = summary.seconds;
+      onProgress({ progress: summary.seeds, failed: summary.failed.length, seconds: told });
+    }
     const report = await runSchedule(scheduleOf(first + index * stride, { kinds }));
     add(summary.faults as Record<string, number>, report.faults as Record<string, number>);
     add(summary.counts, { ...report.counts });
     summary.virtualHours += report.virtualMs / 3_600_000;
     summary.seeds += 1;
-    if (report.violations.length > 0) summary.failed.push({ seed: report.seed, violations: report.violations });
+    if (report.violations.length > 0) {
+      summary.failed.push({ seed: report.seed, violations: report.violations });
+      process.stderr.write(`violation: ${report.violations[0].invariant}: ${report.violations[0].message}; ${replayOf(report.seed)}\n`);
+    }
   }
   summary.seconds = (performance.now() - startedMs) / 1000;
   return summary;
@@ -121,6 +142,10 @@ function forbidAmbient(): void {
   Object.assign(globalThis, { setTimeout: forbid("setTimeout"), setInterval: forbid("setInterval") });
 }
 
+function sum(what: (progress: Progress) => number): number {
+  return progresses.reduce((total, one) => total + what(one), 0);
+}
+
 /** Every `of`-th seed in a process of its own. */
 function inProcess(index: number, of: number): Promise<Summary> {
   const args = ["--lines", "--first", String(Number(values.first) + index), "--stride", String(of), "--seeds", String(Math.ceil((Number(values.seeds) - index) / of)), "--failures", values.failures];
@@ -128,14 +153,20 @@ function inProcess(index: number, of: number): Promise<Summary> {
   if (planted !== undefined) args.push("--plant", planted);
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [import.meta.filename, ...args], { stdio: ["ignore", "pipe", "inherit"] });
-    let out = "";
-    child.stdout.on("data", (chunk: Buffer) => { out += chunk.toString(); });
+    let last = "";
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      last = line;
+      if (!line.startsWith('{"progress"')) return;
+      progresses[index] = JSON.parse(line) as Progress;
+      // Once for all processes: when the last of them has told.
+      if (index === of - 1) tell({ progress: sum(({ progress }) => progress), failed: sum(({ failed }) => failed), seconds: progresses[index].seconds });
+    });
     child.on("error", reject);
     child.on("close", (code) => {
       try {
-        resolve(JSON.parse(out) as Summary);
+        resolve(JSON.parse(last) as Summary);
       } catch {
-        reject(new Error(`a simulator process ended with ${code}: ${out.slice(-500)}`));
+        reject(new Error(`a simulator process ended with ${code}: ${last.slice(-500)}`));
       }
     });
   });
