@@ -365,5 +365,5 @@ describe("runs", () => {
     // The liar is there still, and nobody gives it a run any more.
     for (const shards of [1, 2, 3]) expect((await coordinator.submit(plan, { shards }, { fresh: true })).roots).toEqual(outcome.roots);
     expect((await coordinator.run(run))!.owners).not.toContain((await liar!)!.incarnation);
-  });
+  }, 240_000);
 });
