@@ -1,5 +1,5 @@
 import { closeSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
-import { LEAVE, PopulaceError, RandomStream, assignRows, betaBinomialInterval, betaBinomialPit, amountMeanInterval, leaveResponse } from "@populace/domain";
+import { LEAVE, PopulaceError, RandomStream, assignRows, betaBinomialInterval, betaBinomialPit, amountMeanInterval, leaveResponse, qini } from "@populace/domain";
 import type { PitSummary, Stimulus, StepModel } from "@populace/domain";
 import { calibrationOf } from "./calibration.ts";
 import type { ModelCalibration } from "./calibration.ts";
@@ -9,7 +9,7 @@ import type { Model } from "./model.ts";
 import { encodeDataset } from "./codings.ts";
 import { likelihoodWeights, populationWeights, samplingShift } from "./response-fit.ts";
 import { RatePredictor } from "./predict.ts";
-import { auc, calibrationError, logLossOf, qini } from "./scores.ts";
+import { auc, calibrationError, logLossOf } from "./scores.ts";
 import { updatedModel } from "./update-response.ts";
 
 export interface BacktestOptions {
@@ -85,7 +85,7 @@ export interface BacktestResult {
   readonly steps: readonly StepScore[];
   /** Estimates by inverse propensity weighting, first step first; empty with one stimulus. */
   readonly policies: readonly PolicyValue[];
-  /** Contacted stimuli against no contact, first step; empty without a no-contact stimulus. */
+  /** Contacted stimuli against no contact, first step, where both have recipients and somebody responded; empty without a no-contact stimulus. */
   readonly qini: readonly { readonly stimulus: string; readonly step: string; readonly value: number }[];
   readonly value: readonly ValueScore[];
   /** With `rolling`: log loss of the first step beside that of the model never updated, and the paired difference. */
@@ -380,7 +380,8 @@ class Backtest {
       const rows: number[] = [];
       for (let row = 0; row < this.#data.rows; row++) if (this.#data.stimulus[row] === arm || this.#data.stimulus[row] === control) rows.push(row);
       const uplift = Float64Array.from(rows, (row) => predicted[(row * arms + arm) * steps] - predicted[(row * arms + control) * steps]);
-      return [{ stimulus: stimulus.id as string, step: this.#data.schema.funnel[0].name, value: qini(uplift, Uint8Array.from(rows, (row) => outcome[row]), Uint8Array.from(rows, (row) => (this.#data.stimulus[row] === arm ? 1 : 0))) }];
+      const { coefficient } = qini(Uint8Array.from(rows, (row) => outcome[row]), uplift, Uint8Array.from(rows, (row) => (this.#data.stimulus[row] === arm ? 1 : 0)));
+      return Number.isNaN(coefficient) ? [] : [{ stimulus: stimulus.id as string, step: this.#data.schema.funnel[0].name, value: coefficient }];
     });
   }
 }

@@ -2,7 +2,7 @@ import { ERROR_TABLE, PopulaceError, type ErrorCode } from "@populace/domain";
 import { sha256, type LogEntry, type Logger, type Ports, type Store } from "@populace/io";
 import {
   INPUT, LIMITS, NODE_FAILURE, RUN_STOP, SHARD_OUT, TICK_OPEN,
-  blocksOf, bodyOf, commitSubject, encodePlan, failSubject, inputHashOf, inputParts, inputSubject, isBehaviorPlan, isJobPlan, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
+  blocksOf, bodyOf, commitSubject, encodePlan, failSubject, haltSubject, inputHashOf, inputParts, inputSubject, isBehaviorPlan, isJobPlan, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
   type Block, type Commit, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
 } from "@populace/protocol";
 import type { RunProgress } from "@populace/studies";
@@ -129,7 +129,10 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     const abandoned = new AbortController();
     const failure = Promise.withResolvers<never>();
     failure.promise.catch(() => {});
-    signal.addEventListener("abort", () => failure.reject(signal.reason), { once: true, signal: abandoned.signal });
+    signal.addEventListener("abort", () => {
+      haltNodes();
+      failure.reject(signal.reason);
+    }, { once: true, signal: abandoned.signal });
     signal.throwIfAborted();
 
     // Nodes that do not know the run read it.
@@ -153,6 +156,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     let barrier: Barrier = openBarrier(0, 0, 0);
     let complete = Promise.withResolvers<void>();
     let mustReplace = false, restsOnFalse = false;
+    /** Who was contradicted at the first tick of the disputed shard at which anybody was: what came after may be false because of that. */
+    let firstContradicted: ReadonlySet<string> = new Set();
     /** Last ticks of the spans that this attempt has committed. */
     const spanEnds: number[] = [];
     let tookMs: (number | null)[] = [], openedMs = 0;
@@ -334,6 +339,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
     /** The record first: whoever takes over goes on from a checkpoint that was checked, and finds there what it needs. */
     async function clearChecked(): Promise<void> {
+      // What was said before is what a dispute is decided by.
+      if (record.dispute !== null) return;
       for (let over = ended.shift(); over !== undefined; over = ended.shift()) {
         const { tick, clear } = over;
         // The last ones are written with the end of the run.
@@ -408,6 +415,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const before = nodeExposures(), doneBefore = readLastCommit(store, tenant, run)?.exposures ?? 0;
       for (let repeats = 1; ; repeats += 1) {
         context.assertLeads();
+        signal.throwIfAborted();
         bus.publish(openSubject(tenant, run, attempt), TICK_OPEN.encode(current));
         const woken = new AbortController();
         const outcome = await Promise.race([
@@ -473,6 +481,10 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
      */
     async function judge(outs: readonly ShardOut[], mine: readonly Commit[]): Promise<boolean> {
       const dispute = record.dispute!, end = mine[0].tick + mine.length;
+      for (const { bytes } of firstContradicted.size > 0 ? [] : await log.read(outSubject(tenant, run, dispute.attempt, mine[0].tick, dispute.shard))) {
+        const out = SHARD_OUT.decode(await bodyOf(bytes, blobs, "a disputed output"));
+        if (contradict(out, outs[out.shard])) firstContradicted = new Set([unfitBackend(out.incarnation, out.backend)]);
+      }
       if (dispute.tick >= end && !(restsOnFalse && end > committedTick)) return false;
       const slots = (await log.read(outSubject(tenant, run, dispute.attempt, "*", "*"))).map((entry) => entry.bytes);
       // What third computations before this one came to, where they contradicted both.
@@ -492,7 +504,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         const error = new PopulaceError("DIVERGENCE", `run ${short}, shard ${dispute.shard}, tick ${dispute.tick}: three computations came to three results; resolve it again`, { run, tick: dispute.tick, shard: dispute.shard });
         throw new AttemptLost("the third computation contradicts both of those that disagree", { cause: error });
       }
-      const liars = new Set(others);
+      // Both may have gone on from a state that was false already.
+      const liars = others.length > 1 && firstContradicted.size > 0 ? firstContradicted : new Set(others);
       logger.error({ run, tick: mine[0].tick, liars: [...liars], alsoContradicted: [...contradicted].filter((author) => !liars.has(author)), committedFalsely: restsOnFalse, alarm: "dispute decided" }, "the reference backend has decided; who was contradicted is quarantined for this run and those that begin later, until it starts anew");
       const decided = { ...record, dispute: null, unfit: [...new Set([...record.unfit, ...liars])], execution: { ...execution, backend: record.wanted.backend ?? "auto" } };
       const checkpoint = base.start === 0 ? null : readCommit(store, tenant, run, base.start - 1)!;
@@ -722,6 +735,16 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
   function stopNodes(reason: string, attempt = record.attempt): void {
     bus.publish(stopSubject(tenant, run, attempt), RUN_STOP.encode({ run, attempt, term, reason }));
+  }
+
+  /**
+   * A run that is to be paused or canceled computes no further from now on: the record takes a disk and three requests. Nodes remember nothing of it,
+   * for until the record is written a later leader goes on with the attempt.
+   */
+  function haltNodes(): void {
+    const { reason } = signal;
+    if (!(reason instanceof PopulaceError) || reason.code !== "INTERRUPTED") return;
+    bus.publish(haltSubject(tenant, run, record.attempt), RUN_STOP.encode({ run, attempt: record.attempt, term, reason: "" }));
   }
 
   async function settle(error: unknown): Promise<void> {
