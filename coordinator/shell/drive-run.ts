@@ -315,7 +315,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         const kept = base.checkpoints.filter((one) => one >= tick), before = base.checkpoints.filter((one) => one < tick);
         base.checkpoints.splice(0, base.checkpoints.length, ...kept);
         const now = new Set(kept.flatMap(addresses));
-        await discard([...before.flatMap(addresses).filter((hash) => hash !== "" && !now.has(hash)), ...(await purgeSlots(ports, tenant, run, below))]);
+        // What was said before this attempt is what a dispute is decided by.
+        await discard([...before.flatMap(addresses).filter((hash) => hash !== "" && !now.has(hash)), ...(await purgeSlots(ports, tenant, run, below, record.dispute === null ? "*" : attempt))]);
         context.slotBytes.set(run, (context.slotBytes.get(run) ?? 0) - bytes);
       });
       checkpointedTick = tick;
@@ -339,8 +340,6 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
     /** The record first: whoever takes over goes on from a checkpoint that was checked, and finds there what it needs. */
     async function clearChecked(): Promise<void> {
-      // What was said before is what a dispute is decided by.
-      if (record.dispute !== null) return;
       for (let over = ended.shift(); over !== undefined; over = ended.shift()) {
         const { tick, clear } = over;
         // The last ones are written with the end of the run.
@@ -790,9 +789,9 @@ export async function forgetRun(ports: Ports & { readonly store: Store }, tenant
   await ports.store.transaction((tables) => discardCommits(tables, tenant, run));
 }
 
-/** Removes the ShardOuts of a run with a sequence below `below`; returns the addresses of bodies that lie in the blob store. */
-export async function purgeSlots(ports: Pick<Ports, "log">, tenant: string, run: string, below = Number.MAX_SAFE_INTEGER): Promise<readonly string[]> {
-  const filter = outSubject(tenant, run, "*", "*", "*");
+/** Removes the ShardOuts of a run, or of one attempt of it, with a sequence below `below`; returns the addresses of bodies that lie in the blob store. */
+export async function purgeSlots(ports: Pick<Ports, "log">, tenant: string, run: string, below = Number.MAX_SAFE_INTEGER, attempt: number | "*" = "*"): Promise<readonly string[]> {
+  const filter = outSubject(tenant, run, attempt, "*", "*");
   const bodies = (await ports.log.read(filter, { limit: Number.MAX_SAFE_INTEGER })).filter((entry) => entry.sequence < below).map((entry) => referenceIn(entry.bytes)).filter((blob) => blob !== null);
   await ports.log.purge(filter, below);
   return bodies;
