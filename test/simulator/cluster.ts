@@ -518,11 +518,11 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     for (const coordinator of coordinators) bootCoordinator(coordinator);
     for (const node of nodes) world.after(50 * world.chance(), () => bootNode(node));
     const client = world.life("client");
-    client.clock.every(CLIENT_MS, lookAfterRuns);
-    if (market !== null) {
-      bootGateway();
-      client.clock.every(CLIENT_MS, lookAfterMarket);
-    }
+    if (market !== null) bootGateway();
+    client.clock.every(CLIENT_MS, () => {
+      lookAfterRuns();
+      lookAfterMarket();
+    });
     if (schedule.strikes.some(({ fault }) => fault.kind === "older disk")) client.clock.every(700, () => {
       for (const process of coordinators) if (process.images.push(process.disk.image()) > 8) process.images.shift();
     });
