@@ -1,5 +1,5 @@
 import { closeSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
-import { PopulaceError, RandomStream, assignRows, betaBinomialInterval, betaBinomialPit, amountMeanInterval } from "@populace/domain";
+import { LEAVE, PopulaceError, RandomStream, assignRows, betaBinomialInterval, betaBinomialPit, amountMeanInterval, leaveResponse, qini } from "@populace/domain";
 import type { PitSummary, Stimulus, StepModel } from "@populace/domain";
 import { calibrationOf } from "./calibration.ts";
 import type { ModelCalibration } from "./calibration.ts";
@@ -9,7 +9,7 @@ import type { Model } from "./model.ts";
 import { encodeDataset } from "./codings.ts";
 import { likelihoodWeights, populationWeights, samplingShift } from "./response-fit.ts";
 import { RatePredictor } from "./predict.ts";
-import { auc, calibrationError, logLossOf, qini } from "./scores.ts";
+import { auc, calibrationError, logLossOf } from "./scores.ts";
 import { updatedModel } from "./update-response.ts";
 
 export interface BacktestOptions {
@@ -85,7 +85,7 @@ export interface BacktestResult {
   readonly steps: readonly StepScore[];
   /** Estimates by inverse propensity weighting, first step first; empty with one stimulus. */
   readonly policies: readonly PolicyValue[];
-  /** Contacted stimuli against no contact, first step; empty without a no-contact stimulus. */
+  /** Contacted stimuli against no contact, first step, where both have recipients and somebody responded; empty without a no-contact stimulus. */
   readonly qini: readonly { readonly stimulus: string; readonly step: string; readonly value: number }[];
   readonly value: readonly ValueScore[];
   /** With `rolling`: log loss of the first step beside that of the model never updated, and the paired difference. */
@@ -97,7 +97,8 @@ const SEEN_SHARE_MAX = 0.01;
 
 /**
  * Sets predictions beside what happened. Rows whose text was in the fit are left out; a file with more than 1 % of them is
- * refused (SEEN_ROWS) unless `allowSeen`. A response of a later step is counted per exposure. Predictions of a cell are
+ * refused (SEEN_ROWS) unless `allowSeen`. A response of a later step is counted per exposure, and so is leaving, which is judged as a step where the
+ * data say who left: per contact, and nobody who came to the last step. Predictions of a cell are
  * averaged over its own recipients in every world; the predictive interval is beta-binomial at the cell's exposures.
  * Cost: rows x traits x worlds, times the stimuli when several exist.
  */
@@ -153,6 +154,8 @@ class Backtest {
   readonly #persona: Int32Array;
   readonly #weight: Float64Array | null;
   readonly #steps: number;
+  /** The funnel's steps and, where the data say who left, leaving. */
+  readonly #judged: readonly string[];
   readonly #traits: number;
 
   constructor(model: Model, data: Dataset, options: BacktestOptions) {
@@ -165,13 +168,14 @@ class Backtest {
     this.#persona = this.#traits === 0 ? new Int32Array(data.rows) : assignRows(model.mixture, this.#codes);
     this.#weight = populationWeights(data);
     this.#steps = data.schema.funnel.length;
+    this.#judged = [...data.schema.funnel.map(({ name }) => name), ...(data.left === null ? [] : [LEAVE])];
     if (this.#steps !== model.response.stepModels.length) throw new PopulaceError("BAD_DATA", `${data.path}: read with ${this.#steps} funnel steps, the model has ${model.response.stepModels.length}; read it with the model's schema`);
   }
 
   run(seen: number): BacktestResult {
-    const { rows, stimulus, outcomes } = this.#data;
+    const { rows, stimulus } = this.#data;
     const { seed = 1, rolling } = this.#options;
-    const worlds = this.#model.response.worlds, steps = this.#steps;
+    const worlds = this.#model.response.worlds, steps = this.#judged.length;
     const grouping = this.#grouping();
     const cells = new Map<number, CellSum>();
     // Mean prediction of every row for its own stimulus, and for every stimulus (policies, files): rows x stimuli x steps.
@@ -193,19 +197,19 @@ class Backtest {
           updates++;
         }
         for (let arm = 0; arm < arms; arm++) {
-          predictors[arm].rates(this.#codes, row * this.#traits, this.#persona[row], rates);
+          this.#rates(predictors[arm], row, rates);
           for (let step = 0; step < steps; step++) {
             let sum = 0;
             for (let w = step * worlds; w < (step + 1) * worlds; w++) sum += rates[w];
             predicted[(row * arms + arm) * steps + step] = sum / worlds;
           }
-          file?.add(this.#data.rowNumber[row], this.#stimuli[arm].id, this.#data.schema.funnel, rates, worlds);
+          file?.add(this.#data.rowNumber[row], this.#stimuli[arm].id, this.#judged.filter((_, step) => this.#concerns(arm, step)), rates, worlds);
           if (arm !== stimulus[row]) continue;
           this.#addToCells(cells, grouping.of[row], row, arm, rates);
           amounts.add(this.#data, row, this.#persona[row], rates, this.#weight);
         }
         if (single !== null) {
-          first[stimulus[row]].rates(this.#codes, row * this.#traits, this.#persona[row], rates);
+          this.#rates(first[stimulus[row]], row, rates);
           for (let w = 0; w < worlds; w++) single[row] += rates[w] / worlds;
         }
         if (row % 2048 === 0) this.#options.onProgress?.(row / rows);
@@ -216,18 +220,20 @@ class Backtest {
       throw cause;
     }
     this.#options.onProgress?.(1);
-    const finished = [...cells.values()].map((cell) => finishCell(cell, grouping, this.#stimuli, this.#data.schema.funnel)).toSorted((a, b) => a.order - b.order).map(({ cell }) => cell);
+    const finished = [...cells.values()].map((cell) => finishCell(cell, grouping, this.#stimuli, this.#judged)).toSorted((a, b) => a.order - b.order).map(({ cell }) => cell);
     const covered = (part: readonly BacktestCell[]): number => part.filter((cell) => cell.observed >= cell.low - 1e-12 && cell.observed <= cell.high + 1e-12).length / part.length;
-    const own = (step: number): Float64Array => Float64Array.from({ length: rows }, (_, row) => predicted[(row * arms + stimulus[row]) * steps + step]);
-    const outcome = (step: number): Uint8Array => Uint8Array.from({ length: rows }, (_, row) => outcomes[row * steps + step]);
-    const scores = this.#data.schema.funnel.map(({ name }, step): StepScore => {
-      const p = own(step), y = outcome(step), w = this.#weight;
-      const mean = (value: (row: number) => number): number => {
+    const scores = this.#judged.map((name, step): StepScore => {
+      const judged = Array.from({ length: rows }, (_, row) => row).filter((row) => this.#concerns(stimulus[row], step));
+      const p = Float64Array.from(judged, (row) => predicted[(row * arms + stimulus[row]) * steps + step]), y = Uint8Array.from(judged, (row) => this.#outcome(row, step)), w = this.#weight === null ? null : Float64Array.from(judged, (row) => this.#weight![row]);
+      const mean = (value: (at: number) => number): number => {
         let sum = 0, total = 0;
-        for (let row = 0; row < rows; row++) { sum += (w === null ? 1 : w[row]) * value(row); total += w === null ? 1 : w[row]; }
+        for (let at = 0; at < p.length; at++) { sum += (w === null ? 1 : w[at]) * value(at); total += w === null ? 1 : w[at]; }
         return sum / total;
       };
-      return { step: name, logLoss: mean((row) => logLossOf(p[row], y[row])), auc: auc(p, y, w), ece: calibrationError(p, y, w), coverage90: covered(finished.filter((cell) => cell.step === name)), observed: mean((row) => y[row]), predicted: mean((row) => p[row]) };
+      return { step: name, logLoss: mean((at) => logLossOf(p[at], y[at])), auc: auc(p, y, w), ece: calibrationError(p, y, w), coverage90: covered(finished.filter((cell) => cell.step === name)), observed: mean((at) => y[at]), predicted: mean((at) => p[at]) };
+    });
+    const ofFirst = (): { readonly predicted: Float64Array; readonly outcome: Uint8Array } => ({
+      predicted: Float64Array.from({ length: rows }, (_, row) => predicted[(row * arms + stimulus[row]) * steps]), outcome: Uint8Array.from({ length: rows }, (_, row) => this.#outcome(row, 0)),
     });
     const ties = RandomStream.of(seed, "backtest pit");
     const pits = finished.map(({ alpha, beta, exposures, observed }) => betaBinomialPit(Math.round(observed * exposures), exposures, alpha, beta, ties.uniform()));
@@ -245,14 +251,34 @@ class Backtest {
       auc: scores[0].auc,
       steps: scores,
       policies: this.#policies(predicted),
-      qini: this.#qini(predicted, outcome(0)),
+      qini: this.#qini(predicted, ofFirst().outcome),
       value: amounts.finish(this.#stimuli),
-      rolling: single === null ? null : rollingScore(rolling as number, updates, own(0), single, outcome(0)),
+      rolling: single === null ? null : rollingScore(rolling as number, updates, ofFirst().predicted, single, ofFirst().outcome),
     };
   }
 
-  #predictors(model: Model, seed: number): readonly RatePredictor[] {
-    return this.#stimuli.map((stimulus) => new RatePredictor(model, stimulus, seed));
+  #predictors(model: Model, seed: number): readonly ArmPredictor[] {
+    const leaving: Model = { ...model, response: leaveResponse(model.response) };
+    return this.#stimuli.map((stimulus, arm): ArmPredictor => ({ steps: new RatePredictor(model, stimulus, seed), leaving: this.#concerns(arm, this.#steps) && this.#judged.length > this.#steps ? new RatePredictor(leaving, stimulus, seed) : null }));
+  }
+
+  /** Only contacts make anyone leave. */
+  #concerns(arm: number, step: number): boolean {
+    return step < this.#steps || this.#stimuli[arm].contact;
+  }
+
+  /** Whether a row came to a step; who came to the last one did not leave. */
+  #outcome(row: number, step: number): number {
+    const { outcomes, left } = this.#data, steps = this.#steps;
+    return step < steps ? outcomes[row * steps + step] : left![row] * (1 - outcomes[(row + 1) * steps - 1]);
+  }
+
+  /** Writes the chance per exposure of every judged step and world into `into`. */
+  #rates({ steps, leaving }: ArmPredictor, row: number, into: Float64Array): void {
+    steps.rates(this.#codes, row * this.#traits, this.#persona[row], into);
+    if (leaving === null) return;
+    const logit = leaving.logits(this.#codes, row * this.#traits, this.#persona[row], 0), worlds = logit.length, last = (this.#steps - 1) * worlds;
+    for (let w = 0; w < worlds; w++) into[last + worlds + w] = (1 - into[last + w]) / (1 + Math.exp(-logit[w]));
   }
 
   #grouping(): Grouping {
@@ -270,16 +296,17 @@ class Backtest {
   }
 
   #addToCells(cells: Map<number, CellSum>, group: number, row: number, arm: number, rates: Float64Array): void {
-    const worlds = this.#model.response.worlds, steps = this.#steps, w = this.#weight === null ? 1 : this.#weight[row];
+    const worlds = this.#model.response.worlds, steps = this.#judged.length, w = this.#weight === null ? 1 : this.#weight[row];
     for (let step = 0; step < steps; step++) {
+      if (!this.#concerns(arm, step)) continue;
       const key = (group * this.#stimuli.length + arm) * steps + step;
       let cell = cells.get(key);
       if (cell === undefined) { cell = { key, group, arm, step, n: 0, weight: 0, squares: 0, responses: 0, yes: 0, rates: new Float64Array(worlds) }; cells.set(key, cell); }
       cell.n++;
       cell.weight += w;
       cell.squares += w * w;
-      cell.responses += this.#data.outcomes[row * steps + step];
-      cell.yes += w * this.#data.outcomes[row * steps + step];
+      cell.responses += this.#outcome(row, step);
+      cell.yes += w * this.#outcome(row, step);
       for (let i = 0; i < worlds; i++) cell.rates[i] += w * rates[step * worlds + i];
     }
   }
@@ -287,13 +314,13 @@ class Backtest {
   /** Scores each memory on rows from..to, which it had not seen, and lets it learn them. */
   #remember(memories: readonly Memory[], from: number, to: number, seed: number): readonly Memory[] {
     const { outcomes, stimulus } = this.#data, steps = this.#steps, worlds = this.#model.response.worlds;
-    const rates = new Float64Array(steps * worlds);
+    const rates = new Float64Array(this.#judged.length * worlds);
     return memories.map((memory) => {
       let logLikelihood = 0;
       if (memories.length > 1) {
         const predictors = this.#predictors(memory.model, seed);
         for (let row = from; row < to; row++) {
-          predictors[stimulus[row]].rates(this.#codes, row * this.#traits, this.#persona[row], rates);
+          this.#rates(predictors[stimulus[row]], row, rates);
           let sum = 0;
           for (let w = 0; w < worlds; w++) sum += rates[w];
           logLikelihood -= logLossOf(sum / worlds, outcomes[row * steps]);
@@ -305,12 +332,12 @@ class Backtest {
 
   /** The model after rows from..to. */
   #updated(model: Model, from: number, to: number, seed: number, forgetting: number): Model {
-    const rows = { codes: this.#codes, persona: this.#persona, stimulus: this.#data.stimulus, outcomes: this.#data.outcomes, steps: this.#steps, weight: likelihoodWeights(this.#data) };
+    const rows = { codes: this.#codes, persona: this.#persona, stimulus: this.#data.stimulus, outcomes: this.#data.outcomes, steps: this.#steps, weight: likelihoodWeights(this.#data), ...(this.#data.left === null ? {} : { left: this.#data.left }) };
     return updatedModel(model, rows, from, to, { seed, forgetting, shift: samplingShift(this.#data.schema, this.#data) });
   }
 
   #policies(predicted: Float64Array): readonly PolicyValue[] {
-    const arms = this.#stimuli.length, steps = this.#steps, { rows, stimulus, outcomes } = this.#data;
+    const arms = this.#stimuli.length, steps = this.#judged.length, { rows, stimulus } = this.#data;
     if (arms < 2) return [];
     const shares = new Float64Array(arms);
     for (let row = 0; row < rows; row++) shares[stimulus[row]] += (this.#weight?.[row] ?? 1);
@@ -321,7 +348,7 @@ class Backtest {
       const terms = new Float64Array(rows);
       for (let row = 0; row < rows; row++) {
         const w = this.#weight?.[row] ?? 1;
-        terms[row] = (share(row) * outcomes[row * steps + step]) / propensity(row);
+        terms[row] = (share(row) * this.#outcome(row, step)) / propensity(row);
         sum += w * terms[row];
         weights += w;
       }
@@ -345,7 +372,7 @@ class Backtest {
   }
 
   #qini(predicted: Float64Array, outcome: Uint8Array): BacktestResult["qini"] {
-    const arms = this.#stimuli.length, steps = this.#steps;
+    const arms = this.#stimuli.length, steps = this.#judged.length;
     const control = this.#stimuli.findIndex((stimulus) => !stimulus.contact);
     if (control < 0) return [];
     return this.#stimuli.flatMap((stimulus, arm) => {
@@ -353,10 +380,14 @@ class Backtest {
       const rows: number[] = [];
       for (let row = 0; row < this.#data.rows; row++) if (this.#data.stimulus[row] === arm || this.#data.stimulus[row] === control) rows.push(row);
       const uplift = Float64Array.from(rows, (row) => predicted[(row * arms + arm) * steps] - predicted[(row * arms + control) * steps]);
-      return [{ stimulus: stimulus.id as string, step: this.#data.schema.funnel[0].name, value: qini(uplift, Uint8Array.from(rows, (row) => outcome[row]), Uint8Array.from(rows, (row) => (this.#data.stimulus[row] === arm ? 1 : 0))) }];
+      const { coefficient } = qini(Uint8Array.from(rows, (row) => outcome[row]), uplift, Uint8Array.from(rows, (row) => (this.#data.stimulus[row] === arm ? 1 : 0)));
+      return Number.isNaN(coefficient) ? [] : [{ stimulus: stimulus.id as string, step: this.#data.schema.funnel[0].name, value: coefficient }];
     });
   }
 }
+
+/** Predictors of one stimulus: of the funnel's steps, and of leaving where it is judged. */
+interface ArmPredictor { readonly steps: RatePredictor; readonly leaving: RatePredictor | null }
 
 /** One way of remembering: the share of the past that each update keeps, null = never updated. */
 interface Memory { readonly keeps: number | null; readonly model: Model; readonly score: number }
@@ -382,17 +413,19 @@ function mixed(model: Model, memories: readonly Memory[], seed: number): Model {
     while (at < memories.length - 1 && rest > weights[at]) rest -= weights[at++];
     memoryOf[w] = at;
   });
-  const stepModels = model.response.stepModels.map((step, index): StepModel => {
-    const draws = new Float64Array(worlds * columns);
-    for (let w = 0; w < worlds; w++) draws.set(memories[memoryOf[w]].model.response.stepModels[index].draws.subarray(w * columns, (w + 1) * columns), w * columns);
-    return { ...step, draws };
-  });
-  return { ...model, response: { ...model.response, stepModels } };
+  const drawsOf = (width: number, of: (memory: Memory) => Float64Array): Float64Array => {
+    const draws = new Float64Array(worlds * width);
+    for (let w = 0; w < worlds; w++) draws.set(of(memories[memoryOf[w]]).subarray(w * width, (w + 1) * width), w * width);
+    return draws;
+  };
+  const stepModels = model.response.stepModels.map((step, index): StepModel => ({ ...step, draws: drawsOf(columns, (memory) => memory.model.response.stepModels[index].draws) }));
+  const { leave } = model.response, { effects } = leave;
+  return { ...model, response: { ...model.response, stepModels, leave: effects === undefined ? leave : { ...leave, effects: { ...effects, model: { ...effects.model, draws: drawsOf(effects.terms.length, (memory) => memory.model.response.leave.effects!.model.draws) } } } } };
 }
 
 interface CellSum { readonly key: number; readonly group: number; readonly arm: number; readonly step: number; n: number; weight: number; squares: number; responses: number; yes: number; readonly rates: Float64Array }
 
-function finishCell(cell: CellSum, grouping: Grouping, stimuli: readonly Stimulus[], funnel: readonly { readonly name: string }[]): { readonly order: number; readonly cell: BacktestCell } {
+function finishCell(cell: CellSum, grouping: Grouping, stimuli: readonly Stimulus[], steps: readonly string[]): { readonly order: number; readonly cell: BacktestCell } {
   const rates = cell.rates.map((sum) => sum / cell.weight);
   const exposures = Math.max(1, Math.round((cell.weight * cell.weight) / cell.squares));
   const { mean, alpha, beta } = matchedBeta(rates);
@@ -404,7 +437,7 @@ function finishCell(cell: CellSum, grouping: Grouping, stimuli: readonly Stimulu
       group: grouping.labels[cell.group],
       persona: grouping.persona(cell.group),
       stimulus: stimuli[cell.arm].id,
-      step: funnel[cell.step].name,
+      step: steps[cell.step],
       exposures,
       responses: cell.responses,
       observed: cell.yes / cell.weight,
@@ -562,8 +595,8 @@ class PredictionFile {
     }
   }
 
-  add(row: number, stimulus: string, funnel: readonly { readonly name: string }[], rates: Float64Array, worlds: number): void {
-    funnel.forEach(({ name }, step) => {
+  add(row: number, stimulus: string, steps: readonly string[], rates: Float64Array, worlds: number): void {
+    steps.forEach((name, step) => {
       const sorted = rates.slice(step * worlds, (step + 1) * worlds).sort();
       const mean = sorted.reduce((sum, rate) => sum + rate, 0) / worlds;
       this.#lines.push(`${row},${csvText(stimulus)},${csvText(name)},${mean.toPrecision(7)},${quantile(sorted, 0.05).toPrecision(7)},${quantile(sorted, 0.95).toPrecision(7)}\n`);

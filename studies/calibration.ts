@@ -1,8 +1,9 @@
-import { RandomStream, betaFromDraws, binomialTail, pastCellPit, pitSummary } from "@populace/domain";
+import { RandomStream, betaFromDraws, binomialTail, leaveResponse, logistic, pastCellPit, pitSummary } from "@populace/domain";
 import type { PersonaMixture, PitSummary, ResponseModel } from "@populace/domain";
 import { pitOf } from "./exchange.ts";
 import type { Model } from "./model.ts";
 import { RatePredictor } from "./predict.ts";
+import { couldLeave } from "./response-fit.ts";
 import type { ResponseRows } from "./response-fit.ts";
 import { calibrationError, logLossOf } from "./scores.ts";
 
@@ -58,7 +59,7 @@ export const UNTESTED: ModelCalibration = calibrationOf("nothing", [], null);
 
 /**
  * Posterior predictive check of a fit on (at most 4,000 of) its own rows: each cell's responses (persona x stimulus x step, given the
- * step before) in their beta-binomial prediction. Own rows flatter, so what fails here is a gross misfit. Rows drawn by their outcome or
+ * step before, and leaving) in their beta-binomial prediction. Own rows flatter, so what fails here is a gross misfit. Rows drawn by their outcome or
  * weighted are not checked.
  */
 export function fitCheck(model: { readonly mixture: PersonaMixture; readonly response: ResponseModel } & Pick<Model, "fit">, rows: ResponseRows, isWeighted: boolean): ModelCalibration {
@@ -68,7 +69,16 @@ export function fitCheck(model: { readonly mixture: PersonaMixture; readonly res
   const step = Math.max(1, Math.ceil(total / CHECK_ROWS_MAX));
   const predictors = stimuli.map((stimulus) => new RatePredictor(model as Model, stimulus));
   const cells = new Map<number, { n: number; yes: number; sums: Float64Array }>();
+  const leaving = rows.left === undefined ? [] : stimuli.map((stimulus) => new RatePredictor({ ...model, response: leaveResponse(model.response) } as Model, stimulus));
   const rates = new Float64Array(steps.length * worlds);
+  const count = (row: number, k: number, response: number, rateOf: (world: number) => number): void => {
+    const key = (rows.persona[row] * stimuli.length + rows.stimulus[row]) * (steps.length + 1) + k;
+    let cell = cells.get(key);
+    if (cell === undefined) cells.set(key, (cell = { n: 0, yes: 0, sums: new Float64Array(worlds) }));
+    cell.n += 1;
+    cell.yes += response;
+    for (let w = 0; w < worlds; w += 1) cell.sums[w] += rateOf(w);
+  };
   const predicted: number[] = [], observed: number[] = [];
   let loss = 0;
   for (let row = 0; row < total; row += step) {
@@ -83,13 +93,11 @@ export function fitCheck(model: { readonly mixture: PersonaMixture; readonly res
         loss += logLossOf(sum / worlds, rows.outcomes[row * rows.steps]);
       }
       if (!reached) break;
-      const key = (rows.persona[row] * stimuli.length + rows.stimulus[row]) * steps.length + k;
-      let cell = cells.get(key);
-      if (cell === undefined) cells.set(key, (cell = { n: 0, yes: 0, sums: new Float64Array(worlds) }));
-      cell.n += 1;
-      cell.yes += rows.outcomes[row * rows.steps + k];
-      for (let w = 0; w < worlds; w += 1) cell.sums[w] += k === 0 ? rates[w] : rates[k * worlds + w] / Math.max(rates[(k - 1) * worlds + w], Number.MIN_VALUE);
+      count(row, k, rows.outcomes[row * rows.steps + k], (w) => (k === 0 ? rates[w] : rates[k * worlds + w] / Math.max(rates[(k - 1) * worlds + w], Number.MIN_VALUE)));
     }
+    if (rows.left === undefined || !couldLeave(model.response, rows, row)) continue;
+    const logits = leaving[rows.stimulus[row]].logits(rows.codes, row * width, rows.persona[row], 0);
+    count(row, steps.length, rows.left[row], (w) => logistic(logits[w]));
   }
   const random = RandomStream.of(model.fit.seed, "fit check");
   const pits = [...cells].toSorted(([a], [b]) => a - b).filter(([, cell]) => cell.n >= CELL_MIN).map(([, cell]) =>

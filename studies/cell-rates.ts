@@ -1,8 +1,11 @@
 import { betaFromDraws, betaInterval, betaMean, mixtureMean, mixtureQuantile, powerPrior, robustPrior, updateMixture } from "@populace/domain";
 import type { Beta, EvidenceLabel, RateEstimate } from "@populace/domain";
+import { sigmoidQ32 } from "@populace/kernels";
+import type { Plan } from "@populace/protocol";
 import { affordableCrowds, crowdRates } from "./crowd.ts";
 import { exchangeRateAt } from "./exchange.ts";
 import { weighedOutcomes } from "./forgetting.ts";
+import { leavingEvidence } from "./leave-fit.ts";
 import type { Model } from "./model.ts";
 import { compilePlan } from "./plan.ts";
 import { readStudy } from "./study.ts";
@@ -50,11 +53,33 @@ export function cellRates(model: Model): readonly RateEstimate[] {
   });
 }
 
+/**
+ * The rate of leaving per contact of every persona and stimulus, null at those that are no contact; undefined where nobody said how many leave. As the
+ * model has it: outcomes that were only counted say nothing of who left.
+ */
+export function leavingRates(model: Model): readonly (RateEstimate | null)[] | undefined {
+  const known = leavingEvidence(model);
+  if (known === null) return undefined;
+  const { plan, rates } = cellsByWorld(model), { worlds, cells, personas, steps, stimuli } = plan, isReal = known === "learned" && model.evidence !== "prior only" && model.imported === undefined;
+  return personas.flatMap((_, persona) => stimuli.map(({ contact }, stimulus): RateEstimate | null => {
+    if (!contact) return null;
+    const cell = cells.findIndex((other) => other.stimulus === stimulus);
+    const matched = betaFromDraws(Float64Array.from({ length: worlds }, (_world, world) =>
+      (1 - rates[((world * cells.length + cell) * personas.length + persona + 1) * steps.length - 1]) * (sigmoidQ32(plan.leaveBias[(world * personas.length + persona) * stimuli.length + stimulus]) / 2 ** 32)));
+    const ess = matched.alpha + matched.beta, [essSimulated, essReal] = isReal ? [0, ess] : [ess, 0];
+    return { mean: betaMean(matched), ...betaInterval(matched), ess, essSimulated, essReal, label: labelOf(known === "stated", essReal, essSimulated) };
+  }));
+}
+
+/** A plan that shows every stimulus once to people without history, and its expected rates. */
+function cellsByWorld(model: Model): { readonly plan: Plan; readonly rates: Float64Array } {
+  const plan = compilePlan(model, readStudy({ ticks: 1, agents: model.mixture.personas.length }, model));
+  return { plan, rates: crowdRates(plan, affordableCrowds(plan)) };
+}
+
 /** Rates per exposure by cell (personas x stimuli x steps) and world, as the model alone states them. */
 export function modelRates(model: Model): readonly Float64Array[] {
-  const study = readStudy({ ticks: 1, agents: model.mixture.personas.length }, model);
-  const plan = compilePlan(model, study);
-  const rates = crowdRates(plan, affordableCrowds(plan));
+  const { plan, rates } = cellsByWorld(model);
   const { worlds, cells, personas, steps, stimuli } = plan;
   return personas.flatMap((_, persona) =>
     stimuli.flatMap((_stimulus, stimulus) => {

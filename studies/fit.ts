@@ -1,9 +1,8 @@
-import { PopulaceError, RandomStream, fitLogNormalValue, fitMixture, matchesOf, missingFill, stimulusFeatures, termPriors, termsOf } from "@populace/domain";
+import { LEAVE, PopulaceError, RandomStream, fitLogNormalValue, fitMixture, matchesOf, missingFill, stimulusFeatures, termPriors, termsOf } from "@populace/domain";
 import type { PersonaMixture, ResponseLayout, ResponseModel, TermPriors, TraitCoding, ValueModel } from "@populace/domain";
 import { mixtureEngine } from "@populace/kernels";
 import type { Dataset } from "./dataset.ts";
 import type { Model } from "./model.ts";
-import { LEAVE } from "./schema.ts";
 import type { Schema } from "./schema.ts";
 import { logitOf, normalOf } from "./stated-interval.ts";
 import { fitCheck } from "./calibration.ts";
@@ -99,7 +98,7 @@ export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptio
   const persona = codings.length === 0 ? new Int32Array(dataset.rows) : assignment;
   const filled = { ...schema, stimulus: dataset.schema.stimulus };
   const layout = responseLayout(filled, codings, mixture);
-  const rows: ResponseRows = { codes: encoded.codes, persona, stimulus: dataset.stimulus, outcomes: dataset.outcomes, steps: schema.funnel.length, weight: likelihoodWeights(dataset) };
+  const rows: ResponseRows = { codes: encoded.codes, persona, stimulus: dataset.stimulus, outcomes: dataset.outcomes, steps: schema.funnel.length, weight: likelihoodWeights(dataset), ...(dataset.left === null ? {} : { left: dataset.left }) };
   report("response", 0);
   const shift = samplingShift(schema, dataset);
   const stepModels = fitSteps(layout, mixture, rows, schema.funnel, {
@@ -143,7 +142,7 @@ export function fitWithNotes(schema: Schema, dataset: Dataset, options: FitOptio
   };
   const calibration = fitCheck(model, rows, rows.weight !== null || schema.sampling.kind === "base-rate");
   const { effects } = response.leave;
-  const ofLeaving = learned === null || effects === undefined ? [] : [`${Math.round(effects.model.events)} of ${Math.round(effects.model.rows)} contacts that did not reach the last step made somebody leave; how much each stimulus does is learned`];
+  const ofLeaving = learned === null || effects === undefined ? [] : [`${effects.model.events} of ${effects.model.rows} contacts that did not reach the last step made somebody leave; how it depends on persona, traits and stimulus is learned`];
   return { model: { ...model, calibration }, notes: [...dataset.notes, ...notes, ...ofLeaving] };
 }
 

@@ -1,9 +1,11 @@
-import { gammaQuantile } from "@populace/domain";
+import { LEAVE, gammaQuantile } from "@populace/domain";
 import type { EvidenceLabel } from "@populace/domain";
+import { sigmoidQ32 } from "@populace/kernels";
 import type { People } from "@populace/kernels";
 import { columnCount } from "@populace/protocol";
 import type { Plan } from "@populace/protocol";
 import { crowdRates } from "./crowd.ts";
+import { leavingEvidence } from "./leave-fit.ts";
 import type { Model } from "./model.ts";
 import { effectiveSampleSize, momentsOf, quantileOfSorted, shiftedRates } from "./rates.ts";
 import type { RunOutcome } from "./run.ts";
@@ -25,7 +27,7 @@ export interface RateRow {
   readonly label: EvidenceLabel;
   readonly exposures: number;
   readonly responses: number;
-  /** Share of those who reached the step before; null when nobody did. */
+  /** Share of those who reached the step before (of leaving: who did not reach the last one); null when nobody did. */
   readonly conditional: number | null;
 }
 
@@ -50,7 +52,8 @@ export interface TickRow {
 const AGENT_CORRELATION_MAX = 0.25;
 
 /**
- * The rates of a run with their intervals: scenario by scenario, stimulus, persona ("*" last), step.
+ * The rates of a run with their intervals: scenario by scenario, stimulus, persona ("*" last), step; after the steps, under the name "leave", leaving per
+ * contact, where data or the author say how many leave.
  *
  * The mean is simulated responses / exposures. The interval is the spread over worlds of the expected rate of a crowd of
  * people, the same in every world, moved on the logit scale so that its mean is the simulated one: the agents' sampling noise is
@@ -62,33 +65,38 @@ export function summarizeRun(model: Model, _study: Study, plan: Plan, outcome: P
   const columns = columnCount(steps.length);
   const panel = crowdRates(plan, 1, people);
   const label: EvidenceLabel = model.evidence === "prior only" ? "prior only" : "simulated only";
+  const known = leavingEvidence(model), leaving = known === null ? [] : [{ step: LEAVE, label: known === "stated" ? ("prior only" as const) : label }];
+  const last = steps.length - 1, rated = [...steps.map((step) => ({ step, label })), ...leaving];
+  /** Expected rates by world of a rated step. */
+  const panelRatesOf = (cell: number, stimulus: number, persona: number, k: number): Float64Array => Float64Array.from({ length: worlds }, (_, world) => {
+    const at = ((world * cells.length + cell) * personas.length + persona) * steps.length;
+    return k <= last ? panel[at + k] : ((1 - panel[at + last]) * sigmoidQ32(plan.leaveBias[(world * personas.length + persona) * plan.stimuli.length + stimulus])) / 2 ** 32;
+  });
   const rows: RateRow[] = [];
   cells.forEach((cell, cellIndex) => {
-    const place = { scenario: plan.scenarios[cell.scenario].name, stimulus: plan.stimuli[cell.stimulus].id, label };
+    const { id: stimulus, contact } = plan.stimuli[cell.stimulus], place = { scenario: plan.scenarios[cell.scenario].name, stimulus };
     const countAt = (persona: number, world: number, column: number): number => outcome.counts[((cellIndex * personas.length + persona) * worlds + world) * columns + column];
     const total = (persona: number, column: number): number => sumOver(worlds, (world) => countAt(persona, world, column));
     const shown = personas.map((_, persona) => persona).filter((persona) => total(persona, 0) > 0);
-    const exposuresAll = shown.reduce((sum, persona) => sum + total(persona, 0), 0);
-    const together = steps.map(() => new Float64Array(worlds));
+    const everybody = (column: number): number => shown.reduce((all, persona) => all + total(persona, column), 0);
+    // Those who came to the last step cannot leave.
+    const before = (of: (column: number) => number, k: number): number => (k <= last ? of(k) : of(0) - of(steps.length));
+    const conditional = (of: (column: number) => number, k: number): number | null => (before(of, k) > 0 ? of(1 + k) / before(of, k) : null);
+    const exposuresAll = everybody(0), kinds = contact ? rated : rated.slice(0, steps.length);
+    const together = kinds.map(() => new Float64Array(worlds));
     for (const persona of shown) {
-      const exposures = total(persona, 0);
-      const perAgent = exposures / personas[persona].agents;
-      steps.forEach((step, k) => {
-        const panelRates = Float64Array.from({ length: worlds }, (_, world) => panel[((world * cells.length + cellIndex) * personas.length + persona) * steps.length + k]);
-        const responses = total(persona, 1 + k);
-        const before = k === 0 ? exposures : total(persona, k);
-        const stretch = amplification(panelRates, (world) => [countAt(persona, world, 0), countAt(persona, world, 1 + k)], perAgent);
-        const rates = worldRates(panelRates, responses, exposures, stretch);
+      const of = (column: number): number => total(persona, column), exposures = of(0), perAgent = exposures / personas[persona].agents;
+      kinds.forEach((kind, k) => {
+        const panelRates = panelRatesOf(cellIndex, cell.stimulus, persona, k), responses = of(1 + k);
+        const rates = worldRates(panelRates, responses, exposures, amplification(panelRates, (world) => [countAt(persona, world, 0), countAt(persona, world, 1 + k)], perAgent));
         for (let world = 0; world < worlds; world += 1) together[k][world] += (rates[world] * exposures) / exposuresAll;
-        rows.push({ ...place, persona: personas[persona].id, step, ...interval(responses / exposures, rates), exposures, responses, conditional: before > 0 ? responses / before : null });
+        rows.push({ ...place, ...kind, persona: personas[persona].id, ...interval(responses / exposures, rates), exposures, responses, conditional: conditional(of, k) });
       });
     }
     if (exposuresAll === 0) return;
-    steps.forEach((step, k) => {
-      const sum = (column: number): number => shown.reduce((all, persona) => all + total(persona, column), 0);
-      const responses = sum(1 + k);
-      const before = sum(k);
-      rows.push({ ...place, persona: "*", step, ...interval(responses / exposuresAll, together[k]), exposures: exposuresAll, responses, conditional: before > 0 ? responses / before : null });
+    kinds.forEach((kind, k) => {
+      const responses = everybody(1 + k);
+      rows.push({ ...place, ...kind, persona: "*", ...interval(responses / exposuresAll, together[k]), exposures: exposuresAll, responses, conditional: conditional(everybody, k) });
     });
   });
   return rows;

@@ -1,8 +1,7 @@
-import { PopulaceError, fitHierarchicalLogistic, leaveDesign, leaveTerms, termPriors, updateLogistic } from "@populace/domain";
-import type { LeaveCounts, LeaveModel, PersonaMixture, RandomStream, ResponseLayout, ResponseModel, StepModel, Term, TermPriors } from "@populace/domain";
-import { posteriorOf, stepModelOf } from "./response-fit.ts";
+import { LEAVE, PopulaceError, fitHierarchicalLogistic, leaveTerms, termPriors, updateLogistic } from "@populace/domain";
+import type { LeaveModel, LogisticDesign, PersonaMixture, RandomStream, ResponseLayout, ResponseModel, StepModel, Term, TermPriors } from "@populace/domain";
+import { couldLeave, designOf, posteriorOf, stepModelOf } from "./response-fit.ts";
 import type { ResponseRows } from "./response-fit.ts";
-import { LEAVE } from "./schema.ts";
 import type { Schema } from "./schema.ts";
 import { logitOf, normalOf } from "./stated-interval.ts";
 
@@ -10,6 +9,13 @@ import { logitOf, normalOf } from "./stated-interval.ts";
 const LEAVE_PRIOR = { logitMean: Math.log(0.002 / 0.998), logitSd: 0.85 } as const;
 /** Where data say it, from 1 in 14,000 to 1 in 20: some lists are left far faster. */
 const LEAVE_SD_WITH_DATA = 2;
+
+/** Where what is known of leaving comes from; null where nobody said how many leave. */
+export function leavingEvidence({ response, schema }: { readonly response: ResponseModel; readonly schema: Schema }): "learned" | "stated" | null {
+  if (response.steps.some(({ name }) => name === LEAVE)) return null;
+  if (isLearned(response.leave)) return "learned";
+  return response.leave.effects !== undefined || (schema.prior?.leaveRate ?? null) !== null ? "stated" : null;
+}
 
 type Layout = ResponseLayout & Pick<ResponseModel, "featureNames">;
 
@@ -59,20 +65,12 @@ function leavePriors(schema: Schema, layout: Layout, terms: readonly Term[], mix
   return { ...priors, scaleGroup, priorMean, priorSd };
 }
 
-/** Contacts that could have made somebody leave: those after which the last step was not reached. */
-function leaveCounts(layout: Layout, personas: number, rows: ResponseRows, left: Uint8Array, from: number, to: number): LeaveCounts {
-  const stimuli = layout.stimuli.length, contacts = new Float64Array(personas * stimuli), gone = new Float64Array(personas * stimuli);
-  for (let row = from; row < to; row += 1) {
-    const stimulus = rows.stimulus[row];
-    if (!layout.stimuli[stimulus].contact || rows.outcomes[row * rows.steps + rows.steps - 1] === 1) continue;
-    const cell = rows.persona[row] * stimuli + stimulus, weight = rows.weight === null ? 1 : rows.weight[row];
-    contacts[cell] += weight;
-    gone[cell] += left[row] * weight;
-  }
-  return { contacts, left: gone };
+/** The regression of leaving over the contacts of rows from..to that could have made somebody leave: those after which the last step was not reached. */
+function leaveDesign(layout: Layout, terms: readonly Term[], mixture: PersonaMixture, rows: ResponseRows, left: Uint8Array, priors: TermPriors, from: number, to: number): LogisticDesign {
+  return designOf({ ...layout, terms }, mixture, rows, priors, from, to, (row) => (couldLeave(layout, rows, row) ? left[row] : null));
 }
 
-const sum = (values: Float64Array): number => values.reduce((all, each) => all + each, 0);
+const eventsOf = ({ response }: LogisticDesign): number => response.reduce((all, each) => all + each, 0);
 
 function leaveModelOf(terms: readonly Term[], model: StepModel): LeaveModel {
   const at = terms.findIndex((term) => term.kind === "intercept"), worlds = model.draws.length / terms.length;
@@ -81,23 +79,21 @@ function leaveModelOf(terms: readonly Term[], model: StepModel): LeaveModel {
 }
 
 /**
- * Leaving from data: a hierarchical regression over personas, stimuli, their features and matches, of the contacts after which the last step was not
+ * Leaving from data: a hierarchical regression over personas, stimuli, traits, features and matches, of the contacts after which the last step was not
  * reached. Null where nobody in the data was contacted. Nobody left, or everybody: the priors keep it finite.
  */
 export function fitLeave(schema: Schema, layout: Layout, mixture: PersonaMixture, rows: ResponseRows, left: Uint8Array, options: { readonly worlds: number; readonly random: RandomStream }): LeaveModel | null {
-  const terms = leaveTerms(layout), priors = leavePriors(schema, layout, terms, mixture), counts = leaveCounts(layout, mixture.personas.length, rows, left, 0, rows.persona.length);
-  const design = leaveDesign(layout, terms, mixture, counts, priors);
+  const terms = leaveTerms(layout), priors = leavePriors(schema, layout, terms, mixture), design = leaveDesign(layout, terms, mixture, rows, left, priors, 0, rows.persona.length);
   if (design.rows === 0) return null;
   const posterior = fitHierarchicalLogistic(design, options);
-  return leaveModelOf(terms, stepModelOf(LEAVE, { ...layout, terms }, posterior, priors, { rows: sum(counts.contacts), events: sum(counts.left) }, 0));
+  return leaveModelOf(terms, stepModelOf(LEAVE, { ...layout, terms }, posterior, priors, { rows: design.rows, events: eventsOf(design) }, 0));
 }
 
 /** Leaving after rows from..to, where it was learned before: its last posterior is the next prior. Else as it was. */
 export function updateLeave(leave: LeaveModel, schema: Schema, layout: Layout, mixture: PersonaMixture, rows: ResponseRows, from: number, to: number, options: { readonly worlds: number; readonly random: RandomStream; readonly forgetting: number }): LeaveModel {
   if (rows.left === undefined || leave.effects === undefined || !isLearned(leave)) return leave;
-  const { terms, model } = leave.effects, priors = leavePriors(schema, layout, terms, mixture), counts = leaveCounts(layout, mixture.personas.length, rows, rows.left, from, to);
-  const design = leaveDesign(layout, terms, mixture, counts, priors);
+  const { terms, model } = leave.effects, priors = leavePriors(schema, layout, terms, mixture), design = leaveDesign(layout, terms, mixture, rows, rows.left, priors, from, to);
   if (design.rows === 0) return leave;
   const posterior = updateLogistic(posteriorOf(model, 0, 0), design, options);
-  return leaveModelOf(terms, stepModelOf(LEAVE, { ...layout, terms }, posterior, priors, { rows: model.rows + sum(counts.contacts), events: model.events + sum(counts.left) }, 0));
+  return leaveModelOf(terms, stepModelOf(LEAVE, { ...layout, terms }, posterior, priors, { rows: model.rows + design.rows, events: model.events + eventsOf(design) }, 0));
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { ESS_FLOOR, MISSING, PopulaceError, RandomStream, assignRows, crossFittedRewards, evaluatePolicy, indexOfLargest, numericValue, stimulusFeatures } from "@populace/domain";
+import { ESS_FLOOR, LEAVE, MISSING, PopulaceError, RandomStream, assignRows, crossFittedRewards, evaluatePolicy, indexOfLargest, numericValue, stimulusFeatures } from "@populace/domain";
 import type { DecisionRows, PolicyEvaluation, TraitCoding } from "@populace/domain";
 import { economicValue } from "./economic-value.ts";
 import { cellRates } from "./cell-rates.ts";
@@ -46,7 +46,7 @@ export interface PolicyQuestion {
   readonly modelFile?: string;
   /** The model whose personas an optimizer's document speaks of. */
   readonly model?: string;
-  /** Funnel step that is the reward, or "value"; default the last step. */
+  /** Funnel step that is the reward, "value", or "leave" (whoever left at the decision counts 1); default the last step. */
   readonly reward?: string;
   readonly essFloor?: number;
   readonly level?: number;
@@ -57,7 +57,7 @@ export interface PolicyQuestion {
 
 export interface PolicyAnswer extends PolicyEvaluation {
   readonly policy: string;
-  /** Step or "value" (minor units). */
+  /** Step, "value" (minor units) or "leave". */
   readonly reward: string;
   readonly rows: number;
   readonly arms: number;
@@ -136,20 +136,22 @@ function propensitiesOf(dataset: Dataset, notes: string[]): Float64Array {
 }
 
 function rewardOf(dataset: Dataset, asked?: string): { readonly name: string; readonly reward: Float64Array; readonly isBinary: boolean } {
-  const { schema, rows, path, outcomes, value } = dataset;
+  const { schema, rows, path, outcomes, value, left } = dataset;
   const steps = schema.funnel.map((step) => step.name);
   const isValue = asked === "value" || (asked === undefined && schema.value !== null && schema.funnel.length === 1 && schema.funnel[0].column === schema.value.column);
+  const isLeaving = asked === LEAVE && left !== null && schema.leave !== undefined;
   const step = asked === undefined ? steps.length - 1 : steps.indexOf(asked);
-  if (isValue ? value === null : step < 0) {
-    const known = [...steps, ...(value === null ? [] : ["value"])];
+  if (isValue ? value === null : step < 0 && !isLeaving) {
+    const known = [...steps, ...(value === null ? [] : ["value"]), ...(left === null ? [] : [LEAVE])];
     throw new PopulaceError("NOT_FOUND", `no reward is named "${asked}"${didYouMean(asked ?? "", known)}; expected one of ${known.join(", ")}`, { reward: asked, known });
   }
-  const reward = Float64Array.from({ length: rows }, (_, row) => (isValue ? (Number.isNaN(value![row]) ? 0 : value![row]) : outcomes[row * steps.length + step]));
+  const rewardIn = (row: number): number => (isValue ? (Number.isNaN(value![row]) ? 0 : value![row]) : isLeaving ? left![row] : outcomes[row * steps.length + step]);
+  const reward = Float64Array.from({ length: rows }, (_, row) => rewardIn(row));
   if (reward.every((each) => each === reward[0])) {
-    const column = isValue ? schema.value!.column : schema.funnel[step].column;
+    const column = isValue ? schema.value!.column : isLeaving ? schema.leave!.column : schema.funnel[step].column;
     throw new PopulaceError("DEGENERATE_DATA", `${path}: column "${column}": all ${rows} rewards are ${reward[0]}; nothing can be told of a policy from rewards that never differ`, { file: path, column, rows });
   }
-  return { name: isValue ? "value" : steps[step], reward, isBinary: !isValue };
+  return { name: isValue ? "value" : isLeaving ? LEAVE : steps[step], reward, isBinary: !isValue };
 }
 
 async function policyOf(dataset: Dataset, { policy, policyFile = policy, model, modelFile = model, allowSeen = false }: PolicyQuestion): Promise<LoggedPolicy> {

@@ -321,9 +321,10 @@ function quantize(model: Model, source: PlanSource, folds: Folds, layout: SlotLa
   const bias = new Int32Array(worlds * personas * stimuli * steps);
   const leaveBias = new Int32Array(worlds * personas * stimuli);
   const leaving = source.stimuli.map((stimulus) => RandomStream.of(seed, `unseen stimulus leaving${ofHalf(options)}`).child(options.unseenAlike === true ? "" : stimulus.id));
+  const isCertain = source.worlds.length === 0, leavingOf = leaveLogits(model.response, model.mixture);
   for (let world = 0; world < worlds; world += 1) {
     for (let stimulus = 0; stimulus < stimuli; stimulus += 1) {
-      const isCertain = source.worlds.length === 0, logits = leaveLogits(model.response, model.mixture, source.stimuli[stimulus], isCertain ? null : source.worlds[world], isCertain ? NO_EFFECT : leaving[stimulus]);
+      const logits = leavingOf(source.stimuli[stimulus], isCertain ? null : source.worlds[world], isCertain ? NO_EFFECT : leaving[stimulus]);
       source.personas.forEach((persona, position) => {
         leaveBias[(world * personas + position) * stimuli + stimulus] = logitQ14(Math.max(-LOGIT_MAX, logits[persona]), () => `leaving, stimulus ${source.stimuli[stimulus].id}`);
       });

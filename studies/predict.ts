@@ -1,4 +1,4 @@
-import { BINARY_CODE, CODES_PER_UNIT, MISSING, RandomStream, foldStep, foldUnseen, missingFill } from "@populace/domain";
+import { BINARY_CODE, CODES_PER_UNIT, LEAVE, MISSING, RandomStream, foldStep, foldUnseen, missingFill } from "@populace/domain";
 import type { Stimulus } from "@populace/domain";
 import type { Model } from "./model.ts";
 
@@ -18,7 +18,7 @@ export class RatePredictor {
     this.worlds = model.response.worlds;
     this.#fill = missingFill(model.mixture);
     this.#logit = new Float64Array(this.worlds);
-    this.#steps = model.response.stepModels.map((_, step) => foldWorlds(model, stimulus, step, RandomStream.of(seed, `unseen ${stimulus.id} ${step}`)));
+    this.#steps = model.response.stepModels.map(({ step: name }, step) => foldWorlds(model, stimulus, step, RandomStream.of(seed, `unseen ${stimulus.id} ${name === LEAVE ? LEAVE : step}`)));
   }
 
   /**

@@ -62,15 +62,20 @@ export function samplingShift(schema: Schema, dataset: Dataset): number {
 }
 
 /** The regression of one step over the given rows: those that reached the step before it. */
-export function stepDesign(layout: ResponseLayout, mixture: PersonaMixture, rows: ResponseRows, step: number, priors: TermPriors, from = 0, to = rows.persona.length): LogisticDesign {
+export const stepDesign = (layout: ResponseLayout, mixture: PersonaMixture, rows: ResponseRows, step: number, priors: TermPriors, from = 0, to = rows.persona.length): LogisticDesign =>
+  designOf(layout, mixture, rows, priors, from, to, (row) => (step > 0 && rows.outcomes[row * rows.steps + step - 1] === 0 ? null : rows.outcomes[row * rows.steps + step]));
+
+/** The regression of what came of the rows from..to: 0, 1, or null for a row that takes no part. */
+export function designOf(layout: ResponseLayout, mixture: PersonaMixture, rows: ResponseRows, priors: TermPriors, from: number, to: number, outcomeOf: (row: number) => number | null): LogisticDesign {
   const traits = mixture.codings.length;
   const writer = designRows(layout, mixture.codings, missingFill(mixture));
   const starts: number[] = [0], response: number[] = [], weight: number[] = [];
   for (let row = from; row < to; row++) {
-    if (step > 0 && rows.outcomes[row * rows.steps + step - 1] === 0) continue;
+    const outcome = outcomeOf(row);
+    if (outcome === null) continue;
     writer.designRow(rows.codes, row * traits, rows.persona[row], rows.stimulus[row]);
     starts.push(writer.column.length);
-    response.push(rows.outcomes[row * rows.steps + step]);
+    response.push(outcome);
     if (rows.weight !== null) weight.push(rows.weight[row]);
   }
   return {
@@ -84,6 +89,10 @@ export function stepDesign(layout: ResponseLayout, mixture: PersonaMixture, rows
     ...priors,
   };
 }
+
+/** Whether a row is a contact after which the last step was not reached. */
+export const couldLeave = ({ stimuli }: Pick<ResponseLayout, "stimuli">, { stimulus, outcomes, steps }: Pick<ResponseRows, "stimulus" | "outcomes" | "steps">, row: number): boolean =>
+  stimuli[stimulus[row]].contact && outcomes[row * steps + steps - 1] === 0;
 
 /** The step's model from its posterior; `shift` is taken off the intercept. */
 export function stepModelOf(name: string, layout: ResponseLayout, posterior: LogisticPosterior, priors: TermPriors, counts: { readonly rows: number; readonly events: number }, shift: number): StepModel {

@@ -1,4 +1,4 @@
-import { stimulusFeatures } from "@populace/domain";
+import { LEAVE, stimulusFeatures } from "@populace/domain";
 import type { Transform, TraitKind, Stimulus, StimulusId, FunnelStep } from "@populace/domain";
 import { Entry, didYouMean, parseEntry, readDocument } from "./document.ts";
 
@@ -77,9 +77,6 @@ export interface AuthoredPersona {
   /** attribute -> share (binary), level shares (categorical), {mean, sd} (continuous, raw scale), {mean} (count). */
   readonly traits: Readonly<Record<string, number | Readonly<Record<string, number>>>>;
 }
-
-/** The step of an effect on leaving. */
-export const LEAVE = "leave";
 
 /** Minor units in one major unit, where it is not 100. */
 const MINOR_UNITS_OF: Readonly<Record<string, number>> = { JPY: 1, KRW: 1, VND: 1, CLP: 1, KWD: 1000, BHD: 1000, TND: 1000 };

@@ -1,13 +1,13 @@
 import { checkScoreTable } from "@populace/domain";
 import type { ScoreTable, ValueEstimate } from "@populace/domain";
 import { sha256Hex } from "@populace/io";
-import { cellRates } from "./cell-rates.ts";
+import { cellRates, leavingRates } from "./cell-rates.ts";
 import type { Model } from "./model.ts";
 import { quantileOfSorted } from "./rates.ts";
 
 /**
  * Returns the score table of a model, which is what decisions are made from: the rate of every persona, stimulus and step with
- * its evidence (`cellRates`), and the value of a response. A value the schema states holds; otherwise the value model's mean with
+ * its evidence (`cellRates`), leaving where it is known, and the value of a response. A value the schema states holds; otherwise the value model's mean with
  * the 5 and 95 % quantiles of its draws. Its release is the SHA-256 of its content: equal models give equal releases.
  *
  * Throws `BAD_MODEL` for a model whose numbers are out of range. Cost: as `cellRates`.
@@ -15,6 +15,7 @@ import { quantileOfSorted } from "./rates.ts";
 export function scoreTableOf(model: Model): ScoreTable {
   const stated = model.schema.value?.economicValueMinor ?? null;
   const { steps, stimuli } = model.response;
+  const leaving = leavingRates(model);
   const content: Omit<ScoreTable, "release"> = {
     model: model.name,
     version: model.version,
@@ -24,6 +25,7 @@ export function scoreTableOf(model: Model): ScoreTable {
     stimuli: stimuli.map(({ id, name, contact, channel, contactCostMinor, offer }) => ({ id, name, contact, channel, contactCostMinor, offerCostMinor: offer.costMinor ?? 0 })),
     steps: steps.map((step) => step.name),
     rates: cellRates(model),
+    ...(leaving === undefined ? {} : { leaving }),
     values: stated === null ? valuesOf(model) : null,
     defaultValueMinor: stated,
     currency: model.value?.currency ?? model.schema.value?.currency ?? "",

@@ -39,32 +39,3 @@ export function calibrationError(predicted: ArrayLike<number>, outcome: ArrayLik
   }
   return total === 0 ? NaN : error / total;
 }
-
-/**
- * Qini coefficient of an uplift ranking: area between the Qini curve and the random line over the same area of the perfect
- * ranking (normalization of scikit-uplift's `qini_auc_score`, negative effects allowed; Radcliffe 2007). NaN when an arm is empty.
- */
-export function qini(uplift: ArrayLike<number>, outcome: ArrayLike<number>, treated: ArrayLike<number>): number {
-  const n = outcome.length;
-  const perfectScore = Float64Array.from({ length: n }, (_, i) => outcome[i] * (treated[i] === 1 ? 1 : -1));
-  const perfect = qiniCurve(perfectScore, outcome, treated), actual = qiniCurve(uplift, outcome, treated);
-  const last = perfect[perfect.length - 1];
-  const base = (last.x * last.y) / 2;
-  return (area(actual) - base) / (area(perfect) - base);
-}
-
-interface Point { readonly x: number; readonly y: number }
-
-function qiniCurve(score: ArrayLike<number>, outcome: ArrayLike<number>, treated: ArrayLike<number>): readonly Point[] {
-  const order = Int32Array.from({ length: outcome.length }, (_, i) => i).sort((a, b) => score[b] - score[a]);
-  const points: Point[] = [{ x: 0, y: 0 }];
-  let treatedCount = 0, controlCount = 0, treatedYes = 0, controlYes = 0;
-  order.forEach((row, i) => {
-    if (treated[row] === 1) { treatedCount++; treatedYes += outcome[row]; }
-    else { controlCount++; controlYes += outcome[row]; }
-    if (i + 1 === order.length || score[order[i + 1]] !== score[row]) points.push({ x: i + 1, y: treatedYes - (controlCount === 0 ? 0 : (controlYes * treatedCount) / controlCount) });
-  });
-  return points;
-}
-
-const area = (points: readonly Point[]): number => points.reduce((sum, point, i) => (i === 0 ? 0 : sum + ((point.x - points[i - 1].x) * (point.y + points[i - 1].y)) / 2), 0);

@@ -70,7 +70,7 @@ export const backtestCommand: CommandDefinition<BacktestCommandOptions> = {
         ...shown.rest, "",
         ...table(
           [{ title: "step" }, { title: "inside 90 %", align: "right" }, { title: "log loss", align: "right" }, { title: "AUC", align: "right" }, { title: "calibration error", align: "right" }],
-          result.steps.map((step) => [plain(step.step), percentOf(step.coverage90), step.logLoss.toFixed(4), step.auc.toFixed(3), step.ece.toFixed(4)]),
+          result.steps.map((step) => [plain(step.step), percentOf(step.coverage90), step.logLoss.toFixed(4), Number.isNaN(step.auc) ? "-" : step.auc.toFixed(3), step.ece.toFixed(4)]),
         ),
         `outcomes in their predictions: PIT ${sparkline(result.pit.counts)} over ${count(result.pit.cells)} cells, ${percentOf(result.pit.coverage90)} inside their 90 % intervals (uniform with p = ${result.pit.pValue.toPrecision(2)}): ${verdictText(result.calibration)}`,
         ...(options.record === true ? [`recorded in ${paint("bold", options.model)}`] : []), ...(options.report === undefined ? [] : [`page written to ${paint("bold", options.report)}`]),

@@ -41,7 +41,7 @@ export const evaluatePolicyCommand: CommandDefinition<EvaluatePolicyOptions> = {
     .requiredOption("--policy <policy>", "uniform, best-fixed:ARM, a table of probabilities (by row or by attributes), a model, or the JSON of optimize")
     .option("--schema <file>", "what the columns of the log mean; or name them:")
     .option("--action <column>", "the arm that was taken")
-    .option("--reward <name>", "the column of the reward, 0 or 1; with --schema the funnel step, or value (default: the last step)")
+    .option("--reward <name>", "the column of the reward, 0 or 1; with --schema the funnel step, value, or leave (default: the last step)")
     .option("--value <column>", "a reward in amounts, in place of --reward")
     .option("--propensity <column>", "probability with which the arm was taken")
     .option("--context <columns>", "what was known before: names, or name:kind (categorical, binary, continuous, count)", list)

@@ -38,7 +38,7 @@ describe("populace demo", () => {
       expect(existsSync(join(outDir, name)), name).toBe(true);
     }
     const page = readFileSync(document.report, "utf8");
-    expect(page.match(/<figure/g)?.length).toBe(18);
+    expect(page.match(/<figure/g)?.length).toBe(20);
     expect(page).not.toContain("Not in this report");
     expect(document.next.length).toBe(3);
     const words = (document.next[1] as string).split(" ");

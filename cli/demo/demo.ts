@@ -159,7 +159,7 @@ export async function runDemo(context: CommandContext, options: DemoOptions): Pr
           { label: "simulated exposures", value: count(main.outcome.exposures), note: `in ${duration(main.outcome.seconds)} on ${workers} workers` },
           { label: "root hash", value: main.outcome.rootHash.slice(0, 12), note: "the same on any machine" },
         ],
-        ...modelParts(model, "discount-20"), steps: model.response.steps.map((each) => each.name), rates: reportRates(model, main.rows),
+        ...modelParts(model, "discount-20"), steps: [...new Set(main.rows.map((row) => row.step))], rates: reportRates(model, main.rows),
         calibration: {
           against: "generated truth", coverage90: wrong.coverage90,
           cells: wrong.cells.map((cell) => ({ group: names.get(cell.persona) ?? cell.persona, stimulus: cell.stimulus, step: cell.step, observed: cell.truth, predicted: cell.predicted, low: cell.low, high: cell.high })),

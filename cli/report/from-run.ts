@@ -70,7 +70,7 @@ export function runReport(model: Model, parts: ModelParts, manifest: Manifest, r
       { label: "root hash", value: manifest.rootHash.slice(0, 12), note: "the same on any machine" },
     ],
     ...parts,
-    steps: model.response.steps.map((step) => step.name),
+    steps: [...new Set(rows.map((row) => row.step))],
     rates: reportRates(model, rows, manifest.study.newStimuli),
     calibration: null, learned: null, posteriors: [], regret: [], surface: null, shock: null,
     provenance: provenanceOf(manifest), roots: manifest.roots,

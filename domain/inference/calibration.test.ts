@@ -34,6 +34,12 @@ test("a perfect order has Qini 1, a useless one about 0", () => {
   const ideal = visited.map((y, i) => y * (treatment[i] === 1 ? 1 : -1));
   expect(qini(visited, ideal, treatment).coefficient).toBeCloseTo(1, 12);
   expect(Math.abs(qini(visited, sequence(9, COUNT), treatment).coefficient)).toBeLessThan(0.1);
+  expect(qini(visited, new Float64Array(COUNT), treatment).coefficient).toBeCloseTo(0, 12);
+});
+
+test("without a control group, treated ones or responses there is no Qini", () => {
+  for (const same of [0, 1]) expect(qini(visited, uplift, visited.map(() => same)).coefficient).toBeNaN();
+  expect(qini(visited.map(() => 0), uplift, treatment).coefficient).toBeNaN();
 });
 
 test("the calibration error of predictions that are off by a constant is that constant", () => {

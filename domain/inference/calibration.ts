@@ -129,14 +129,19 @@ export interface QiniResult {
   readonly curve: readonly { readonly count: number; readonly gain: number }[];
 }
 
-/** Qini curve of predicted uplift on randomized data; `treatment` is 0 or 1. Ties take one step together. */
+/**
+ * Qini curve of predicted uplift on randomized data; `treatment` is 0 or 1. Ties take one step together. The coefficient, which
+ * equals scikit-uplift's `qini_auc_score` (Radcliffe 2007), is NaN where nothing can be ranked: an arm is empty or nobody responded.
+ */
 export const qini = (response: ArrayLike<number>, uplift: ArrayLike<number>, treatment: ArrayLike<number>): QiniResult => {
   const curve = qiniCurve(response, uplift, treatment);
   const ideal = Float64Array.from({ length: response.length }, (_, i) => response[i] * (treatment[i] === 1 ? 1 : -1));
   const perfect = qiniCurve(response, ideal, treatment);
   const end = perfect[perfect.length - 1];
   const chance = (end.count * end.gain) / 2;
-  return { coefficient: (areaUnder(curve) - chance) / (areaUnder(perfect) - chance), curve };
+  let treated = 0;
+  for (let i = 0; i < treatment.length; i++) treated += treatment[i];
+  return { coefficient: treated === 0 || treated === response.length ? NaN : (areaUnder(curve) - chance) / (areaUnder(perfect) - chance), curve };
 };
 
 const qiniCurve = (response: ArrayLike<number>, uplift: ArrayLike<number>, treatment: ArrayLike<number>): { count: number; gain: number }[] => {

@@ -17,7 +17,8 @@ export interface Exploration {
   readonly paretoK: number;
 }
 
-const DEGREES = 6;
+/** Heavier tails than a log scale's posterior has, and a quantile in closed form. */
+const DEGREES = 4;
 /** Distance, in standard deviations of the mode's curvature, at which the true drop of the density sets each side's width. */
 const PROBE = 1.6;
 
@@ -98,8 +99,9 @@ export const maximize = (logDensity: LogDensity, start: Float64Array): { mode: F
 
 /**
  * Points and weights that represent a log density of few dimensions (prior scales on the log scale): importance sampling
- * from a t distribution fitted at the mode, with a width of its own to each side of every principal axis, because the
- * posterior of a log scale has a long left tail. Cost: about 30 densities with gradient and `pointCount` without.
+ * from t distributions fitted at the mode, with a width of its own to each side of every principal axis, because the
+ * posterior of a log scale has a long left tail. The points are a Latin hypercube (McKay, Beckman, Conover 1979), in the order
+ * of the widest axis: drawn independently, 384 of them left limits of 18 pooled rates off by up to .18 standard deviations. Cost: about 30 densities with gradient and `pointCount` without.
  */
 export const explore = (logDensity: LogDensity, start: Float64Array, pointCount: number, random: RandomStream): Exploration => {
   const n = start.length;
@@ -121,29 +123,45 @@ export const explore = (logDensity: LogDensity, start: Float64Array, pointCount:
       side[axis] = widths[axis] * Math.min(Math.max(factor, 0.4), 3);
     }
   }
+  const order = strata(left, right, pointCount, random);
   const points = new Float64Array(pointCount * n);
   const logWeights = new Float64Array(pointCount);
   const theta = new Float64Array(n);
   for (let k = 0; k < pointCount; k++) {
-    const spread = Math.sqrt(DEGREES / (2 * random.gamma(DEGREES / 2)));
-    let square = 0;
     let logProposal = 0;
     theta.set(mode);
     for (let axis = 0; axis < n; axis++) {
-      const t = Math.abs(random.normal()) * spread;
-      const isRight = random.uniform() * (left[axis] + right[axis]) < right[axis];
+      const u = (order[axis][k] + random.uniform()) / pointCount;
+      const shareLeft = left[axis] / (left[axis] + right[axis]);
+      const isRight = u >= shareLeft;
+      const t = upperStudentQuantile(isRight ? (1 - u) / (1 - shareLeft) : u / shareLeft);
+      logProposal += Math.log(2 / (left[axis] + right[axis])) + logStudentDensity(t * t, 1, DEGREES);
       const move = isRight ? t * right[axis] : -t * left[axis];
-      square += t * t;
-      logProposal += Math.log(2 / (left[axis] + right[axis]));
       for (let i = 0; i < n; i++) theta[i] += move * vectors[i * n + axis];
     }
-    logProposal += logStudentDensity(square, n, DEGREES);
     points.set(theta, k * n);
     const density = logDensity(theta);
     logWeights[k] = Number.isNaN(density) ? -Infinity : density - logProposal;
   }
   const { weights, paretoK, effectiveSize, logMean } = smoothWeights(logWeights);
   return { points, weights, mode, logEvidence: logMean, effectiveSize, paretoK };
+};
+
+/** Value that |T| exceeds with probability `tail`, 0 < tail <= 1, T of four degrees of freedom (Shaw 2006, section 2.3). */
+const upperStudentQuantile = (tail: number): number => {
+  const a = Math.sqrt(tail * (2 - tail));
+  return 2 * Math.sqrt(Math.max(0, Math.cos(Math.acos(a) / 3) / a - 1));
+};
+
+/** For every axis the stratum of each point: those of the widest axis in order, the others shuffled. */
+const strata = (left: Float64Array, right: Float64Array, pointCount: number, random: RandomStream): readonly Int32Array[] => {
+  const widths = left.map((width, axis) => width + right[axis]);
+  const widest = widths.indexOf(Math.max(...widths));
+  return Array.from(widths, (_, axis) => {
+    const order = Int32Array.from({ length: pointCount }, (_unused, k) => k);
+    if (axis !== widest) random.shuffle(order);
+    return order;
+  });
 };
 
 /** Principal axes (columns) and standard deviations of the curvature at the mode, by central differences of the gradient. */

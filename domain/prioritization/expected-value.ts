@@ -15,10 +15,11 @@ export interface ExpectedValue {
   readonly high: number;
 }
 
-/** What a contact costs: always, and only when it is answered. Minor currency units. */
+/** What a contact costs: always, only when it is answered, and only when it makes somebody leave. Minor currency units. */
 export interface Cost {
   readonly contactMinor: number;
   readonly responseMinor: number;
+  readonly leaving?: { readonly rate: RateEstimate; readonly minor: number };
 }
 
 /** A contact that costs nothing. */
@@ -31,12 +32,12 @@ export const statedValue = (minor: number): ValueEstimate => ({ meanMinor: minor
 const Z95 = 1.6448536269514722;
 
 /**
- * Returns rate x (value - cost of a response) - cost of the contact, with an interval into which BOTH uncertainties enter.
+ * Returns rate x (value - cost of a response) - cost of the contact - rate of leaving x its cost, with an interval into which ALL uncertainties enter.
  *
  * The two are independent given the persona (rate and amount are fitted apart), so on the log scale their half-widths add in
  * quadrature, each side by itself: ln(mean / low) and ln(high / mean). Exact for log-normal factors and exact when the value is
  * certain. Where the net value may be negative there is no log scale: the interval is then the hull of the four corners, wider
- * rather than too narrow.
+ * rather than too narrow. Leaving is added in the same way: its worst end to the worst one.
  */
 export function expectedValue(rate: RateEstimate, value: ValueEstimate, cost: Cost = NO_COST): ExpectedValue {
   const mean = value.meanMinor - cost.responseMinor;
@@ -56,19 +57,25 @@ export function expectedValue(rate: RateEstimate, value: ValueEstimate, cost: Co
     low = score * Math.exp(-Math.hypot(logRatio(rate.mean, rate.low), logRatio(mean, least)));
     high = score * Math.exp(Math.hypot(logRatio(rate.high, rate.mean), logRatio(most, mean)));
   }
-  return { score: score - cost.contactMinor, low: low - cost.contactMinor, high: high - cost.contactMinor };
+  const { contactMinor, leaving } = cost;
+  if (leaving === undefined) return { score: score - contactMinor, low: low - contactMinor, high: high - contactMinor };
+  const { rate: gone, minor } = leaving;
+  return { score: score - contactMinor - gone.mean * minor, low: low - contactMinor - gone.high * minor, high: high - contactMinor - gone.low * minor };
 }
 
 /** ln(upper / lower), 0 for equal ones, Infinity when only the lower is 0. */
 const logRatio = (upper: number, lower: number): number => (upper === lower ? 0 : Math.log(upper / lower));
 
 /**
- * Returns one draw of the expected value from its posterior (Thompson sampling): the rate from the Beta with the estimate's
- * mean and effective sample size, the value from the log-normal with the estimate's mean and interval.
+ * Returns one draw of the expected value from its posterior (Thompson sampling): rates from the Betas with the estimates'
+ * means and effective sample sizes, the value from the log-normal with the estimate's mean and interval.
  */
 export function drawExpectedValue(rate: RateEstimate, value: ValueEstimate, cost: Cost, random: RandomStream): number {
-  const drawnRate = rate.mean <= 0 || rate.mean >= 1 || rate.ess <= 0 ? rate.mean : random.beta(rate.mean * rate.ess, (1 - rate.mean) * rate.ess);
+  const drawnRate = drawRate(rate, random);
   const sd = value.lowMinor > 0 && value.highMinor > value.lowMinor ? Math.log(value.highMinor / value.lowMinor) / (2 * Z95) : 0;
   const drawnValue = sd === 0 ? value.meanMinor : value.meanMinor * Math.exp(sd * random.normal() - (sd * sd) / 2);
-  return drawnRate * (drawnValue - cost.responseMinor) - cost.contactMinor;
+  const drawn = drawnRate * (drawnValue - cost.responseMinor) - cost.contactMinor;
+  return cost.leaving === undefined ? drawn : drawn - drawRate(cost.leaving.rate, random) * cost.leaving.minor;
 }
+
+const drawRate = ({ mean, ess }: RateEstimate, random: RandomStream): number => (mean <= 0 || mean >= 1 || ess <= 0 ? mean : random.beta(mean * ess, (1 - mean) * ess));

@@ -45,6 +45,37 @@ const young: Recipient = { id: "r1", attributes: { urban: "yes", age: 24 } };
 const older: Recipient = { id: "r2", attributes: { urban: "no", age: 66 } };
 const campaign = (name: string, stimuli: string[], economicValueMinor: number): Campaign => ({ id: name, stimuli, economicValueMinor });
 
+describe("people who leave", () => {
+  const leaving = [0.02, 0.001].map((mean) => rate(mean, 400));
+  const table = tableOf([[0.1, 0.09], [0.1, 0.09]], { leaving: [...leaving, null, null] });
+  const sale: Campaign = { id: "sale", stimuli: ["s0", "s1"], economicValueMinor: 100, leaveCostMinor: 200 };
+
+  it("are charged at the campaign's price, with both uncertainties in the interval, and never in plain mode", () => {
+    const [row] = prioritizeCampaigns(table, young, [sale], { mode: "value" }).ranked;
+    expect(row).toMatchObject({ stimulus: "s1", leaveRate: 0.001 });
+    expect(row!.score).toBeCloseTo(0.09 * 100 - 0.001 * 200, 12);
+    expect(row!.cost).toBeCloseTo(0.2, 12);
+    const plainOnes = expectedValue(rate(0.09), statedValue(100));
+    expect(row!.low).toBeCloseTo(plainOnes.low - leaving[1]!.high * 200, 12);
+    expect(row!.high).toBeCloseTo(plainOnes.high - leaving[1]!.low * 200, 12);
+    expect(prioritizeCampaigns(table, young, [sale]).ranked).toEqual(prioritizeCampaigns(table, young, [{ id: "sale", stimuli: ["s0", "s1"], economicValueMinor: 100 }]).ranked);
+    // Where leaving is null nobody is contacted, and nothing is charged.
+    expect(prioritizeCampaigns(table, older, [sale], { mode: "value" }).ranked[0]).toMatchObject({ stimulus: "s0", score: 10, cost: 0 });
+  });
+
+  it("may be drawn, cost nothing negative, and must be known to be charged", () => {
+    const scores = Array.from({ length: 400 }, (_, seed) => prioritizeCampaigns(table, young, [{ ...sale, stimuli: ["s0"] }], { mode: "thompson", random: RandomStream.of(seed, "leaving") }).ranked[0]!.score);
+    const mean = scores.reduce((sum, score) => sum + score / scores.length, 0), sd = Math.sqrt(scores.reduce((sum, score) => sum + (score - mean) ** 2 / scores.length, 0));
+    // Two Betas: 100 and 200 times their own deviations; four standard errors of 400 draws.
+    const expected = Math.hypot(100 * Math.sqrt((0.1 * 0.9) / 1001), 200 * Math.sqrt((0.02 * 0.98) / 401));
+    expect(Math.abs(mean - 6)).toBeLessThan((4 * expected) / 20);
+    expect(Math.abs(sd / expected - 1)).toBeLessThan(0.15);
+    expect(() => prioritizeCampaigns(table, young, [{ ...sale, leaveCostMinor: -1 }])).toThrow(/leaveCostMinor is -1/);
+    expect(() => prioritizeCampaigns(tableOf([[0.1, 0.1], [0.1, 0.1]]), young, [sale])).toThrow(/knows of none/);
+    expect(() => checkScoreTable({ ...table, leaving })).toThrow(/holds 2 rates of leaving, expected 2 personas x 2 stimuli/);
+  });
+});
+
 describe("plain mode", () => {
   it("is closest persona, response rate x economic value, descending, top N", () => {
     const table = tableOf([[0.1, 0.02, 0.3], [0.01, 0.2, 0.05]]);

@@ -18,13 +18,15 @@ export interface Campaign {
   readonly step?: string;
   /** Overrides the stimulus' cost of one contact, minor currency units. */
   readonly contactCostMinor?: number;
+  /** What it costs that somebody leaves because of it, minor currency units; absent = nothing. */
+  readonly leaveCostMinor?: number;
 }
 
 /** How a score is made. */
 export const PRIORITIZATION_MODE = {
   /** response rate x economic value, nothing else. */
   plain: "plain",
-  /** The same minus costs. */
+  /** The same minus costs, that of people leaving among them. */
   value: "value",
   /** One draw from the posterior of `value` a recipient and campaign: explores what is uncertain. */
   thompson: "thompson",
@@ -64,6 +66,8 @@ export interface RankedCampaign {
   readonly label: EvidenceLabel;
   /** Effective sample size of the rate. */
   readonly ess: number;
+  /** Rate of leaving per contact, where the campaign charges it. */
+  readonly leaveRate?: number;
 }
 
 export interface SuppressedCampaign {
@@ -171,14 +175,14 @@ function bestRow(table: ScoreTable, candidate: Candidate, persona: number, mode:
     const value = valueOf(table, campaign, persona, stimulus, step);
     if (value === null) continue;
     const rate = getResponseRate(table, persona, stimulus, step);
-    const cost = mode === "plain" ? NO_COST : costOf(table, campaign, stimulus);
+    const cost = mode === "plain" ? NO_COST : costOf(table, campaign, persona, stimulus);
     const expected: ExpectedValue = expectedValue(rate, value, cost);
     const score = random === null ? expected.score : drawExpectedValue(rate, value, cost, random);
     if (best !== null && score <= best.score) continue;
     best = {
       campaign: campaign.id, stimulus: table.stimuli[stimulus].id, score, rate: rate.mean, value: value.meanMinor,
-      cost: cost.contactMinor + rate.mean * cost.responseMinor, low: expected.low, high: expected.high,
-      rateLow: rate.low, rateHigh: rate.high, label: rate.label, ess: rate.ess,
+      cost: cost.contactMinor + rate.mean * cost.responseMinor + (cost.leaving === undefined ? 0 : cost.leaving.rate.mean * cost.leaving.minor), low: expected.low, high: expected.high,
+      rateLow: rate.low, rateHigh: rate.high, label: rate.label, ess: rate.ess, ...(cost.leaving === undefined ? {} : { leaveRate: cost.leaving.rate.mean }),
     };
   }
   return best ?? SUPPRESSION_REASON.noEconomicValue;
@@ -192,9 +196,10 @@ function valueOf(table: ScoreTable, campaign: Campaign, persona: number, stimulu
   return table.defaultValueMinor === null ? null : statedValue(table.defaultValueMinor);
 }
 
-function costOf(table: ScoreTable, campaign: Campaign, stimulus: number): Cost {
-  const { contactCostMinor, offerCostMinor } = table.stimuli[stimulus];
-  return { contactMinor: campaign.contactCostMinor ?? contactCostMinor, responseMinor: offerCostMinor };
+function costOf(table: ScoreTable, campaign: Campaign, persona: number, stimulus: number): Cost {
+  const { contactCostMinor, offerCostMinor } = table.stimuli[stimulus], minor = campaign.leaveCostMinor ?? 0;
+  const rate = minor > 0 ? table.leaving?.[persona * table.stimuli.length + stimulus] ?? null : null;
+  return { contactMinor: campaign.contactCostMinor ?? contactCostMinor, responseMinor: offerCostMinor, ...(rate === null ? {} : { leaving: { rate, minor } }) };
 }
 
 function refusal(row: RankedCampaign, options: RankingOptions): SuppressionReason | null {
@@ -220,7 +225,7 @@ function checkCampaigns(table: ScoreTable, campaigns: readonly Campaign[], optio
   const byId = stimuliById(table);
   const seen = new Set<string>();
   return campaigns.map((campaign, index) => {
-    const { id, stimuli, economicValueMinor, contactCostMinor } = campaign;
+    const { id, stimuli, economicValueMinor, contactCostMinor, leaveCostMinor } = campaign;
     // Only refusals need the name: a body of fifty good campaigns must not pay for fifty messages.
     const named = (): string => `campaign ${index} (${JSON.stringify(id)})`;
     if (typeof id !== "string" || id === "") refuse(`campaign ${index} has no id; expected a text`, { index });
@@ -230,6 +235,8 @@ function checkCampaigns(table: ScoreTable, campaigns: readonly Campaign[], optio
     if (stimuli.length > STIMULI_PER_CAMPAIGN_MAX) throw new PopulaceError("TOO_LARGE", `${named()} names ${stimuli.length} stimuli; at most ${STIMULI_PER_CAMPAIGN_MAX}`, { campaign: id });
     if (economicValueMinor !== undefined && !(Number.isFinite(economicValueMinor) && economicValueMinor >= 0)) refuse(`${named()}: economicValueMinor is ${economicValueMinor}; expected a finite number of minor units, 0 or more`, { campaign: id });
     if (contactCostMinor !== undefined && !(Number.isFinite(contactCostMinor) && contactCostMinor >= 0)) refuse(`${named()}: contactCostMinor is ${contactCostMinor}; expected a finite number of minor units, 0 or more`, { campaign: id });
+    if (leaveCostMinor !== undefined && !(Number.isFinite(leaveCostMinor) && leaveCostMinor >= 0)) refuse(`${named()}: leaveCostMinor is ${leaveCostMinor}; expected a finite number of minor units, 0 or more`, { campaign: id });
+    if (leaveCostMinor !== undefined && table.leaving === undefined) refuse(`${named()}: leaveCostMinor charges people who leave, and ${table.model} knows of none; name the column that says who left (\`leave\`) or state prior.leaveRate in the schema`, { campaign: id });
     const step = campaign.step === undefined ? table.steps.length - 1 : table.steps.indexOf(campaign.step);
     if (step === -1) refuse(`${named()}: step ${JSON.stringify(campaign.step)} is unknown; expected one of ${list(table.steps)}`, { campaign: id, step: campaign.step });
     const known: number[] = [];

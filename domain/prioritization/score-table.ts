@@ -33,6 +33,8 @@ export interface ScoreTable {
   readonly steps: readonly string[];
   /** personas x stimuli x steps: rate of reaching the step PER EXPOSURE (steps before it included). */
   readonly rates: readonly RateEstimate[];
+  /** personas x stimuli: rate of leaving per contact, null where nobody is contacted; absent when nobody said how many leave. */
+  readonly leaving?: readonly (RateEstimate | null)[];
   /** personas x stimuli: value of one response at the last step; null when no value model was fitted. */
   readonly values: readonly ValueEstimate[] | null;
   /** Economic value of a response at the last step where neither a campaign nor a value model states one. */
@@ -69,7 +71,8 @@ export function checkScoreTable(table: ScoreTable): void {
   };
   if (personas === 0 || stimuli === 0 || steps === 0) fail("needs at least one persona, one stimulus and one funnel step");
   if (table.rates.length !== personas * stimuli * steps) fail(`holds ${table.rates.length} rates, expected ${personas} personas x ${stimuli} stimuli x ${steps} steps`);
-  table.rates.forEach((rate, cell) => {
+  if (table.leaving !== undefined && table.leaving.length !== personas * stimuli) fail(`holds ${table.leaving.length} rates of leaving, expected ${personas} personas x ${stimuli} stimuli`);
+  [...table.rates, ...(table.leaving ?? []).filter((rate) => rate !== null)].forEach((rate, cell) => {
     const fine = [rate.mean, rate.low, rate.high].every((value) => value >= 0 && value <= 1) && rate.low <= rate.high && rate.ess >= 0;
     if (!fine) fail(`rate of cell ${cell} is ${rate.mean} [${rate.low}, ${rate.high}] with ess ${rate.ess}; expected 0 <= low <= high <= 1`);
   });

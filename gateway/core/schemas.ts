@@ -19,6 +19,7 @@ const CampaignSchema = Type.Object(
     economicValueMinor: Type.Optional(Type.Number({ minimum: 0, description: "Worth of one response, minor currency units; absent = the value model's expectation." })),
     step: Type.Optional(Name),
     contactCostMinor: Type.Optional(Type.Number({ minimum: 0 })),
+    leaveCostMinor: Type.Optional(Type.Number({ minimum: 0, description: "Cost of one person leaving because of it, minor currency units; modes value and thompson." })),
   },
   closed,
 );
@@ -42,7 +43,7 @@ export type PrioritizeRequest = Static<typeof PrioritizeRequest>;
 
 const RankedSchema = Type.Object({
   campaign: Type.String(), stimulus: Type.String(), score: Type.Number(), rate: Type.Number(), value: Type.Number(), cost: Type.Number(), low: Type.Number(), high: Type.Number(),
-  rateLow: Type.Number(), rateHigh: Type.Number(), label: Type.String(), ess: Type.Number(),
+  rateLow: Type.Number(), rateHigh: Type.Number(), label: Type.String(), ess: Type.Number(), leaveRate: Type.Optional(Type.Number()),
 });
 const SuppressedSchema = Type.Object({ campaign: Type.String(), reason: Type.String(), stimulus: Type.Union([Type.String(), Type.Null()]), rate: Type.Union([Type.Number(), Type.Null()]), score: Type.Union([Type.Number(), Type.Null()]) });
 const DecisionSchema = Type.Object({

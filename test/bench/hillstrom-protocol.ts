@@ -1,8 +1,8 @@
 // Hillstrom's e-mail campaign: fit on one half, predict the other, on cells fixed beforehand. The comparisons and the fixed
 // cells are those of the project's table of numbers to beat; the data stay outside the repository.
-import { RandomStream, betaBinomialPit } from "@populace/domain";
-import { backtest, fitModel, selectRows, splitDataset } from "@populace/studies";
-import type { BacktestCell, Dataset } from "@populace/studies";
+import { RandomStream, assignRows, betaBinomialPit } from "@populace/domain";
+import { RatePredictor, backtest, encodeDataset, fitModel, selectRows, splitDataset } from "@populace/studies";
+import type { BacktestCell, Dataset, Model } from "@populace/studies";
 
 /** Judged on these cells x arms, predictions averaged over each cell's recipients: nothing the model itself chose. */
 const CELLS_BY = ["mens", "womens", "newbie", "recency<=6"] as const;
@@ -42,7 +42,21 @@ export interface HalvesResult {
   readonly qiniWomens: SplitMean;
   readonly qiniMens: SplitMean;
   readonly personas: readonly number[];
+  readonly uplifts: readonly SplitUplift[];
 }
+
+/** One split as a peer needs it to be judged on the same recipients. */
+export interface SplitUplift {
+  readonly fit: Dataset;
+  readonly held: Dataset;
+  /** E-mail -> predicted P(visit | e-mail) - P(visit | none) of each held recipient, and the Qini that the backtest gives it. */
+  readonly uplift: Readonly<Record<Email, Float64Array>>;
+  readonly qini: Readonly<Record<Email, number>>;
+}
+
+/** In the order of the arms that peers are given; 0 is none. */
+export const EMAILS = ["mens-email", "womens-email"] as const;
+export type Email = (typeof EMAILS)[number];
 
 interface CountedCell { readonly group: string; readonly stimulus: string; readonly exposures: number; readonly responses: number; readonly observed: number }
 
@@ -68,7 +82,8 @@ const visits = (cells: readonly BacktestCell[]): readonly BacktestCell[] => cell
 const keyOf = (cell: Pick<BacktestCell, "group" | "stimulus">): string => `${cell.group}|${cell.stimulus}`;
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-const splitMean = (values: readonly number[]): SplitMean => ({ mean: mean(values), se: deviation(values) / Math.sqrt(values.length) });
+/** Mean with its standard error over the splits. */
+export const splitMean = (values: readonly number[]): SplitMean => ({ mean: mean(values), se: deviation(values) / Math.sqrt(values.length) });
 const deviation = (values: readonly number[]): number => Math.sqrt(values.reduce((sum, value) => sum + (value - mean(values)) ** 2, 0) / Math.max(1, values.length - 1));
 
 /** Pearson's correlation. */
@@ -87,7 +102,7 @@ const squared = (x: readonly number[], y: readonly number[]): number => x.reduce
 
 /** Fits on one seeded half and predicts the other, `splits` times. */
 export function hillstromHalves(data: Dataset, options: ProtocolOptions): HalvesResult {
-  const pits: number[][] = [], gains: { difference: number; value: number }[] = [];
+  const pits: number[][] = [], gains: { difference: number; value: number }[] = [], uplifts: SplitUplift[] = [];
   const rows = Array.from({ length: options.splits }, (_, index) => {
     const seed = index + 1;
     const [fit, held] = splitDataset(data, 0.5, seed);
@@ -105,12 +120,15 @@ export function hillstromHalves(data: Dataset, options: ProtocolOptions): Halves
     const additive = cells.map((cell) => rateWhere((other) => other.group === cell.group) + rateWhere((other) => other.stimulus === cell.stimulus) - grand);
     const random = RandomStream.of(seed, "pit");
     pits.push(cells.map((cell) => betaBinomialPit(cell.responses, cell.exposures, cell.alpha, cell.beta, random.uniform())));
+    const qiniOf = (email: Email): number => result.qini.find((each) => each.stimulus === email)?.value ?? NaN;
+    const qini = { "mens-email": qiniOf("mens-email"), "womens-email": qiniOf("womens-email") };
+    uplifts.push({ fit, held, uplift: upliftOf(model, held, seed), qini });
     const value = (name: string): number => result.policies.find((policy) => policy.name === name)?.value ?? NaN;
     gains.push({ difference: value("best predicted") - value("always mens-email"), value: value("best predicted") });
     return {
       r: correlation(predicted, observed), rRaw: correlation(raw, observed), rAdditive: correlation(additive, observed),
       squaredError: squared(predicted, observed), squaredErrorRaw: squared(raw, observed), squaredErrorAdditive: squared(additive, observed),
-      qiniWomens: result.qini.find((each) => each.stimulus === "womens-email")?.value ?? NaN, qiniMens: result.qini.find((each) => each.stimulus === "mens-email")?.value ?? NaN,
+      qiniWomens: qini["womens-email"], qiniMens: qini["mens-email"],
       personas: model.mixture.personas.length,
       valueCoverage: mean(result.value.map(({ observed: amount, low, high }) => (low <= amount && amount <= high ? 1 : 0))), arms: result.value.length,
     };
@@ -123,8 +141,26 @@ export function hillstromHalves(data: Dataset, options: ProtocolOptions): Halves
     lessRaw: splitMean(rows.map((row) => row.squaredError - row.squaredErrorRaw)), lessAdditive: splitMean(rows.map((row) => row.squaredError - row.squaredErrorAdditive)),
     coverage: coverageOf(pits), cellSplits: pits.flat().length, valueCoverage: over("valueCoverage"), armSplits: rows.reduce((sum, row) => sum + row.arms, 0),
     policyGain, policyGainSe: Math.sqrt(gains.reduce((sum, gain) => sum + (gain.difference - policyGain) ** 2, 0) / Math.max(1, gains.length - 1) / gains.length), policyValue: mean(gains.map((gain) => gain.value)), policyValueSd: deviation(gains.map((gain) => gain.value)),
-    qiniWomens: over("qiniWomens"), qiniMens: over("qiniMens"), personas: rows.map((row) => row.personas),
+    qiniWomens: over("qiniWomens"), qiniMens: over("qiniMens"), personas: rows.map((row) => row.personas), uplifts,
   };
+}
+
+/** The visits that each e-mail is predicted to add, mean over the worlds. */
+function upliftOf(model: Model, held: Dataset, seed: number): SplitUplift["uplift"] {
+  const { codes } = encodeDataset(held, model.mixture.codings), persona = assignRows(model.mixture, codes), traits = model.mixture.codings.length;
+  const rateOf = (id: string): Float64Array => {
+    const predictor = new RatePredictor(model, held.schema.stimulus.stimuli.find((stimulus) => stimulus.id === id)!, seed), { worlds } = predictor;
+    const rates = new Float64Array(worlds * held.schema.funnel.length);
+    return Float64Array.from({ length: held.rows }, (_, row) => {
+      predictor.rates(codes, row * traits, persona[row]!, rates);
+      let sum = 0;
+      for (let w = 0; w < worlds; w++) sum += rates[w]!;
+      return sum / worlds;
+    });
+  };
+  const none = rateOf("none");
+  const lessNone = (email: Email): Float64Array => rateOf(email).map((rate, row) => rate - none[row]!);
+  return { "mens-email": lessNone("mens-email"), "womens-email": lessNone("womens-email") };
 }
 
 function coverageOf(pits: readonly (readonly number[])[]): SplitMean {

@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import type { Bench, BenchRow } from "./bench.ts";
 import { hillstromHalves } from "./hillstrom-protocol.ts";
 import type { LeaveOutResult, ProtocolOptions, SplitMean } from "./hillstrom-protocol.ts";
+import { upliftPeers } from "./hillstrom-uplift.ts";
 import { absent, hashOf, readRealData } from "./real-data.ts";
 
 const se = (value: SplitMean): string => value.se.toPrecision(2);
@@ -15,7 +16,7 @@ export const bench: Bench = {
     if (data === null) return absent("Hillstrom");
     const options: ProtocolOptions = tiny ? { splits: 1, personas: 3, worlds: 40 } : { splits: 20, personas: "auto", worlds: 200 };
     const thread = once(new Worker(new URL("./hillstrom-thread.ts", import.meta.url), { workerData: options, execArgv: [] }), "message") as Promise<[LeaveOutResult]>;
-    const halves = hillstromHalves(data, options), [leaveOut] = await thread;
+    const { uplifts, ...halves } = hillstromHalves(data, options), [leaveOut] = await thread;
     const hash = hashOf([halves, leaveOut]);
     const row = (what: string, ours: SplitMean, peer: number | SplitMean | null, peerName: string, unit: string, floor: string | null, lowerIsBetter = false): BenchRow => {
       const theirs = typeof peer === "object" ? peer?.mean ?? null : peer;
@@ -36,6 +37,7 @@ export const bench: Bench = {
       row(`value of the best-predicted arm, inverse propensities, ${options.splits} splits (sd ${policyValueSd.toFixed(4)}; always the men's e-mail ${(policyValue - policyGain).toFixed(4)}; published: always men's .1832, T-learner .1833)`, { mean: policyValue, se: policyValueSd / Math.sqrt(options.splits) }, 0.1848, "published, 16-cell personas (sd .002)", "visits a recipient", null),
       row("Qini of the women's e-mail", halves.qiniWomens, 0.067, "published", "Qini", null),
       row("Qini of the men's e-mail", halves.qiniMens, null, "published: about 0", "Qini", null),
+      ...(await upliftPeers(data, uplifts, tiny)).map(({ what, ours, theirs, peerName }) => row(what, ours, theirs, peerName, "Qini", null)),
       row("women's e-mail never seen: correlation of effects", leaveOut.r, leaveOut.rSame, "as the men's e-mail; published .13", "r", null),
       row("women's e-mail never seen: correlation of effects", leaveOut.r, 0.27, "published: match swapped", "r", "above .27"),
       row("women's e-mail never seen: correlation of effects", leaveOut.r, leaveOut.rSplitHalf, "ceiling: the other half, which saw it; published .55", "r", null),

@@ -48,7 +48,7 @@ interface Reference { readonly mean: readonly number[]; readonly sd: readonly nu
 
 /** Our posterior beside that of a sampler: where means and limits lie, in standard deviations of the sampler's. */
 async function besideSampler(cells: Cells, tiny: boolean, python: PythonPeer): Promise<BenchRow> {
-  const worlds = tiny ? 200 : 20_000, { draws, columns } = drawsOf(cells, worlds), n = cells.exposures.length;
+  const worlds = tiny ? 200 : 40_000, { draws, columns } = drawsOf(cells, worlds), n = cells.exposures.length;
   const design = isGrouped(cells) ? Float64Array.from({ length: n * columns }, (_, at) => (at % columns === 0 || at % columns === 1 + Math.floor(at / columns) ? 1 : 0)) : new Float64Array(1).fill(1);
   const peer = await python.start<Reference>({
     script: "posterior_numpyro.py", of: "numpyro",
