@@ -62,12 +62,16 @@ describe("the simulated cluster", () => {
     expect(await course(3)).not.toBe(await course(4));
   });
 
-  test("bits that flip in nodes' memory are found by double runs and decided, whatever else befalls the cluster (each of these seeds once ended otherwise)", { timeout: 60_000 }, async () => {
+  test("bits that flip in nodes' memory are found by double runs and decided, whatever else befalls the cluster", { timeout: 60_000 }, async () => {
+    let flipped = 0, quarantined = 0;
     for (const seed of [10, 12, 28, 48, 50, 57]) {
       const { violations: broken, counts } = await runSchedule(scheduleOf(seed, { kinds: FAULT_KINDS, flips: true }));
       expect(broken, `npm run simulator -- --seed ${seed} --flips`).toEqual([]);
-      expect(counts.flipped, `seed ${seed}`).toBeGreaterThan(0);
+      flipped += counts.flipped;
+      quarantined += counts.quarantined;
     }
+    expect(flipped).toBeGreaterThan(0);
+    expect(quarantined).toBeGreaterThan(0);
   });
 
   test("no schedule is empty", () => {
