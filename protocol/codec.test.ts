@@ -103,6 +103,7 @@ describe("messages", () => {
       const bytes = codec.encode(message as never);
       expect(codec.decode(bytes)).toEqual(message);
       expect(codec.read(bytes)).toEqual(message);
+      expect(Buffer.from(packr.pack(packr.unpack(bytes))).equals(bytes)).toBe(true);
       const { schema, ...fields } = packr.unpack(bytes) as Record<string, unknown>;
       expect(codec.decode(packr.pack(Object.fromEntries([["schema", schema], ...Object.entries(fields).toReversed()])))).toEqual(message);
       for (let length = 0; length < bytes.length; length += 1 + Math.floor(length / 50)) {

@@ -195,6 +195,19 @@ describe("node core", () => {
     expect(rig.state.stopped.size).toBe(1000);
   });
 
+  it("drops a run that is halted, and begins again where a leader opens it: the stop may never have been written", () => {
+    const rig = new Rig();
+    const halt = { run: RUN, attempt: 1, term: 2, reason: "" };
+    rig.tick(0);
+    expect(rig.send({ kind: "halt", stop: { ...halt, attempt: 0 } })).toEqual([]);
+    expect(rig.send({ kind: "halt", stop: { ...halt, term: 0 } })).toEqual([]);
+    expect(rig.send({ kind: "halt", stop: halt })).toEqual(["drop"]);
+    expect(rig.tick(0)).toEqual(["load", "restore", "compute"]);
+    expect(rig.send({ kind: "stop", stop: halt })).toEqual(["drop"]);
+    expect(rig.send({ kind: "halt", stop: halt })).toEqual([]);
+    expect(rig.tick(0)).toEqual([]);
+  });
+
   it("drops a run that failed and can begin again", () => {
     const rig = new Rig();
     expect(rig.send({ kind: "tickOpen", open: open(0) }, "compute")).toEqual(["load", "restore", "compute", "drop"]);

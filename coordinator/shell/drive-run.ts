@@ -2,7 +2,7 @@ import { ERROR_TABLE, PopulaceError, type ErrorCode } from "@populace/domain";
 import { sha256, type LogEntry, type Logger, type Ports, type Store } from "@populace/io";
 import {
   INPUT, LIMITS, NODE_FAILURE, RUN_STOP, SHARD_OUT, TICK_OPEN,
-  blocksOf, bodyOf, commitSubject, encodePlan, failSubject, inputHashOf, inputParts, inputSubject, isBehaviorPlan, isJobPlan, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
+  blocksOf, bodyOf, commitSubject, encodePlan, failSubject, haltSubject, inputHashOf, inputParts, inputSubject, isBehaviorPlan, isJobPlan, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
   type Block, type Commit, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
 } from "@populace/protocol";
 import type { RunProgress } from "@populace/studies";
@@ -129,7 +129,10 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     const abandoned = new AbortController();
     const failure = Promise.withResolvers<never>();
     failure.promise.catch(() => {});
-    signal.addEventListener("abort", () => failure.reject(signal.reason), { once: true, signal: abandoned.signal });
+    signal.addEventListener("abort", () => {
+      haltNodes();
+      failure.reject(signal.reason);
+    }, { once: true, signal: abandoned.signal });
     signal.throwIfAborted();
 
     // Nodes that do not know the run read it.
@@ -371,6 +374,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const before = nodeExposures(), doneBefore = readLastCommit(store, tenant, run)?.exposures ?? 0;
       for (let repeats = 1; ; repeats += 1) {
         context.assertLeads();
+        signal.throwIfAborted();
         bus.publish(openSubject(tenant, run, attempt), TICK_OPEN.encode(current));
         const woken = new AbortController();
         const outcome = await Promise.race([
@@ -660,6 +664,16 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
   function stopNodes(reason: string, attempt = record.attempt): void {
     bus.publish(stopSubject(tenant, run, attempt), RUN_STOP.encode({ run, attempt, term, reason }));
+  }
+
+  /**
+   * A run that is to be paused or canceled computes no further from now on: the record takes a disk and three requests. Nodes remember nothing of it,
+   * for until the record is written a later leader goes on with the attempt.
+   */
+  function haltNodes(): void {
+    const { reason } = signal;
+    if (!(reason instanceof PopulaceError) || reason.code !== "INTERRUPTED") return;
+    bus.publish(haltSubject(tenant, run, record.attempt), RUN_STOP.encode({ run, attempt: record.attempt, term, reason: "" }));
   }
 
   async function settle(error: unknown): Promise<void> {

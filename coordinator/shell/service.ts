@@ -256,7 +256,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       return hash;
     },
     wait: async (runId, waiting = {}) => wait((await known(runId)).run, waiting.onProgress, waiting.signal ?? null),
-    pause: async (runId) => end((await known(runId)).run, new PopulaceError("INTERRUPTED", `run ${runId.slice(0, 12)} was paused; resume it to go on from its last checkpoint`, { runId })),
+    pause: async (runId) => end(activeRun(runId) ?? (await known(runId)).run, new PopulaceError("INTERRUPTED", `run ${runId.slice(0, 12)} was paused; resume it to go on from its last checkpoint`, { runId })),
     cancel,
     resume: async (runId) => again(await known(runId), ["paused", "failed", "canceled"], { dispute: null, unfit: contradictedIn(readRecords(store, tenant)) }),
     resolve: async (runId) => {
@@ -553,10 +553,21 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
 
   async function cancel(runId: string): Promise<RunRecord> {
+    const canceled = (run: string): PopulaceError => new PopulaceError("INTERRUPTED", `run ${run.slice(0, 12)} was canceled`, { runId: run, canceled: true });
+    const active = activeRun(runId);
+    if (active !== null) return end(active, canceled(active));
     const before = await known(runId);
     const mine = leadingReign();
-    if (before.state !== "paused" && before.state !== "frozen") return end(before.run, new PopulaceError("INTERRUPTED", `run ${before.run.slice(0, 12)} was canceled`, { runId: before.run, canceled: true }));
+    if (before.state !== "paused" && before.state !== "frozen") return end(before.run, canceled(before.run));
     return changeRecord({ ports, tenant, term: mine.leadership.term }, { ...before, state: transition(before.state, "canceled"), code: "INTERRUPTED", reason: "canceled" });
+  }
+
+  /** The run that this leader drives and no other of its runs shares this beginning with: known without a question to anybody, for kernels compute until it is answered. */
+  function activeRun(runId: string): string | null {
+    if (reign === null || runId === "") return null;
+    if (reign.active.has(runId)) return runId;
+    const own = readRecords(store, tenant).filter(({ run }) => run.startsWith(runId));
+    return own.length === 1 && reign.active.has(own[0].run) ? own[0].run : null;
   }
 
   /** Ends what is under way for the given reason and returns the record of it. */

@@ -509,8 +509,9 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   // ---- the course of events ----
   const uncaught = (error: unknown): void => died("a process", error);
   // A system call that costs more than everything else about a heartbeat.
-  const { availableMemory } = process;
+  const { availableMemory } = process, { any } = AbortSignal;
   process.availableMemory = () => 2 ** 30;
+  AbortSignal.any = anyOf;
   const listeners = process.listeners("unhandledRejection");
   process.removeAllListeners("unhandledRejection");
   process.on("unhandledRejection", uncaught);
@@ -518,11 +519,11 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     for (const coordinator of coordinators) bootCoordinator(coordinator);
     for (const node of nodes) world.after(50 * world.chance(), () => bootNode(node));
     const client = world.life("client");
-    client.clock.every(CLIENT_MS, lookAfterRuns);
-    if (market !== null) {
-      bootGateway();
-      client.clock.every(CLIENT_MS, lookAfterMarket);
-    }
+    if (market !== null) bootGateway();
+    client.clock.every(CLIENT_MS, () => {
+      lookAfterRuns();
+      lookAfterMarket();
+    });
     if (schedule.strikes.some(({ fault }) => fault.kind === "older disk")) client.clock.every(700, () => {
       for (const process of coordinators) if (process.images.push(process.disk.image()) > 8) process.images.shift();
     });
@@ -532,6 +533,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     if (disturbances === 0) records.push({ kind: "calm", atMs: lastDisturbedMs });
   } finally {
     process.availableMemory = availableMemory;
+    AbortSignal.any = any;
     process.off("unhandledRejection", uncaught);
     for (const listener of listeners) process.on("unhandledRejection", listener);
     for (const each of [...coordinators, ...nodes]) each.life?.kill();
@@ -548,6 +550,16 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     violations: violations(records, { expected, recoveryMs: RECOVERY_MS, mustFinish: true }),
     faults, counts: { ...counts, lost, duplicated, delayed }, virtualMs: Math.round(world.nowMs()), happened: world.happened(),
   };
+}
+
+/** Node keeps what its own `any` returned and somebody listens to until it is aborted. Processes that end here abort nothing: each seed would stay in memory. */
+function anyOf(signals: Iterable<AbortSignal>): AbortSignal {
+  const any = new AbortController();
+  for (const signal of signals) {
+    if (signal.aborted) any.abort(signal.reason);
+    else signal.addEventListener("abort", () => any.abort(signal.reason), { once: true });
+  }
+  return any.signal;
 }
 
 function expectation(truth: Truth): Expected {

@@ -124,7 +124,7 @@ function faultOf(kind: FaultKind, chance: Chance, coordinators: number, nodes: n
   const node = between(chance, 0, nodes - 1), coordinator = between(chance, 0, coordinators - 1);
   const process = chance() < 0.5 ? `node-${node}` : `coordinator-${coordinator}`;
   // Mostly below the leases and silences that would be noticed, sometimes far beyond.
-  const ms = Math.round(chance() < 0.6 ? 50 + chance() * 1500 : 2000 + chance() * 8000);
+  const ms = Math.round(chance() < 0.6 ? 50 + chance() * 1500 : 2000 + chance() * chance() * 8000);
   const downMs = Math.round(chance() < 0.5 ? chance() * 500 : chance() * 5000);
   switch (kind) {
     case "kill node": case "drain node": return { kind, node, downMs };
