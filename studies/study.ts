@@ -127,7 +127,7 @@ export function readStudy(source: string | object, model: Model): Study {
   if (histories.length > 0) {
     if (Math.abs(shares - 1) > 1e-6) root.at("histories").fail(`the shares add to ${Number(shares.toPrecision(6))}; expected 1`);
     if (!root.at("influence").absent) root.at("influence").fail("influence goes from persona to persona and knows no parts of them; take out `histories` or `influence`");
-    if ([...model.response.stimuli, ...newStimuli].some(({ id }) => id === OUTSIDE.id)) root.at("histories").fail(`a stimulus is called "${OUTSIDE.id}", which stands for contacts from elsewhere; name it otherwise`);
+    if ([...model.response.stimuli, ...newStimuli].some((stimulus) => stimulus.id === OUTSIDE.id)) root.at("histories").fail(`a stimulus is called "${OUTSIDE.id}", which stands for contacts from elsewhere; name it otherwise`);
     histories.forEach(({ name, contactsAt }) => { if (contactsAt.some((tick) => tick >= ticks)) root.at("histories").at(name).at("contactsAt").fail(`tick ${Math.max(...contactsAt)} is not one of the study's; expected 0 to ${ticks - 1}`); });
   }
   return {
