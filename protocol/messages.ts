@@ -176,6 +176,8 @@ export interface RunRecord {
   readonly owners: readonly string[];
   /** Who may not compute this run: incarnations that failed at it, and "INCARNATION BACKEND" where a third computation contradicted what that backend of theirs said. */
   readonly unfit: readonly string[];
+  /** Through this tick double runs have ended, -1 = none have: a checkpoint after it may hold what they are about to contradict, and nothing begins there. */
+  readonly checkedTick: number;
   /** The two outputs of a frozen run that disagree; null elsewhere. */
   readonly dispute: Dispute | null;
   /** First tick whose committed root a later computation contradicts, as somebody found after the commit; -1 = none. Computing the run anew clears it. */

@@ -438,7 +438,8 @@ export function startNode(options: NodeOptions): RunningNode {
     const ours = SHARD_OUT.decode(bytes);
     // A leader may have opened another span over the same tick; the ticks both cover must agree.
     const common = Math.min(ours.hashes.length, theirs.hashes.length);
-    if (Buffer.compare(ours.hashes.subarray(0, common), theirs.hashes.subarray(0, common)) !== 0) {
+    const isOtherState = ours.states.length > 0 && theirs.states.length > 0 && ours.span === theirs.span && Buffer.compare(ours.states, theirs.states) !== 0;
+    if (isOtherState || Buffer.compare(ours.hashes.subarray(0, common), theirs.hashes.subarray(0, common)) !== 0) {
       throw new PopulaceError(
         "DIVERGENCE",
         `run ${open.run}, shard ${shard}, tick ${open.tick}: this node (${incarnation}) and ${theirs.incarnation} computed different blocks (${sha256Hex(ours.hashes).slice(0, 12)} and ${sha256Hex(theirs.hashes).slice(0, 12)})`,
