@@ -9,7 +9,7 @@ import { memoryPorts, memoryStore, type EmbeddedPorts } from "@populace/io";
 import { connectGrpc, serveGrpc, type RpcServer } from "@populace/io/rpc";
 import { samplePlan } from "@populace/kernels/sample-plan";
 import { blocksOf, encodePlan, type Plan } from "@populace/protocol";
-import { CONTROL, CONTROL_HEADER, CONTROL_SERVICE, type Run } from "@populace/protocol/control";
+import { CONTROL, CONTROL_HEADER, CONTROL_SERVICE, controlVersionText, type Run } from "@populace/protocol/control";
 import type { RunOutcome } from "@populace/studies";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { clusterRunner, openCluster, type ClusterClient } from "./cluster-client.ts";
@@ -115,7 +115,7 @@ describe("control of a cluster", () => {
 
   test("describes itself, also where it stands by; a caller of another version is told whom to upgrade", async () => {
     const { nodes, ...leader } = await cluster.call("Describe", {});
-    expect(leader).toMatchObject({ tenant: TENANT, control: "1.2", version: "0.0.0" });
+    expect(leader).toMatchObject({ tenant: TENANT, control: controlVersionText(), version: "0.0.0" });
     expect([first, second].map((each) => each.server.address)).toContain(leader.leader);
     expect(nodes.length).toBe(leader.role === "leader" ? 1 : 0);
     const raw = connectGrpc({ address: first.server.address, headers: { [CONTROL_HEADER]: "1.9" } });

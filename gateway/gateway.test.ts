@@ -3,9 +3,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import fc from "fast-check";
 import { id, PopulaceError, prioritizeCampaigns } from "@populace/domain";
 import type { Campaign, Persona, RateEstimate, ScoreTable } from "@populace/domain";
-import { memoryStore } from "@populace/io";
-import { createGateway, readOutcomes, startGateway } from "./mod.ts";
-import type { Gateway } from "./mod.ts";
+import { memoryPorts, memoryStore, SILENT } from "@populace/io";
+import { RELEASE, releaseKey, SETTLED, settledSubject } from "@populace/protocol";
+import { createGateway, linkCluster, readOutcomes, startGateway } from "./mod.ts";
+import type { ClusterLink, Gateway } from "./mod.ts";
+import { readEvents } from "./shell/outbox.ts";
 
 const persona = (name: string, share: number, urban: number): Persona => ({
   id: id(name), name: `<b>${name}</b>`, share, shareAlpha: share * 1000, correlation: [], logDensityFloor: -9, lineage: { event: "fitted", parents: [], atVersion: 1 },
@@ -33,6 +35,10 @@ const post = async (payload: unknown, url = "/v1/prioritize", on: Gateway = gate
   const response = await on.app.inject({ method: "POST", url, headers: { "content-type": "application/json" }, payload: typeof payload === "string" ? payload : JSON.stringify(payload) });
   return { status: response.statusCode, body: response.json(), text: response.body };
 };
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
 
 describe("POST /v1/prioritize", () => {
   it("answers what the domain decides, with release, evidence and intervals", async () => {
@@ -148,6 +154,41 @@ describe("POST /v1/outcomes", () => {
     expect(mixed).toMatchObject({ status: 202, body: { accepted: 1, doubled: 0, refused: [{ id: "poison", reason: expect.stringMatching(/did you mean "sale"/) }, { id: "late", reason: expect.stringMatching(/RFC 3339/) }] } });
     expect((await gateway.app.inject({ url: "/v1/outcomes/refused" })).json()).toEqual({ refused: mixed.body.refused });
     expect(readOutcomes(store).at(-1)!.outcome.id).toBe("good");
+  });
+
+  it("goes into a ledger when it is no older than the ledger's horizon, by the day, whose duplicates are refused until ids are forgotten", async () => {
+    const run = "ab".repeat(32), ports = memoryPorts(), own = memoryStore();
+    await ports.registry.create(releaseKey("default", 1), RELEASE.encode({ number: 1, content: await ports.blobs.put(new TextEncoder().encode(JSON.stringify(table))), model: "", ledger: run, runs: [], note: "" }));
+    let todayMs = nowMs;
+    const start = async (): Promise<{ readonly link: ClusterLink; readonly on: Gateway }> => {
+      const link = linkCluster({ store: own, tenant: "default", logger: SILENT, nowMs: () => todayMs, open: async () => ({ ...ports, connection: { isLive: () => true, closed: new Promise(() => {}) }, close: async () => {} }) });
+      await until(() => link.release() !== null);
+      return { link, on: await createGateway({ cluster: link, store: own, nowMs: () => todayMs }) };
+    };
+    const settle = async ({ link }: { readonly link: ClusterLink }): Promise<void> => {
+      ports.bus.publish(settledSubject("default", run), SETTLED.encode({ run, tick: 0, manifest: readEvents(own).map(({ text }) => text) }));
+      await until(() => link.waiting() === 0);
+    };
+    const first = await start();
+    const tooOld = await post({ outcomes: [{ ...outcome, at: "2025-11-30T23:59:59Z" }] }, "/v1/outcomes", first.on);
+    expect(tooOld).toMatchObject({ status: 400, body: { error: { code: "BAD_REQUEST", message: expect.stringMatching(/outcome 0 \("o1"\): field at: 2025-11-30T23:59:59Z is older than the 90 days .*expected 2025-12-01 or later/) } } });
+    expect(await post({ outcomes: [{ ...outcome, at: "2025-12-01T00:00:00Z" }, { ...outcome, id: "old", at: "2025-11-01T10:00:00Z" }] }, "/v1/outcomes", first.on)).toMatchObject({ status: 202, body: { accepted: 1, doubled: 0, refused: [{ id: "old" }] } });
+    await settle(first);
+    expect(await post({ outcomes: [outcome] }, "/v1/outcomes", first.on)).toMatchObject({ status: 202, body: { accepted: 0, doubled: 1 } });
+    todayMs += 91 * 86_400_000;
+    expect(await post({ outcomes: [{ ...outcome, id: "o2", at: "2026-05-31T10:00:00Z" }] }, "/v1/outcomes", first.on)).toMatchObject({ status: 202, body: { accepted: 1 } });
+    await settle(first);
+    await first.on.close();
+    await first.link.close();
+    const second = await start();
+    await until(() => second.link.counters.idsForgotten > 0);
+    expect(second.link.counters.idsForgotten).toBe(1);
+    expect(await post({ outcomes: [{ ...outcome, at: "2025-12-01T00:00:00Z" }] }, "/v1/outcomes", second.on)).toMatchObject({ status: 400, body: { error: { message: expect.stringMatching(/is older than the 90 days/) } } });
+    expect(await post({ outcomes: [{ ...outcome, id: "o2", at: "2026-05-31T10:00:00Z" }] }, "/v1/outcomes", second.on)).toMatchObject({ status: 202, body: { accepted: 0, doubled: 1 } });
+    expect((await second.on.app.inject({ url: "/metrics" })).body).toContain("populace_gateway_ids_forgotten_total 1");
+    await second.on.close();
+    await second.link.close();
+    await ports.close();
   });
 
   it("is refused without a store", async () => {

@@ -1,6 +1,6 @@
 import { PopulaceError } from "@populace/domain";
 import { Packr } from "msgpackr";
-import { keyBytes, readEnvelope } from "./envelope.ts";
+import { keyBytes, readEnvelope, writeEnvelope } from "./envelope.ts";
 import type { Commit, Flushed, Heartbeat, Held, Input, LeaderBeat, LeaderRecord, Missed, NodeFailure, Outcomes, Recompute, Recomputed, Release, RunRecord, RunStop, Served, Settled, ShardOut, TickOpen, ViewRecord } from "./messages.ts";
 
 /**
@@ -9,12 +9,12 @@ import type { Commit, Flushed, Heartbeat, Held, Input, LeaderBeat, LeaderRecord,
  */
 const packr = new Packr({ useRecords: false, int64AsType: "number" });
 
-/** By the very array that a message was read from, where bytes are kept and never written to: null where nobody asked for it. */
-let readBefore: WeakMap<Uint8Array, object> | null = null;
+/** Whether each codec keeps what it decoded, by the very array that it was read from. */
+let isKept = false;
 
 /** From here on what was decoded from an array of bytes comes back when the same array is decoded again: for a process that plays many, where none may write to bytes or messages. */
 export function keepDecoded(): void {
-  readBefore ??= new WeakMap();
+  isKept = true;
 }
 
 /** What every message begins with: a map whose first key is "schema"; the name follows. */
@@ -35,6 +35,7 @@ interface Codec<T> {
 function codec<T extends object>(schema: string, fields: Fields<T>): Codec<T> {
   const names = Object.keys(fields) as (keyof T & string)[];
   const kinds = names.map((name) => fields[name]);
+  const kept = new WeakMap<Uint8Array, T>();
   const keys = ["schema", ...names].map(keyBytes), head = Uint8Array.of(...HEAD, ...keyBytes(schema));
 
   /** Values in the order of the fields, the schema first, from a map in any order. */
@@ -69,20 +70,20 @@ function codec<T extends object>(schema: string, fields: Fields<T>): Codec<T> {
     schema,
     fields,
     encode(message) {
-      const envelope: Record<string, unknown> = { schema };
-      for (const name of names) {
-        const value = message[name];
-        check(schema, name, fields[name], value);
-        envelope[name] = ArrayBuffer.isView(value) ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : value;
+      const values: unknown[] = [schema];
+      for (let index = 0; index < names.length; index += 1) {
+        const name = names[index], value = message[name];
+        check(schema, name, kinds[index], value);
+        values.push(ArrayBuffer.isView(value) ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : value);
       }
       // A copy of its own: msgpackr hands out views of a buffer that it reuses.
-      return new Uint8Array(packr.pack(envelope));
+      return writeEnvelope(keys, values) ?? new Uint8Array(packr.pack(Object.fromEntries(["schema", ...names].map((name, index) => [name, values[index]]))));
     },
     decode(bytes) {
-      if (readBefore === null || !isOurs(bytes)) return decode(bytes);
-      let message = readBefore.get(bytes);
-      if (message === undefined) readBefore.set(bytes, (message = decode(bytes)));
-      return message as T;
+      if (!isKept) return decode(bytes);
+      let message = kept.get(bytes);
+      if (message === undefined) kept.set(bytes, (message = decode(bytes)));
+      return message;
     },
     read(bytes) {
       if (!isOurs(bytes)) return null;
@@ -131,7 +132,7 @@ export const TICK_OPEN = codec<TickOpen>("TickOpen/1", { run: "text", attempt: "
 export const SHARD_OUT = codec<ShardOut>("ShardOut/3", { run: "text", attempt: "integer", tick: "integer", span: "integer", shard: "integer", view: "integer", incarnation: "text", backend: "text", hashes: "bytes", states: "bytes", personas: "pair", counts: "u32", sections: "u32", mail: "u32" });
 export const COMMIT = codec<Commit>("Commit/3", { run: "text", attempt: "integer", term: "integer", tick: "integer", prevRoot: "text", inputHash: "text", root: "text", sumsHash: "text", checkpoint: "texts", sections: "f64", manifest: "texts", tickSums: "f64", sums: "text", exposures: "integer", authors: "texts", backends: "texts", seconds: "number" });
 export const INPUT = codec<Input>("Input/1", { run: "text", tick: "integer", eventIds: "texts" });
-export const RUN_RECORD = codec<RunRecord>("RunRecord/3", { run: "text", spec: "object", number: "integer", label: "text", priority: "signed", attempt: "integer", firstAttempt: "integer", term: "integer", change: "integer", view: "integer", state: "text", wanted: "object", execution: "object or null", shards: "objects", owners: "texts", unfit: "texts", dispute: "object or null", suspectFrom: "signed", code: "text", reason: "text", tick: "signed", root: "text", exposures: "integer", seconds: "number", backends: "texts" });
+export const RUN_RECORD = codec<RunRecord>("RunRecord/4", { run: "text", spec: "object", number: "integer", label: "text", priority: "signed", attempt: "integer", firstAttempt: "integer", term: "integer", change: "integer", view: "integer", state: "text", wanted: "object", execution: "object or null", shards: "objects", owners: "texts", unfit: "texts", checkedTick: "signed", dispute: "object or null", suspectFrom: "signed", code: "text", reason: "text", tick: "signed", root: "text", exposures: "integer", seconds: "number", backends: "texts" });
 export const HEARTBEAT = codec<Heartbeat>("Heartbeat/6", { incarnation: "text", state: "text", workers: "integer", backends: "texts", backendReason: "text", exposuresPerSecond: "number", memoryBytes: "number", exposures: "integer", term: "integer", loopLagMs: "number", allowsBehaviors: "flag", jobs: "texts" });
 export const NODE_FAILURE = codec<NodeFailure>("NodeFailure/3", { run: "text", attempt: "integer", tick: "integer", shard: "integer", incarnation: "text", code: "text", message: "text", outputs: "texts" });
 export const RUN_STOP = codec<RunStop>("RunStop/2", { run: "text", attempt: "integer", term: "integer", reason: "text" });

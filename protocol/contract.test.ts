@@ -19,7 +19,7 @@ describe("the wire contract", () => {
     const schemas = door.CODECS.map((codec) => codec.schema.split("/")[0]);
     expect(door.SUBJECT_TABLE.map((row) => row.message).filter((message) => !schemas.includes(message))).toEqual([]);
     const built = [
-      door.openSubject("<tenant>", "<run>", 1), door.outSubject("<tenant>", "<run>", 1, 2, 3), door.failSubject("<tenant>", "<run>", 1), door.stopSubject("<tenant>", "<run>", 1),
+      door.openSubject("<tenant>", "<run>", 1), door.outSubject("<tenant>", "<run>", 1, 2, 3), door.failSubject("<tenant>", "<run>", 1), door.stopSubject("<tenant>", "<run>", 1), door.haltSubject("<tenant>", "<run>", 1),
       door.inputSubject("<tenant>", "<run>", 2), door.commitSubject("<tenant>", "<run>"), door.eventSubject("<tenant>", "<run>"), door.heartbeatSubject("<tenant>", "<incarnation>"),
       door.probeSubject("<tenant>", "<incarnation>"), door.drainSubject("<tenant>", "<incarnation>"), door.leaderBeatSubject("<tenant>"), door.recomputeSubject("<tenant>", "<run>", 1), door.recomputedSubject("<tenant>", "<run>", 1), door.flushedSubject("<tenant>", "<run>"), door.missedSubject("<tenant>", "<run>"), door.heldSubject("<tenant>", "<run>"), door.settledSubject("<tenant>", "<run>"), door.servedSubject("<tenant>"),
       door.leaderKey("<tenant>"), door.viewKey("<tenant>"), door.runKey("<tenant>", "<run>"), door.releaseKey("<tenant>", 4),

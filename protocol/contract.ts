@@ -1,4 +1,5 @@
 import { CODECS } from "./codec.ts";
+import { controlVersionText } from "./control.ts";
 import { LIMITS } from "./limits.ts";
 import { RUN_STATE } from "./messages.ts";
 import { ARITHMETIC_PROFILES, BLOCK_AGENTS, KERNEL_SPEC, STEPS_MAX } from "./plan.ts";
@@ -33,7 +34,7 @@ export function contractText(proto: string): string {
     "LIMITS",
     ...Object.entries(LIMITS).map(([name, value]) => `  ${name}: ${value}`),
     "",
-    "CONTROL",
+    `CONTROL ${controlVersionText()}`,
     "",
     proto,
   ];

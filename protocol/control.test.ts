@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { CONTROL, checkControlVersion, controlVersionText } from "./control.ts";
 
@@ -42,6 +44,15 @@ describe("the version window", () => {
 
   test.each([["2.6", "upgrade the coordinators"], ["3.0", "upgrade the coordinators"], ["2.2", "upgrade the caller"], ["1.9", "upgrade the caller"], [undefined, "upgrade the caller"], ["two", "upgrade the caller"]])("refuses %s and says whom to change", (header, fix) => {
     expect(() => checkControlVersion(header, server)).toThrow(expect.objectContaining({ code: "INCOMPATIBLE", message: expect.stringContaining(fix) }));
+  });
+
+  test("is that of these messages and calls (else: raise the minor version in control.ts, say there what came, and write both here)", () => {
+    const proto = readFileSync(new URL("control.proto", import.meta.url), "utf8").split("\n").map((line) => line.replace(/\/\/.*/, "").trim()).filter((line) => line !== "").join("\n");
+    expect([controlVersionText(), createHash("sha256").update(proto).digest("hex")]).toEqual(["1.3", "c6a666782518ca2bb5447a5f8aeab00efa534c7a51f02779b3c25572fc03fd18"]);
+  });
+
+  test("refuses a release by force of a caller that is upgraded already: a coordinator of 1.2 would not know of the force", () => {
+    expect(() => checkControlVersion(controlVersionText(), { major: 1, minor: 2, minorMin: 0 })).toThrow(expect.objectContaining({ code: "INCOMPATIBLE", message: expect.stringMatching(/speaks version 1\.3 .*upgrade the coordinators first/) }));
   });
 
   test("holds what this build itself says, and a caller that says nothing", () => {

@@ -16,7 +16,8 @@
  * 5. Computes the span in worker threads, puts checkpoints if asked, encodes SHARD_OUT (over LIMITS.slotBytesMax: blob +
  *    SLOT_REFERENCE) and fills `outSubject(tenant, run, attempt, tick, shard)`. Filled already: compares `hashes`; equal is done,
  *    different is a NodeFailure with code DIVERGENCE. Anything it cannot do is a NodeFailure, never silence.
- * 6. On RunStop it drops the attempt within one block. A new attempt forgets the state of the old one.
+ * 6. On RunStop it drops the attempt within one block, and takes no TickOpen of it again. The same message on `haltSubject` comes before the
+ *    stop is on any disk: it drops what it has of the attempt, and a TickOpen of a later leader restores it. A new attempt forgets the state of the old one.
  *
  * A job is a run of one block and one tick that a function computes (`job-plan.ts`): it is placed, repeated, committed and taken over like any other.
  * The node stores the output before it fills the slot.
@@ -175,6 +176,8 @@ export interface RunRecord {
   readonly owners: readonly string[];
   /** Who may not compute this run: incarnations that failed at it, and "INCARNATION BACKEND" where a third computation contradicted what that backend of theirs said. */
   readonly unfit: readonly string[];
+  /** Through this tick double runs have ended, -1 = none have: a checkpoint after it may hold what they are about to contradict, and nothing begins there. */
+  readonly checkedTick: number;
   /** The two outputs of a frozen run that disagree; null elsewhere. */
   readonly dispute: Dispute | null;
   /** First tick whose committed root a later computation contradicts, as somebody found after the commit; -1 = none. Computing the run anew clears it. */

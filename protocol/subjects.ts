@@ -7,6 +7,7 @@ export const SUBJECT_TABLE = [
   { name: "out", pattern: "pop.<tenant>.<run>.<attempt>.out.<tick>.<shard>", port: "log, write-once slot", message: "ShardOut", owner: "coordinator", writers: "nodes", readers: "coordinators, nodes", retention: "until the last complete checkpoint" },
   { name: "fail", pattern: "pop.<tenant>.<run>.<attempt>.fail", port: "bus", message: "NodeFailure", owner: "coordinator", writers: "nodes", readers: "leader", retention: "none" },
   { name: "stop", pattern: "pop.<tenant>.<run>.<attempt>.stop", port: "bus", message: "RunStop", owner: "coordinator", writers: "leader", readers: "nodes", retention: "none" },
+  { name: "halt", pattern: "pop.<tenant>.<run>.<attempt>.halt", port: "bus", message: "RunStop", owner: "coordinator", writers: "leader", readers: "nodes", retention: "none" },
   { name: "input", pattern: "pop.<tenant>.<run>.all.input.<tick>", port: "log, write-once slot", message: "Input", owner: "coordinator", writers: "leader", readers: "nodes, coordinators", retention: "life of the run" },
   { name: "commit", pattern: "pop.<tenant>.<run>.all.commit", port: "log, compare-and-set on the subject's last sequence", message: "Commit", owner: "coordinator", writers: "leader", readers: "everyone", retention: "life of the run; of a ledger, from its last checkpoint on" },
   { name: "event", pattern: "pop.<tenant>.<run>.all.event", port: "log", message: "Outcomes", owner: "coordinator", writers: "gateways", readers: "coordinators", retention: "until a COMMIT names its events" },
@@ -35,6 +36,7 @@ export const openSubject = (tenant: string, run: Run, attempt: Attempt): string 
 export const outSubject = (tenant: string, run: Run, attempt: Attempt, tick: number | "*", shard: number | "*"): string => `pop.${tenant}.${run}.${attempt}.out.${tick}.${shard}`;
 export const failSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.fail`;
 export const stopSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.stop`;
+export const haltSubject = (tenant: string, run: Run, attempt: Attempt): string => `pop.${tenant}.${run}.${attempt}.halt`;
 export const inputSubject = (tenant: string, run: Run, tick: number): string => `pop.${tenant}.${run}.all.input.${tick}`;
 export const commitSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.commit`;
 export const eventSubject = (tenant: string, run: Run): string => `pop.${tenant}.${run}.all.event`;

@@ -6,7 +6,7 @@ import type { Model } from "./model.ts";
 import { compilePlan } from "./plan.ts";
 import type { CompileOptions } from "./plan.ts";
 import { momentsOf } from "./rates.ts";
-import { personasOf, stimuliOf } from "./study.ts";
+import { personasOf, refuseHistories, stimuliOf } from "./study.ts";
 import type { Study } from "./study.ts";
 
 /** What one contact of each stimulus is worth to each persona, as far as one half of the worlds knows: the simulator's own expectation, without agents. */
@@ -28,6 +28,7 @@ export interface ArmValues {
 
 /** Values of the study's stimuli on every second world: 0 to choose on, 1 to report on. `step`: whose responses have the value. */
 export function armValues(model: Model, study: Study, step: number, options: CompileOptions & { readonly half: 0 | 1 }): ArmValues {
+  refuseHistories(study, "the best stimulus");
   const stimuli = stimuliOf(model, study), personas = personasOf(model, study);
   const plan = compilePlan(model, onceStudy(study, personas.length), options);
   const { worlds, cells } = plan, steps = plan.steps.length, rates = crowdRates(plan, affordableCrowds(plan));

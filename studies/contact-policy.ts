@@ -6,10 +6,10 @@ import { CrowdLife } from "./crowd-life.ts";
 import { economicValue } from "./economic-value.ts";
 import type { Model } from "./model.ts";
 import { stepOf } from "./optimize.ts";
-import { compilePlan } from "./plan.ts";
+import { compilePlan, planSource } from "./plan.ts";
 import { momentsOf, quantileOfSorted } from "./rates.ts";
 import type { RunPlan } from "./run.ts";
-import { personasOf, stimuliOf } from "./study.ts";
+import { outsideContacts, stimuliOf } from "./study.ts";
 import type { Study, StudyScenario } from "./study.ts";
 
 export interface ContactPolicyOptions {
@@ -67,7 +67,7 @@ const EVERY = 8;
 /**
  * Finds whom to contact when with what under contact pressure, a budget and caps: Q iteration over (persona, tick, pressure, ticks since the
  * last contact, contacts left) on the mean field of one half of the worlds (domain/policy/sequential.ts). In a study without `pressure.perResponse`
- * everybody of a persona who is still there has the same pressure, so the table compiles into a schedule without loss; with it, the
+ * everybody of a persona (and history) who is still there has the same pressure, so the table compiles into a schedule without loss; with it, the
  * mean pressure stands for all. The table does not see who responded before, and the planning no influence between personas. The policies
  * are judged on the other half of the worlds, by crowds whose members leave one by one, and lived by agents in one run. Deterministic in
  * (model, study, options). TOO_LARGE where a table would be.
@@ -117,7 +117,7 @@ export async function contactPolicy(model: Model, study: Study, runPlan: RunPlan
   const randomValues = pooled(randomJudged).values;
   const wins = judged.sequential.values.filter((value, world) => value >= judged.myopic.values[world] && value >= judged["best-fixed"].values[world] && value >= randomValues[world]).length;
 
-  const ids = choosing.personas.map((persona) => model.mixture.personas[persona].id as string);
+  const { ids } = choosing;
   const idAt = (schedule: Int16Array, tick: number, p: number): string | null => {
     const contact = schedule[tick * ids.length + p];
     return contact >= 0 ? stimuli[contacts[contact]].id : choosing.idle >= 0 ? stimuli[choosing.idle].id : null;
@@ -175,8 +175,9 @@ const joined = (judged: readonly Judged[]): Judged => ({ ...countsIn(judged), va
 /** The mean field of one half of the worlds. */
 interface Field {
   readonly stimuli: readonly Stimulus[];
-  /** Indexes in the model. */
+  /** Indexes in the model, and ids in the plan: with histories a persona is there once for each. */
   readonly personas: readonly number[];
+  readonly ids: readonly string[];
   /** Stimuli that are contacts, and the one that stands for none (-1 = nothing happens then). */
   readonly contacts: readonly number[];
   readonly idle: number;
@@ -191,7 +192,8 @@ interface Field {
 }
 
 function fieldOf(model: Model, study: Study, step: number, half: 0 | 1): Field {
-  const stimuli = stimuliOf(model, study), personas = personasOf(model, study);
+  const stimuli = stimuliOf(model, study), { personas, parts } = planSource(model, study);
+  const outside = parts.map(({ history }) => (history === null ? [] : outsideContacts(history, study.ticks)));
   const plan = compilePlan(model, { ...study, scenarios: [], influence: null, population: { ...study.population, form: study.population.form === "factor" ? "factor" : "coded" } }, { half });
   const contacts = stimuli.flatMap((stimulus, s) => (stimulus.contact ? [s] : []));
   if (contacts.length === 0) throw new PopulaceError("BAD_STUDY", `study ${study.name}: no stimulus is a contact, so there is nothing to decide; name one in \`stimuli\``, {});
@@ -229,12 +231,12 @@ function fieldOf(model: Model, study: Study, step: number, half: 0 | 1): Field {
     return now.every((value, at) => value === before[at]);
   };
   return {
-    stimuli, personas, contacts, idle, agents, worlds, worth,
+    stimuli, personas, ids: parts.map(({ id }) => id), contacts, idle, agents, worlds, worth,
     processOf(persona, among) {
       const ticks: ContactTick[] = [];
       for (let tick = 0; tick < plan.ticks; tick += 1) ticks.push(tick > 0 && sameOffset(persona, tick) ? ticks[tick - 1] : tickOf(persona, tick, among));
       return {
-        ticks, contacts: contacts.length, pressureGain: plan.pressureGain, gapTicks: plan.gapTicks, returnRate: plan.personas[persona].returnThreshold / 2 ** 32,
+        ticks, contacts: contacts.length, pressureGain: plan.pressureGain, gapTicks: plan.gapTicks, returnRate: plan.personas[persona].returnThreshold / 2 ** 32, outside: outside[persona],
         contactsMax: Math.min(study.contactPolicy.contactsMax ?? plan.ticks, plan.ticks, CONTACTS_MOST),
       };
     },
@@ -242,11 +244,11 @@ function fieldOf(model: Model, study: Study, step: number, half: 0 | 1): Field {
       const total = { contacts: 0, left: 0, spendMinor: 0 }, values = new Float64Array(among.length), everybody = agents.reduce((sum, each) => sum + each, 0);
       personas.forEach((_, persona) => among.forEach((world, at) => {
         members.take(persona, world);
-        const life = members.live(Array.from({ length: plan.ticks }, (_unused, tick) => schedule[tick * personas.length + persona]).map((contact) => (contact < 0 ? idle : contacts[contact])));
+        const life = members.live(Array.from({ length: plan.ticks }, (_unused, tick) => schedule[tick * personas.length + persona]).map((contact) => (contact < 0 ? idle : contacts[contact])), outside[persona]), byStimulus = life.byStimulus.slice(0, stimuli.length);
         const weight = agents[persona] / everybody;
-        const spend = life.byStimulus.reduce((sum, { exposures, responses }, s) => sum + exposures * stimuli[s].contactCostMinor + responses * (stimuli[s].offer.costMinor ?? 0), 0);
+        const spend = byStimulus.reduce((sum, { exposures, responses }, s) => sum + exposures * stimuli[s].contactCostMinor + responses * (stimuli[s].offer.costMinor ?? 0), 0);
         const silence = idle < 0 ? 0 : members.live(Array.from({ length: plan.ticks }, () => idle)).byStimulus[idle].responses * worth[persona][idle];
-        values[at] += weight * (life.byStimulus.reduce((sum, { responses }, s) => sum + responses * worth[persona][s], 0) - spend - life.leavings * leaveCostMinor - silence);
+        values[at] += weight * (byStimulus.reduce((sum, { responses }, s) => sum + responses * worth[persona][s], 0) - spend - life.leavings * leaveCostMinor - silence);
         total.contacts += (weight * contacts.reduce((sum, s) => sum + life.byStimulus[s].exposures, 0)) / among.length;
         total.left += (weight * life.leavings) / among.length;
         total.spendMinor += (agents[persona] * spend) / among.length;
@@ -271,7 +273,7 @@ function lived(plan: Plan, counts: Float64Array, name: string, { stimuli, worth,
   const columns = columnCount(plan.steps.length), everybody = agents.reduce((sum, each) => sum + each, 0);
   let value = 0, contacts = 0, left = 0;
   plan.cells.forEach(({ scenario, stimulus }, cell) => {
-    if (plan.scenarios[scenario].name !== name) return;
+    if (plan.scenarios[scenario].name !== name || stimulus >= stimuli.length) return;
     const costs = stimuli[stimulus];
     plan.personas.forEach((_, persona) => {
       for (let world = 0; world < plan.worlds; world += 1) {

@@ -78,8 +78,8 @@ export class CrowdLife {
     return { first: first / CROWD, last: last / CROWD, leave: leaving / CROWD };
   }
 
-  /** Expected exposures and responses per member by stimulus, and leavings. `stimuli`: one a tick, -1 = none. */
-  live(stimuli: readonly number[]): { readonly byStimulus: readonly { readonly exposures: number; readonly responses: number }[]; readonly leavings: number } {
+  /** Expected exposures and responses per member by stimulus, and leavings. `stimuli`: one a tick, -1 = none; `outside`: contacts by others, which come first. */
+  live(stimuli: readonly number[], outside: readonly number[] = []): { readonly byStimulus: readonly { readonly exposures: number; readonly responses: number }[]; readonly leavings: number } {
     const plan = this.#plan, returning = plan.personas[this.#persona].returnThreshold / 2 ** 32, there = new Float64Array(CROWD).fill(1);
     const byStimulus = plan.stimuli.map(() => ({ exposures: 0, responses: 0 }));
     const logits = this.#logits, count = plan.steps.length, counted = this.#step;
@@ -88,6 +88,10 @@ export class CrowdLife {
       pressure -= (pressure + 15) >>> 4;
       if (returning > 0) for (let i = 0; i < CROWD; i += 1) there[i] += (1 - there[i]) * returning;
       since = Math.min(SINCE_MOST, since + 1);
+      if ((outside[tick] ?? 0) > 0) {
+        since = 0;
+        pressure = Math.min(PRESSURES - 1, pressure + outside[tick] * plan.pressureGain);
+      }
       if (stimulus < 0 || (plan.stimuli[stimulus].contact && plan.gapTicks > 0 && since < plan.gapTicks)) return;
       const cell = byStimulus[stimulus];
       if (this.#isStill && !plan.stimuli[stimulus].contact) {

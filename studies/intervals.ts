@@ -9,6 +9,7 @@ import { leavingEvidence } from "./leave-fit.ts";
 import type { Model } from "./model.ts";
 import { effectiveSampleSize, momentsOf, quantileOfSorted, shiftedRates } from "./rates.ts";
 import type { RunOutcome } from "./run.ts";
+import { OUTSIDE } from "./study.ts";
 import type { Study } from "./study.ts";
 
 /** One response rate of a run. `persona` is an id, or "*" for all personas weighted by their exposures. */
@@ -60,7 +61,7 @@ const AGENT_CORRELATION_MAX = 0.25;
  * not in it, so more agents never narrow it, and identical worlds give width 0. Where the simulated worlds differ significantly
  * more than the panel's (influence amplifies differences), it is widened by that ratio. `people` are of this plan, where some are at hand.
  */
-export function summarizeRun(model: Model, _study: Study, plan: Plan, outcome: Pick<RunOutcome, "counts">, people?: People): readonly RateRow[] {
+export function summarizeRun(model: Model, study: Study, plan: Plan, outcome: Pick<RunOutcome, "counts">, people?: People): readonly RateRow[] {
   const { worlds, cells, personas, steps } = plan;
   const columns = columnCount(steps.length);
   const panel = crowdRates(plan, 1, people);
@@ -74,6 +75,7 @@ export function summarizeRun(model: Model, _study: Study, plan: Plan, outcome: P
   });
   const rows: RateRow[] = [];
   cells.forEach((cell, cellIndex) => {
+    if (plan.stimuli[cell.stimulus].id === OUTSIDE.id && study.histories.length > 0) return;
     const { id: stimulus, contact } = plan.stimuli[cell.stimulus], place = { scenario: plan.scenarios[cell.scenario].name, stimulus };
     const countAt = (persona: number, world: number, column: number): number => outcome.counts[((cellIndex * personas.length + persona) * worlds + world) * columns + column];
     const total = (persona: number, column: number): number => sumOver(worlds, (world) => countAt(persona, world, column));

@@ -11,8 +11,8 @@ import { BINARY_CODES, planCopula, planTrait } from "./plan-population.ts";
 import { rowRateShifts } from "./plan-row-rates.ts";
 import { shockOffset } from "./plan-shocks.ts";
 import { boundedRate } from "./rates.ts";
-import { FACTOR_AGENTS_MIN, STUDY_LIMITS, personasOf, stimuliOf } from "./study.ts";
-import type { Study } from "./study.ts";
+import { FACTOR_AGENTS_MIN, OUTSIDE, STUDY_LIMITS, outsideContacts, partOf, personasOf, stimuliOf } from "./study.ts";
+import type { Study, StudyHistory } from "./study.ts";
 
 const Q14 = 16_384;
 /** A weight in Q3.12 on codes in Q0.7: one unit of weight and one unit of code are 2^-19 on the logit scale. */
@@ -23,13 +23,17 @@ const SLOTS_MAX = 64;
 const TABLE_MAX = 32_000;
 /** A logit beyond this is no rate any more; it also keeps every sum of the kernel inside 32 bits. */
 const LOGIT_MAX = 8_192;
+/** A logit that nothing lifts to a chance worth counting (the kernel's least is 1e-7). */
+const NEVER_LOGIT = -4_096;
 /** Integers one plan may hold over all its arrays. */
 const PLAN_NUMBERS_MAX = 200_000_000;
 
 /** How the personas, stimuli and worlds of a plan came out of the model. */
 export interface PlanSource {
-  /** Model index of each of the plan's personas. */
+  /** Model index of each of the plan's personas; one occurs as often as the study has histories. */
   readonly personas: readonly number[];
+  /** Of each of the plan's personas: its id, and its history where the study has some. */
+  readonly parts: readonly { readonly id: string; readonly share: number; readonly history: StudyHistory | null }[];
   readonly stimuli: readonly Stimulus[];
   /** Model world of each of the plan's worlds; empty = posterior means (`certain`). */
   readonly worlds: readonly number[];
@@ -111,7 +115,7 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
   const folds = foldAll(model, study, source, options);
   const layout = slotLayout(model, folds, study.population.precision);
   const streams = RandomStream.of(study.seed, `population${ofHalf(options)}`);
-  const agents = largestRemainder(personas.map((index) => model.mixture.personas[index].share), study.agents);
+  const agents = largestRemainder(source.parts.map(({ share }) => share), study.agents);
   const traitsOf = (index: number): readonly PlanTrait[] => {
     const persona = model.mixture.personas[index], isCertain = source.worlds.length === 0 || options.certainTraits === true;
     const slots = layout.traits.map((trait, slot) => `${trait}${layout.isTable[slot] ? "t" : ""}`);
@@ -120,8 +124,8 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
   };
   const planPersonas = personas.map(
     (index, position): PlanPersona => ({
-      id: model.mixture.personas[index].id,
-      key: keyOfPersona(study.seed, model.mixture.personas[index].id),
+      id: source.parts[position].id as PlanPersona["id"],
+      key: keyOfPersona(study.seed, source.parts[position].id),
       agents: agents[position],
       worldShift: 0,
       traits: traitsOf(index),
@@ -129,7 +133,7 @@ function assemble(model: Model, study: Study, options: CompileOptions & { readon
       returnThreshold: Math.min(0xffff_ffff, Math.round(study.returnRate * 2 ** 32)),
     }),
   );
-  const schedule = scenariosOf(model, study, stimuli, personas);
+  const schedule = scenariosOf(model, study, source);
   const integers = quantize(model, source, folds, layout, worlds, study.seed, options);
   return {
     kernelSpec: KERNEL_SPEC,
@@ -206,7 +210,15 @@ export function planSource(model: Model, study: Study, options: CompileOptions =
   const count = Math.min(study.worlds, model.response.worlds);
   const worlds = Array.from({ length: count }, (_, world) => Math.floor(((world + 0.5) * model.response.worlds) / count));
   const half = options.half === undefined || count === 1 ? worlds : worlds.filter((_, index) => index % 2 === options.half);
-  return { personas: personasOf(model, study), stimuli: stimuliOf(model, study), worlds: options.certain === true ? [] : half };
+  const personas = personasOf(model, study).flatMap((index): { index: number; part: PlanSource["parts"][number] }[] => {
+    const { id, share } = model.mixture.personas[index];
+    if (study.histories.length === 0) return [{ index, part: { id, share, history: null } }];
+    return study.histories.map((history) => ({ index, part: { id: partOf(id, history), share: share * history.share, history } }));
+  });
+  const stimuli = stimuliOf(model, study);
+  return {
+    personas: personas.map(({ index }) => index), parts: personas.map(({ part }) => part), stimuli: study.histories.length === 0 ? stimuli : [...stimuli, OUTSIDE], worlds: options.certain === true ? [] : half,
+  };
 }
 
 /** The Philox key of a persona under a seed. */
@@ -326,7 +338,7 @@ function quantize(model: Model, source: PlanSource, folds: Folds, layout: SlotLa
     for (let stimulus = 0; stimulus < stimuli; stimulus += 1) {
       const logits = leavingOf(source.stimuli[stimulus], isCertain ? null : source.worlds[world], isCertain ? NO_EFFECT : leaving[stimulus]);
       source.personas.forEach((persona, position) => {
-        leaveBias[(world * personas + position) * stimuli + stimulus] = logitQ14(Math.max(-LOGIT_MAX, logits[persona]), () => `leaving, stimulus ${source.stimuli[stimulus].id}`);
+        leaveBias[(world * personas + position) * stimuli + stimulus] = source.stimuli[stimulus] === OUTSIDE ? NEVER_LOGIT * Q14 : logitQ14(Math.max(-LOGIT_MAX, logits[persona]), () => `leaving, stimulus ${source.stimuli[stimulus].id}`);
       });
       for (let step = 0; step < steps; step += 1) {
         const fold = folds[world][stimulus][step];
@@ -342,6 +354,10 @@ function quantize(model: Model, source: PlanSource, folds: Folds, layout: SlotLa
             tables[row * layout.tableLength + layout.tableOffset[slot] + first + index] = logitQ14(value, place(`trait ${coding.name}`));
           }
         });
+        if (source.stimuli[stimulus] === OUTSIDE) {
+          source.personas.forEach((_, position) => { bias[((world * personas + position) * stimuli + stimulus) * steps + step] = NEVER_LOGIT * Q14; });
+          continue;
+        }
         source.personas.forEach((persona, position) => {
           bias[((world * personas + position) * stimuli + stimulus) * steps + step] = logitQ14(fold.personaBias[fold.personaBias.length === 1 ? 0 : persona], place(`persona ${model.mixture.personas[persona].id}`));
         });
@@ -359,20 +375,24 @@ function logitQ14(logit: number, place: () => string): number {
 }
 
 /** The courses of events as schedules. Contacts of one persona at one tick take its ordinals in the order of the study. */
-function scenariosOf(model: Model, study: Study, stimuli: readonly Stimulus[], personas: readonly number[]): { readonly scenarios: readonly PlanScenario[]; readonly ordinalsMax: number } {
+function scenariosOf(model: Model, study: Study, { stimuli, personas, parts }: PlanSource): { readonly scenarios: readonly PlanScenario[]; readonly ordinalsMax: number } {
   const everyone: readonly string[] = [];
   const courses =
     study.scenarios.length > 0
       ? study.scenarios
-      : stimuli.map((stimulus) => ({ name: stimulus.id as string, contacts: [{ stimulus: stimulus.id as string, fromTick: 0, everyTicks: study.everyTicks, personas: everyone }] }));
+      : stimuli.filter((stimulus) => stimulus !== OUTSIDE).map((stimulus) => ({ name: stimulus.id as string, contacts: [{ stimulus: stimulus.id as string, fromTick: 0, everyTicks: study.everyTicks, personas: everyone }] }));
   const shown = courses.map((course) => {
-    const table: number[][] = Array.from({ length: study.ticks * personas.length }, () => []);
+    // Contacts from elsewhere come first.
+    const table: number[][] = Array.from({ length: study.ticks * personas.length }, (_, at) => {
+      const { history } = parts[at % personas.length];
+      return history === null ? [] : new Array<number>(outsideContacts(history, study.ticks)[Math.floor(at / personas.length)]).fill(stimuli.length - 1);
+    });
     for (const contact of course.contacts) {
       const stimulus = stimuli.findIndex((other) => other.id === contact.stimulus);
       if (stimulus < 0) throw new PopulaceError("BAD_STUDY", `study ${study.name}: scenario ${course.name} shows ${contact.stimulus}, which \`stimuli\` leaves out; name it there`, { scenario: course.name, stimulus: contact.stimulus });
       for (let tick = contact.fromTick; tick < study.ticks; tick += contact.everyTicks > 0 ? contact.everyTicks : study.ticks) {
         personas.forEach((persona, position) => {
-          if (contact.personas.length === 0 || contact.personas.includes(model.mixture.personas[persona].id)) table[tick * personas.length + position].push(stimulus);
+          if (contact.personas.length === 0 || contact.personas.includes(model.mixture.personas[persona].id) || contact.personas.includes(parts[position].id)) table[tick * personas.length + position].push(stimulus);
         });
       }
     }

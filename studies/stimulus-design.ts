@@ -8,7 +8,7 @@ import type { Model } from "./model.ts";
 import { stepOf } from "./optimize.ts";
 import { compilePlan } from "./plan.ts";
 import { momentsOf, quantileOfSorted } from "./rates.ts";
-import { personasOf, stimuliOf } from "./study.ts";
+import { personasOf, refuseHistories, stimuliOf } from "./study.ts";
 import type { Study } from "./study.ts";
 
 export interface StimulusDesignOptions {
@@ -113,6 +113,7 @@ export function stimulusDesign(model: Model, study: Study, options: StimulusDesi
   }
 
   const front = thinned(paretoFront(found.fitness).toSorted((a, b) => found.fitness[b].goals[0] - found.fitness[a].goals[0]));
+  refuseHistories(study, "a design");
   const personas = personasOf(model, study);
   const forPersona = personas.map((_, p) => feasible[indexOfLargest(feasible.map((index) => momentsOf(judgedAt(index).byPersona[p]).mean))]);
   const cadences = space.dimensions.find(({ name }) => name === "everyTicks")?.choices.map(({ part }) => part.everyTicks!) ?? [study.everyTicks];

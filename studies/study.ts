@@ -1,4 +1,4 @@
-import { id } from "@populace/domain";
+import { PopulaceError, id } from "@populace/domain";
 import type { Stimulus } from "@populace/domain";
 import { Entry, didYouMean, readDocument } from "./document.ts";
 import { readDesign } from "./design-space.ts";
@@ -39,6 +39,8 @@ export interface Study {
   /** Named courses of events; empty = one scenario a stimulus, shown at every `everyTicks`. */
   readonly scenarios: readonly StudyScenario[];
   readonly everyTicks: number;
+  /** Parts of every persona that others contact, too; empty = nobody is. */
+  readonly histories: readonly StudyHistory[];
   readonly pressure: { readonly perContact: number; readonly perResponse: number; readonly logitPerUnit: number; readonly leaveLogitPerUnit: number; readonly gapTicks: number };
   readonly returnRate: number;
   readonly influence: StudyInfluence | null;
@@ -52,6 +54,21 @@ export interface Study {
   /** Stimuli that could be made, for a search; null = none are. */
   readonly design: DesignSpace | null;
 }
+
+/** A part of every persona whose people get contacts from elsewhere, which they feel as pressure and answer to somebody else. */
+export interface StudyHistory {
+  readonly name: string;
+  /** Of each persona; the shares of all histories add to 1. */
+  readonly share: number;
+  /** Ticks of these contacts, each before the study's own; one that is named twice holds two, and tick 0 what came just before. */
+  readonly contactsAt: readonly number[];
+}
+
+/** What stands for contacts from elsewhere among a plan's stimuli: nobody responds to it or leaves because of it. */
+export const OUTSIDE: Stimulus = { id: id("outside"), name: "contacts from elsewhere", contact: true, channel: "", offer: {}, copy: {}, tags: {}, features: {}, contactCostMinor: 0 };
+
+/** Contacts from elsewhere by tick. */
+export const outsideContacts = ({ contactsAt }: StudyHistory, ticks: number): readonly number[] => Array.from({ length: ticks }, (_, tick) => contactsAt.filter((at) => at === tick).length);
 
 export interface StudyContactPolicy {
   /** What it costs that one leaves, minor units: contacts after the study that will not be made. */
@@ -88,9 +105,11 @@ export interface StudyInfluence {
 export function readStudy(source: string | object, model: Model): Study {
   const root = (typeof source === "string" ? readDocument(source, "BAD_STUDY") : new Entry({ path: "the study", code: "BAD_STUDY", lineOf: () => 1 }, [], source)).only([
     "name", "seed", "agents", "ticks", "personas", "stimuli", "newStimuli", "scenarios", "everyTicks", "pressure", "returnRate", "influence", "shocks",
-    "economicValueMinor", "worlds", "population", "contactPolicy", "design",
+    "histories", "economicValueMinor", "worlds", "population", "contactPolicy", "design",
   ]);
-  const personas = resolver("persona", model.mixture.personas);
+  const personas = resolver("persona", model.mixture.personas), histories = root.at("histories").entries().map(([name, entry]) => readHistory(name, entry));
+  // A scenario may speak of a part of a persona.
+  const parts = resolver("persona", model.mixture.personas.flatMap((persona) => [persona, ...histories.map((history) => ({ id: partOf(persona.id, history), name: partOf(persona.name, history) }))]));
   const newStimuli = root.at("newStimuli").list().map(readStimulus);
   newStimuli.forEach((stimulus, index) => {
     if ([...model.response.stimuli, ...newStimuli.slice(0, index)].some((other) => other.id === stimulus.id)) {
@@ -100,10 +119,17 @@ export function readStudy(source: string | object, model: Model): Study {
   const stimuli = resolver("stimulus", [...model.response.stimuli, ...newStimuli]);
   const ticks = root.at("ticks").number({ integer: true, min: 1, max: STUDY_LIMITS.ticks, absent: 30 });
   const pressure = orEmpty(root.at("pressure")).only(["perContact", "perResponse", "logitPerUnit", "leaveLogitPerUnit", "gapTicks"]);
-  const scenarios = root.at("scenarios").list().map((entry) => readScenario(entry, ticks, personas, stimuli));
+  const scenarios = root.at("scenarios").list().map((entry) => readScenario(entry, ticks, parts, stimuli));
   scenarios.forEach((scenario, index) => {
     if (scenarios.findIndex((other) => other.name === scenario.name) < index) root.at("scenarios").list()[index].at("name").fail(`"${scenario.name}" is used twice; scenarios need different names`);
   });
+  const shares = histories.reduce((sum, { share }) => sum + share, 0);
+  if (histories.length > 0) {
+    if (Math.abs(shares - 1) > 1e-6) root.at("histories").fail(`the shares add to ${Number(shares.toPrecision(6))}; expected 1`);
+    if (!root.at("influence").absent) root.at("influence").fail("influence goes from persona to persona and knows no parts of them; take out `histories` or `influence`");
+    if ([...model.response.stimuli, ...newStimuli].some((stimulus) => stimulus.id === OUTSIDE.id)) root.at("histories").fail(`a stimulus is called "${OUTSIDE.id}", which stands for contacts from elsewhere; name it otherwise`);
+    histories.forEach(({ name, contactsAt }) => { if (contactsAt.some((tick) => tick >= ticks)) root.at("histories").at(name).at("contactsAt").fail(`tick ${Math.max(...contactsAt)} is not one of the study's; expected 0 to ${ticks - 1}`); });
+  }
   return {
     name: root.at("name").text("study"),
     seed: root.at("seed").number({ integer: true, min: 0, max: Number.MAX_SAFE_INTEGER, absent: 1 }),
@@ -113,6 +139,7 @@ export function readStudy(source: string | object, model: Model): Study {
     stimuli: resolved(root.at("stimuli"), stimuli),
     newStimuli,
     scenarios,
+    histories,
     everyTicks: root.at("everyTicks").number({ integer: true, min: 1, max: STUDY_LIMITS.ticks, absent: 7 }),
     pressure: {
       perContact: pressure.at("perContact").number({ integer: true, min: 0, max: 255, absent: 32 }),
@@ -136,6 +163,24 @@ export function readStudy(source: string | object, model: Model): Study {
 export function stimuliOf(model: Model, study: Study): readonly Stimulus[] {
   const all = [...model.response.stimuli, ...study.newStimuli];
   return study.stimuli.length === 0 ? all : all.filter((stimulus) => study.stimuli.includes(stimulus.id));
+}
+
+/** The id or name of a persona's people with one history. */
+export const partOf = (persona: string, { name }: StudyHistory): string => `${persona}/${name}`;
+
+/** Most contacts from elsewhere of one history, and at one tick. */
+const OUTSIDE_MOST = { all: 1_000, tick: 8 } as const;
+
+function readHistory(name: string, entry: Entry): StudyHistory {
+  entry.only(["share", "contactsAt"]);
+  const contactsAt = entry.at("contactsAt").absent ? [] : entry.at("contactsAt").list().map((at) => at.number({ integer: true, min: 0 }));
+  if (contactsAt.length > OUTSIDE_MOST.all || contactsAt.some((tick) => contactsAt.filter((other) => other === tick).length > OUTSIDE_MOST.tick)) entry.at("contactsAt").fail(`at most ${OUTSIDE_MOST.all} contacts, and ${OUTSIDE_MOST.tick} at one tick`);
+  return { name, share: entry.at("share").number({ min: 0, max: 1 }), contactsAt };
+}
+
+/** Refuses a study with histories where only whole personas can be compared. */
+export function refuseHistories(study: Study, what: string): void {
+  if (study.histories.length > 0) throw new PopulaceError("BAD_STUDY", `study ${study.name}: ${what} is found for whole personas; take out \`histories\`, or look for contacts (--find contacts)`, { study: study.name });
 }
 
 /** Indexes (in the model) of the personas a study rehearses. */

@@ -7,7 +7,7 @@ import { id, type ScoreTable } from "@populace/domain";
 import { linkCluster } from "@populace/gateway";
 import { SILENT, memoryStore } from "@populace/io";
 import { samplePlan } from "@populace/kernels/sample-plan";
-import { runKey } from "@populace/protocol";
+import { LEADER_BEAT, leaderBeatSubject, runKey } from "@populace/protocol";
 import { afterAll, afterEach, expect, test } from "vitest";
 import { TENANT, testCluster, until, type TestCluster, type TestCoordinator } from "./helpers/cluster.ts";
 
@@ -106,6 +106,14 @@ test("releases have growing numbers, a roll-back is a new one, and a leader writ
   await second.coordinator.leading();
   expect((await releasesOf(ports.registry, TENANT)).map((release) => [release.number, release.content])).toEqual([[1, old], [2, young], [3, old]]);
   expect((await second.coordinator.announce(releaseOf(young, ""))).number).toBe(4);
+});
+
+test("a number that another leader has told of is not given again, though the registry forgot it before this disk had it (simulator seed 220795)", async () => {
+  const { coordinator, ports } = await clusterOf(0);
+  const content = await ports.blobs.put(Buffer.from("one"));
+  ports.bus.publish(leaderBeatSubject(TENANT), LEADER_BEAT.encode({ holder: "former", term: 0, view: 0, release: 5 }));
+  expect((await coordinator.announce(releaseOf(content, ""))).number).toBe(6);
+  expect((await coordinator.announce(releaseOf(content, ""))).number).toBe(7);
 });
 
 test("a new leader gives no number that a coordinator or a gateway knows of, though registry and disk do not (simulator seed 301166)", async () => {

@@ -3,7 +3,7 @@ import { PopulaceError } from "@populace/domain";
 import { boundsFor, createTurns } from "@populace/coordinator";
 import { memoryStore, type Store } from "@populace/io";
 import { samplePlan } from "@populace/kernels/sample-plan";
-import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, TICK_OPEN, commitSubject, openSubject, recomputeSubject, outSubject, runKey, schemaOf } from "@populace/protocol";
+import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, TICK_OPEN, commitSubject, haltSubject, openSubject, recomputeSubject, outSubject, runKey, schemaOf } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { TENANT, testCluster, until, type TestCluster, type TestCoordinator } from "./helpers/cluster.ts";
@@ -280,6 +280,20 @@ describe("runs", () => {
     expect((await second.coordinator.run(run))!.state).toBe("canceled");
   });
 
+  test("a cancel halts the nodes before anything is written or asked; where the leader dies before the record, the next one goes on with the run", async () => {
+    const { cluster, first, second } = await pair();
+    let halts = 0;
+    cluster.shared.bus.subscribe(haltSubject(TENANT, undisturbed.runId, "*"), () => { halts += 1; });
+    const { run } = await first.coordinator.enter(COUPLED, EXECUTION);
+    await until(async () => (await commitsIn(cluster, run)).length >= 3);
+    // The process is stopped in the same turn: whatever it was to wait for first would never come.
+    first.coordinator.cancel(run).catch(() => {});
+    first.stop();
+    await until(() => halts > 0);
+    expectSame(await second.coordinator.wait(run));
+    expect(halts).toBe(1);
+  });
+
   test("a node whose kernel fails is unfit for the run, and the others compute its shards", async () => {
     const cluster = testCluster();
     open.push(cluster);
@@ -351,5 +365,5 @@ describe("runs", () => {
     // The liar is there still, and nobody gives it a run any more.
     for (const shards of [1, 2, 3]) expect((await coordinator.submit(plan, { shards }, { fresh: true })).roots).toEqual(outcome.roots);
     expect((await coordinator.run(run))!.owners).not.toContain((await liar!)!.incarnation);
-  });
+  }, 240_000);
 });

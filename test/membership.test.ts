@@ -5,6 +5,7 @@ import { openBackend } from "@populace/kernels/backends";
 import { samplePlan } from "@populace/kernels/sample-plan";
 import { RUN_RECORD, SHARD_OUT, bodyOf, outSubject, runKey, type Plan, type RunRecord, type ShardOut } from "@populace/protocol";
 import { afterEach, describe, expect, test } from "vitest";
+import { memoryOf } from "./simulator/memory.ts";
 
 const TENANT = "t";
 /** Ten blocks of personas who influence one another: every tick is a barrier. */
@@ -20,6 +21,8 @@ interface Member {
   speak(): void;
   /** Turns a bit of the hashes it fills from now on. */
   lie(): void;
+  /** Flips a bit of the next state that it takes for a checkpoint. */
+  flip(): void;
 }
 
 /** A coordinator and nodes over shared ports in one process; every node sees them through wires of its own. */
@@ -60,10 +63,11 @@ class Cluster {
       registry: { ...registry, get: through(registry.get), list: through(registry.list), watch: (filter, receive) => registry.watch(filter, (key, entry) => (isCut ? undefined : receive(key, entry))) },
     };
     const { kernels } = await openBackend("reference", "expose");
+    const memory = memoryOf(kernels.expose, () => 0, () => {});
     // Equal speeds, whatever the machine is busy with.
-    const startPool = (size: number) => startWorkersInline(size, { kernel: kernels.expose, exposuresPerSecond: 1e6, pace: () => new Promise((resolve) => setImmediate(resolve)) });
+    const startPool = (size: number) => startWorkersInline(size, { kernel: memory.kernel, exposuresPerSecond: 1e6, pace: () => new Promise((resolve) => setImmediate(resolve)) });
     const node = startNode({ ports: wires, tenant: TENANT, workers: 1, incarnation: name, backend: "reference", startPool });
-    const member = { node, kill: () => { isCut = true; }, delay: (ms: number) => { delayMs = ms; }, lie: () => { lies = true; }, speak: () => { isMuted = false; } };
+    const member = { node, kill: () => { isCut = true; }, delay: (ms: number) => { delayMs = ms; }, lie: () => { lies = true; }, flip: () => memory.flipState(), speak: () => { isMuted = false; } };
     this.members.set(name, member);
     await node.ready;
     while (!isSilent && !this.coordinator.membership().members.has(name)) await clock.sleep(5);
@@ -200,6 +204,20 @@ describe("double runs", () => {
     const [first, second] = outputs;
     expect(new Set([first.incarnation, second.incarnation])).toEqual(new Set(["a", "b"]));
     expect(Buffer.compare(first.hashes, second.hashes)).not.toBe(0);
+  });
+
+  test("a bit of a state that flips as its checkpoint is taken is found, though no hash of a tick shows it; a third computation names the node, and the run ends as it should", async () => {
+    const cluster = await clusterOf(["a", "b", "c"], { doubleRunShare: 1 });
+    cluster.members.get("a")!.flip();
+    await expect(cluster.coordinator.submit(plan, { shards: 5, checkpointTicks: 3, spanTicks: 1 })).rejects.toMatchObject({ code: "DIVERGENCE" });
+    const [{ run }] = await cluster.coordinator.runs();
+    const { dispute } = await cluster.record(run);
+    const [first, second] = await Promise.all(dispute!.outputs.map(async (output) => SHARD_OUT.decode((await cluster.ports.blobs.get(output))!)));
+    expect(Buffer.compare(first.hashes, second.hashes)).toBe(0);
+    expect(Buffer.compare(first.states, second.states)).not.toBe(0);
+    await cluster.coordinator.resolve(run);
+    expect((await cluster.coordinator.wait(run)).roots).toEqual(await rootsOf(plan));
+    expect((await cluster.record(run)).unfit).toEqual(["a reference"]);
   });
 
   test("a shard that is late is computed on a second node too, and the run does not wait for the first", async () => {

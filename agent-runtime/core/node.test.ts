@@ -14,7 +14,7 @@ const open = (tick: number, more: Partial<TickOpen> = {}): TickOpen => ({
 });
 const record = (more: Partial<RunRecord> = {}): RunRecord => ({
   run: RUN, attempt: 1, view: 1, state: "running", shards: SHARDS, owners: [ME, ME], reason: "",
-  number: 1, label: "", priority: 0, firstAttempt: 1, term: 1, change: 0, wanted: {}, unfit: [], dispute: null, suspectFrom: -1, code: "", tick: -1, root: RUN, exposures: 0, seconds: 0, backends: [],
+  number: 1, label: "", priority: 0, firstAttempt: 1, term: 1, change: 0, wanted: {}, unfit: [], checkedTick: -1, dispute: null, suspectFrom: -1, code: "", tick: -1, root: RUN, exposures: 0, seconds: 0, backends: [],
   spec: { kernelSpec: "expose-2", arithmeticProfile: "nest8-2", planHash: "", seed: [0, 0], agents: 20, ticks: 9 },
   execution: { shards: 2, workers: 1, backend: "reference", population: "stored", spanTicks: 1, checkpointTicks: 0 }, ...more,
 });
@@ -193,6 +193,19 @@ describe("node core", () => {
     expect(rig.tick(0, { attempt: 2 })).toEqual(["load", "restore", "compute"]);
     for (let i = 0; i < 1500; i++) rig.send({ kind: "stop", stop: { run: `other-${i}`, attempt: 1, term: 1, reason: "" } });
     expect(rig.state.stopped.size).toBe(1000);
+  });
+
+  it("drops a run that is halted, and begins again where a leader opens it: the stop may never have been written", () => {
+    const rig = new Rig();
+    const halt = { run: RUN, attempt: 1, term: 2, reason: "" };
+    rig.tick(0);
+    expect(rig.send({ kind: "halt", stop: { ...halt, attempt: 0 } })).toEqual([]);
+    expect(rig.send({ kind: "halt", stop: { ...halt, term: 0 } })).toEqual([]);
+    expect(rig.send({ kind: "halt", stop: halt })).toEqual(["drop"]);
+    expect(rig.tick(0)).toEqual(["load", "restore", "compute"]);
+    expect(rig.send({ kind: "stop", stop: halt })).toEqual(["drop"]);
+    expect(rig.send({ kind: "halt", stop: halt })).toEqual([]);
+    expect(rig.tick(0)).toEqual([]);
   });
 
   it("drops a run that failed and can begin again", () => {

@@ -8,7 +8,7 @@
  *                                                        commits behind: read ◀─┤                   │
  *                                                        shards elsewhere: restore ──restored──▶ computing
  *                                                        the span is the whole run: nothing is restored or held
- *   RunStop, or a record of a newer attempt: the run is dropped from any state.
+ *   RunStop, or a record of a newer attempt: the run is dropped from any state. A halt drops it too, and its next TickOpen loads it again.
  */
 import type { Climate } from "@populace/kernels";
 import { type Commit, isCoupled, isKernelPlan, type Plan, type RunRecord, type RunStop, type Shard, type TickOpen } from "@populace/protocol";
@@ -48,7 +48,9 @@ export type NodeEvent =
   | { readonly kind: "restored"; readonly run: string; readonly shards: readonly Shard[]; readonly tick: number }
   | { readonly kind: "filled"; readonly run: string }
   | { readonly kind: "failed"; readonly run: string }
-  | { readonly kind: "stop"; readonly stop: RunStop };
+  | { readonly kind: "stop"; readonly stop: RunStop }
+  /** A stop is to come, which is on no disk yet. */
+  | { readonly kind: "halt"; readonly stop: RunStop };
 
 export type NodeEffect =
   /** Read the run's record and plan, answer with `loaded`. */
@@ -87,6 +89,7 @@ export function stepNode(state: NodeState, event: NodeEvent): NodeStep {
     case "filled": return onFilled(state, event.run);
     case "failed": return onFailed(state, event.run);
     case "stop": return onStop(state, event.stop);
+    case "halt": return onHalt(state, event.stop);
   }
 }
 
@@ -213,9 +216,13 @@ function onStop(state: NodeState, stop: RunStop): NodeStep {
   stopped.delete(stop.run);
   stopped.set(stop.run, Math.max(stop.attempt, state.stopped.get(stop.run) ?? 0));
   for (const [oldest] of stopped) if (stopped.size > STOPPED_MAX) stopped.delete(oldest);
+  return onHalt({ ...state, stopped }, stop);
+}
+
+function onHalt(state: NodeState, stop: RunStop): NodeStep {
   const run = state.runs.get(stop.run);
-  if (run === undefined || run.record.attempt > stop.attempt) return { state: { ...state, stopped }, effects: [] };
-  return { state: { ...withoutRun(state, stop.run), stopped }, effects: [{ kind: "drop", run: stop.run, attempt: run.record.attempt }] };
+  if (stop.term < state.term || run === undefined || run.record.attempt > stop.attempt) return { state, effects: [] };
+  return { state: withoutRun(state, stop.run), effects: [{ kind: "drop", run: stop.run, attempt: run.record.attempt }] };
 }
 
 function sameShard(a: Shard, b: Shard): boolean {

@@ -2,7 +2,7 @@ import { RandomStream } from "@populace/domain";
 import { type EmbeddedPorts, memoryPorts, sha256, sha256Hex } from "@populace/io";
 import { samplePlan, type SamplePlanOptions } from "@populace/kernels/sample-plan";
 import {
-  blocksOf, COMMIT, commitSubject, type Commit, encodePlan, failSubject, HEARTBEAT, heartbeatSubject, LEADER_BEAT, NODE_FAILURE, type NodeFailure, openSubject, outSubject, type Plan, planHash, probeSubject,
+  blocksOf, COMMIT, commitSubject, type Commit, encodePlan, failSubject, haltSubject, HEARTBEAT, heartbeatSubject, LEADER_BEAT, NODE_FAILURE, type NodeFailure, openSubject, outSubject, type Plan, planHash, probeSubject,
   RECOMPUTE, type Recompute, RECOMPUTED, type Recomputed, recomputedSubject, recomputeSubject, rootOf, RUN_RECORD, RUN_STOP, runIdOf, runKey, runSpecOf, type Shard, SHARD_OUT, type ShardOut, SLOT_REFERENCE, schemaOf,
   stopSubject, sumsHashOf, TICK_OPEN, VIEW_RECORD, type ViewRecord, viewKey,
 } from "@populace/protocol";
@@ -32,7 +32,7 @@ interface DriveOptions {
 
 /** The least of a coordinator that the node can be tested against: opens ticks, waits for slots, commits. */
 class Drive {
-  readonly ports = memoryPorts();
+  readonly ports: EmbeddedPorts;
   readonly failures: NodeFailure[] = [];
   readonly roots: string[] = [];
   readonly outs: ShardOut[] = [];
@@ -45,7 +45,8 @@ class Drive {
   term = 1;
   readonly attempt = 1;
 
-  constructor(plan: Plan, options: DriveOptions) {
+  constructor(plan: Plan, options: DriveOptions, ports: EmbeddedPorts = memoryPorts()) {
+    this.ports = ports;
     this.plan = plan;
     this.options = options;
     this.run = runIdOf(runSpecOf(plan, planHash(plan, sha256)), sha256);
@@ -64,7 +65,7 @@ class Drive {
     const { workers, population = "stored", span = 1, checkpointTicks = 0 } = this.options;
     const record = RUN_RECORD.encode({
       run: this.run, spec: runSpecOf(this.plan, hash), attempt: this.attempt, view: this.view, state: "running", shards: this.shards, owners, reason: "",
-      number: 1, label: "", priority: 0, firstAttempt: 1, term: this.term, change: 1, wanted: {}, unfit: [], dispute: null, suspectFrom: -1, code: "", tick: -1, root: this.run, exposures: 0, seconds: 0, backends: [],
+      number: 1, label: "", priority: 0, firstAttempt: 1, term: this.term, change: 1, wanted: {}, unfit: [], checkedTick: -1, dispute: null, suspectFrom: -1, code: "", tick: -1, root: this.run, exposures: 0, seconds: 0, backends: [],
       execution: { shards: this.shards.length, workers, backend: "reference", population, spanTicks: span, checkpointTicks },
     });
     const current = await this.ports.registry.get(runKey(TENANT, this.run));
@@ -297,6 +298,30 @@ describe("a node", () => {
     expect(drive.node.exposures()).toBe(0);
     drive.publish(0, 1);
     await until(async () => (await drive.slots(0)) !== null);
+  });
+
+  it.each([["stop", stopSubject], ["halt", haltSubject]])("computes nothing of a run whose %s comes while it is being loaded", async (_, subject) => {
+    const drive = new Drive(planOf({ ticks: 1, agents: FEW }), { workers: 1, shards: 1 });
+    const { registry } = drive.ports, asked = Promise.withResolvers<void>(), answered = Promise.withResolvers<void>();
+    await drive.join("node-a", { ports: { ...drive.ports, registry: { ...registry, get: async (key) => {
+      asked.resolve();
+      await answered.promise;
+      return registry.get(key);
+    } } } });
+    await drive.node.ready;
+    // The second one waits while the first is taken up, and is not taken up afterwards.
+    for (let times = 0; times < 2; times++) drive.publish(0, 1);
+    await asked.promise;
+    drive.ports.bus.publish(subject(TENANT, drive.run, 1), RUN_STOP.encode({ run: drive.run, attempt: 1, term: drive.term, reason: "canceled" }));
+    await settled();
+    answered.resolve();
+    // The next run goes through the same workers, after whatever they were told of this one.
+    const plan = planOf({ ticks: 1, agents: [100] }), other = new Drive(plan, { workers: 1, shards: 1 }, drive.ports);
+    await other.own(["node-a"]);
+    await other.drive();
+    await settled();
+    expect(await drive.slots(0)).toBeNull();
+    expect(drive.node.exposures()).toBe(100 * plan.scenarios.reduce((sum, { schedule }) => sum + schedule.filter((cell) => cell >= 0).length, 0));
   });
 
   it("stops a run within a block when told, fills nothing, and takes the next attempt's work", async () => {

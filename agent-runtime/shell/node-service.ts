@@ -3,8 +3,8 @@ import { PopulaceError } from "@populace/domain";
 import { type Logger, type Ports, sha256Hex, SILENT, type Stop } from "@populace/io";
 import { chooseBackend } from "@populace/kernels/backends";
 import {
-  type Block, blocksOf, bodyOf, type Commit, COMMIT, commitSubject, decodePlan, drainSubject, failSubject, fitBody, HEARTBEAT, type Heartbeat, heartbeatSubject, inboxesOf, isBehaviorPlan, isJobPlan, JOB_BACKEND, LEADER_BEAT, leaderBeatSubject, LEAF_BYTES, LIMITS, NODE_FAILURE,
-  openSubject, outSubject, type Plan, probeSubject, RECOMPUTE, recomputeSubject, RUN_RECORD, RUN_STOP, type RunRecord, runKey, type Shard, SHARD_OUT, type ShardOut, stopSubject, TICK_OPEN, type TickOpen,
+  type Block, blocksOf, bodyOf, type Commit, COMMIT, commitSubject, decodePlan, drainSubject, failSubject, fitBody, haltSubject, HEARTBEAT, type Heartbeat, heartbeatSubject, inboxesOf, isBehaviorPlan, isJobPlan, JOB_BACKEND, LEADER_BEAT, leaderBeatSubject, LEAF_BYTES, LIMITS, NODE_FAILURE,
+  openSubject, outSubject, type Plan, probeSubject, RECOMPUTE, recomputeSubject, RUN_RECORD, RUN_STOP, type RunRecord, runKey, type RunStop, type Shard, SHARD_OUT, type ShardOut, stopSubject, TICK_OPEN, type TickOpen,
   VIEW_RECORD, type ViewRecord, viewKey,
 } from "@populace/protocol";
 import { decodeBlockState } from "../behavior/block-state.ts";
@@ -125,11 +125,15 @@ export function startNode(options: NodeOptions): RunningNode {
   }));
 
   /** One TickOpen of a run at a time; of those that come meanwhile only the newest is kept, for they repeat. */
-  function deliver(run: string, event: NodeEvent): void {
+  function deliver(run: string, event: Opened | Ended): void {
     const mailbox = mailboxes.get(run) ?? { next: null, stop: null, busy: false };
     mailboxes.set(run, mailbox);
-    if (event.kind === "stop") mailbox.stop = event;
-    else mailbox.next = event;
+    if (event.kind === "tickOpen") mailbox.next = event;
+    else {
+      // A halt that a stop overtook says nothing more.
+      if (event.kind === "stop" || mailbox.stop === null) mailbox.stop = event;
+      if (mailbox.next !== null && mailbox.next.open.attempt <= event.stop.attempt) mailbox.next = null;
+    }
     if (mailbox.busy) return;
     const working = work(run, mailbox).finally(() => { inFlight.delete(working); });
     inFlight.add(working);
@@ -138,7 +142,7 @@ export function startNode(options: NodeOptions): RunningNode {
   async function work(run: string, mailbox: Mailbox): Promise<void> {
     mailbox.busy = true;
     while (!stopped) {
-      const event: NodeEvent | null = mailbox.stop ?? mailbox.next;
+      const event = mailbox.stop ?? mailbox.next;
       if (event === null) break;
       if (mailbox.stop !== null) mailbox.stop = null;
       else mailbox.next = null;
@@ -148,7 +152,7 @@ export function startNode(options: NodeOptions): RunningNode {
       } catch (error) {
         const isPassedOn = await passOn(run, error);
         await handle({ kind: "failed", run }).catch(() => {});
-        if (isPassedOn) mailbox.next ??= event;
+        if (isPassedOn && event.kind === "tickOpen") mailbox.next ??= event;
         else if (open !== null && !stopped) report(open, error);
       }
     }
@@ -250,6 +254,9 @@ export function startNode(options: NodeOptions): RunningNode {
         population: record.execution.population, backend: backend.name, isAskedFor: wanted !== "auto", workerOf: new Map(), firstAttempt: record.firstAttempt, commitSequence: 0, outputs: [],
       };
       runs.set(open.run, shell);
+      // It came while there was no kernel to stop.
+      const waits = mailboxes.get(open.run)?.stop?.stop;
+      if (waits !== undefined) stopKernels(shell, waits);
       for (let worker = 0; worker < pool.size; worker++) {
         shell.pool.tell(worker, { kind: "open", key: shell.key, plan, backend: shell.backend, population: shell.population, control });
       }
@@ -431,7 +438,8 @@ export function startNode(options: NodeOptions): RunningNode {
     const ours = SHARD_OUT.decode(bytes);
     // A leader may have opened another span over the same tick; the ticks both cover must agree.
     const common = Math.min(ours.hashes.length, theirs.hashes.length);
-    if (Buffer.compare(ours.hashes.subarray(0, common), theirs.hashes.subarray(0, common)) !== 0) {
+    const isOtherState = ours.states.length > 0 && theirs.states.length > 0 && ours.span === theirs.span && Buffer.compare(ours.states, theirs.states) !== 0;
+    if (isOtherState || Buffer.compare(ours.hashes.subarray(0, common), theirs.hashes.subarray(0, common)) !== 0) {
       throw new PopulaceError(
         "DIVERGENCE",
         `run ${open.run}, shard ${shard}, tick ${open.tick}: this node (${incarnation}) and ${theirs.incarnation} computed different blocks (${sha256Hex(ours.hashes).slice(0, 12)} and ${sha256Hex(theirs.hashes).slice(0, 12)})`,
@@ -498,6 +506,19 @@ export function startNode(options: NodeOptions): RunningNode {
     },
   });
 
+  function stopKernels(shell: RunShell, stop: RunStop): void {
+    if (shell.attempt <= stop.attempt && stop.term >= state.term) Atomics.store(shell.control, 0, 1);
+  }
+
+  /** At once, past the mailbox: the kernel is in the middle of a span. */
+  function onEnd(kind: Ended["kind"], bytes: Uint8Array): RunStop {
+    const stop = RUN_STOP.decode(bytes), shell = runs.get(stop.run);
+    if (shell !== undefined) stopKernels(shell, stop);
+    if (stop.term >= state.term) second.stop(stop.run, stop.attempt);
+    deliver(stop.run, { kind, stop });
+    return stop;
+  }
+
   const hearLeader = (): void => { self = heard(self, ports.clock.monotonicMs(), doubtMs); };
   const stops: Stop[] = [
     ports.bus.subscribe(leaderBeatSubject(tenant), hearLeader),
@@ -518,15 +539,11 @@ export function startNode(options: NodeOptions): RunningNode {
       const open = TICK_OPEN.decode(bytes);
       deliver(open.run, { kind: "tickOpen", open });
     }),
+    ports.bus.subscribe(haltSubject(tenant, "*", "*"), (_subject, bytes) => { onEnd("halt", bytes); }),
     ports.bus.subscribe(stopSubject(tenant, "*", "*"), (_subject, bytes) => {
-      const stop = RUN_STOP.decode(bytes);
-      const shell = runs.get(stop.run);
-      // At once, past the mailbox: the kernel is in the middle of a span.
-      if (shell !== undefined && shell.attempt <= stop.attempt && stop.term >= state.term) Atomics.store(shell.control, 0, 1);
-      tooSmall.delete(stop.run);
-      losses.delete(stop.run);
-      if (stop.term >= state.term) second.stop(stop.run, stop.attempt);
-      deliver(stop.run, { kind: "stop", stop });
+      const { run } = onEnd("stop", bytes);
+      tooSmall.delete(run);
+      losses.delete(run);
     }),
   ];
   /** Takes the fastest backend and measures it on all workers at once, as a run will use them. */
@@ -601,8 +618,11 @@ export function startNode(options: NodeOptions): RunningNode {
   };
 }
 
+type Opened = Extract<NodeEvent, { kind: "tickOpen" }>;
+type Ended = Extract<NodeEvent, { kind: "stop" | "halt" }>;
+
 interface Mailbox {
-  next: NodeEvent | null;
-  stop: NodeEvent | null;
+  next: Opened | null;
+  stop: Ended | null;
   busy: boolean;
 }

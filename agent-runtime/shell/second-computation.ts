@@ -125,20 +125,24 @@ export function secondComputations(options: SecondOptions): SecondComputations {
       if ((await ports.log.last(outSubject(tenant, request.run, request.attempt, tick, shard.index))) === null) await whole(work, tick, span, checkpoint);
       return 0;
     }
-    const rows = await blockRows(work, request.blocks, request.tick, request.span);
+    const entries = await ports.log.read(outSubject(tenant, request.run, request.attempt, "*", shard.index));
+    const outs = await Promise.all(entries.map(async (entry): Promise<ShardOut> => SHARD_OUT.decode(await bodyOf(entry.bytes, ports.blobs, `a slot of run ${request.run}`))));
+    const { rows, states } = await blockRows(work, request.blocks, request.tick, request.span, new Set(outs.filter((out) => out.states.length > 0).map((out) => out.tick + out.span - 1)));
     let compared = 0;
-    for (const entry of await ports.log.read(outSubject(tenant, request.run, request.attempt, "*", shard.index))) {
-      const out: ShardOut = SHARD_OUT.decode(await bodyOf(entry.bytes, ports.blobs, `a slot of run ${request.run}`));
+    for (const out of outs) {
       for (const block of request.blocks) {
+        const at = (block - shard.first) * 32, state = out.states.length === 0 ? undefined : states.get(`${block} ${out.tick + out.span - 1}`);
+        const isOtherState = state !== undefined && Buffer.compare(out.states.subarray(at, at + 32), state) !== 0;
         for (let tick = Math.max(out.tick, request.tick); tick < Math.min(out.tick + out.span, request.tick + request.span); tick += 1) {
           const theirs = out.hashes.subarray(((tick - out.tick) * shard.count + block - shard.first) * 64).subarray(0, 64);
           const ours = rows.get(block)!.subarray((tick - request.tick) * 64).subarray(0, 64);
           compared += 1;
-          if (Buffer.compare(theirs, ours) === 0) continue;
+          const isStateDue = isOtherState && tick === out.tick + out.span - 1;
+          if (Buffer.compare(theirs, ours) === 0 && !isStateDue) continue;
           logger.error({ run: request.run, block, tick, node: out.incarnation, backend: out.backend, here: work.backend }, "a block came out otherwise the second time");
-          // The whole shard, for both outputs to be kept. If it agrees, this node erred the first time and says so above.
-          await whole(work, out.tick, out.span, false);
-          return compared;
+          // The whole shard, for both outputs to be kept. If it agrees, this node erred the first time: it is asked again.
+          await whole(work, out.tick, out.span, out.states.length > 0);
+          throw new PopulaceError("CORRUPT", `run ${request.run}: block ${block} came out otherwise at tick ${tick}, and then as ${out.incarnation} has it`, { block, tick });
         }
       }
     }
@@ -164,17 +168,26 @@ export function secondComputations(options: SecondOptions): SecondComputations {
     await options.fill({ run: request.run, attempt: request.attempt, tick }, shard.index, SHARD_OUT.encode(assembleShardOut(header, runPlan, blocks, shard, parts, hashes)));
   }
 
-  /** span x 64 bytes a block: its hashes after every tick. Where personas influence one another each tick has a climate of its own. */
-  async function blockRows(work: Work, list: readonly number[], tick: number, span: number): Promise<ReadonlyMap<number, Uint8Array>> {
-    const rows = new Map(list.map((block) => [block, new Uint8Array(span * 64)]));
-    const step = work.plan.influence === null ? span : 1;
+  /**
+   * span x 64 bytes a block: its hashes after every tick; and the address of its state after each tick of `checkpoints`, by block and tick, for a bit that
+   * flips there shows in no hash before the next checkpoint has made it everybody's. Where personas influence one another each tick has a climate of its own.
+   */
+  async function blockRows(work: Work, list: readonly number[], tick: number, span: number, checkpoints: ReadonlySet<number>): Promise<{ readonly rows: ReadonlyMap<number, Uint8Array>; readonly states: ReadonlyMap<string, Uint8Array> }> {
+    const rows = new Map(list.map((block) => [block, new Uint8Array(span * 64)])), states = new Map<string, Uint8Array>();
     await onWorkers(work, list, tick, async (worker, key, mine) => {
-      for (let at = 0; at < span; at += step) {
-        const answer = await work.pool.ask(worker, { kind: "compute", key, tick: tick + at, span: step, climate: climateOf(work, tick + at), checkpoint: false, next: null, shards: [{ shard: work.shard.index, blocks: mine }], inboxes: NO_MAIL });
-        if (answer.kind === "computed") for (const { block, hashes } of answer.hashes) rows.get(block)!.set(hashes, at * 64);
+      for (let at = 0, step = 1; at < span; at += step) {
+        const from = tick + at;
+        step = work.plan.influence === null ? Math.min(span - at, ...[...checkpoints].filter((end) => end >= from).map((end) => end - from + 1)) : 1;
+        const last = from + step - 1;
+        const answer = await work.pool.ask(worker, { kind: "compute", key, tick: from, span: step, climate: climateOf(work, from), checkpoint: checkpoints.has(last), next: null, shards: [{ shard: work.shard.index, blocks: mine }], inboxes: NO_MAIL });
+        if (answer.kind !== "computed") throw new PopulaceError("INTERNAL", `worker ${worker} answered "${answer.kind}" to "compute"`, {});
+        for (const { block, hashes, state } of answer.hashes) {
+          rows.get(block)!.set(hashes, at * 64);
+          if (state !== null) states.set(`${block} ${last}`, state);
+        }
       }
     });
-    return rows;
+    return { rows, states };
   }
 
   /** Holds the blocks at the start of `tick` on workers, each as many as its share, runs `action` on all and lets go of them. */

@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import type { Coordinator, CoordinatorMetrics } from "@populace/coordinator";
 import { PopulaceError } from "@populace/domain";
 import type { Metric } from "@populace/io/status-server";
+import { LIMITS } from "@populace/protocol/limits";
 import { list, share, whole } from "../arguments.ts";
 import { securityOf, withTlsOptions, type TlsOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
@@ -36,7 +37,7 @@ export const coordinatorCommand: CommandDefinition<CoordinatorCommandOptions> = 
     .option("--advertise <host:port>", "how others reach it, where that is not what it listens on")
     .option("--replicas <number>", "copies of every stream over the NATS servers; above 1 a lost leader is noticed after 15 s instead of 2", whole(1, 5), 1)
     .option("--double-runs <share>", "share of the blocks that are computed again on a second node and compared, 0 to 1", share, 0.01)
-    .option("--ledger-horizon <days>", "how long the ids of real outcomes are remembered; outcomes of older days are refused", whole(1, 36_500), 90)),
+    .option("--ledger-horizon <days>", "how long the ids of real outcomes are remembered; outcomes of older days are refused", whole(1, 36_500), LIMITS.ledgerHorizonDays)),
   async run(context, options) {
     const { claimProcess, createLogger } = await import("@populace/io");
     const { serveGrpc } = await import("@populace/io/rpc");

@@ -1,4 +1,5 @@
 import { PopulaceError } from "@populace/domain";
+import { LIMITS } from "@populace/protocol/limits";
 import { positive, whole } from "../arguments.ts";
 import type { CommandDefinition } from "../command.ts";
 import { DEFAULT_TENANT, natsMetrics, natsPortsOf, tenantName, withNatsConnection, type NatsConnectionOptions } from "../nats-options.ts";
@@ -12,6 +13,7 @@ interface GatewayCommandOptions extends NatsConnectionOptions {
   readonly campaigns?: string;
   readonly requireConsent?: boolean;
   readonly staleMax?: number;
+  readonly ledgerHorizon: number;
 }
 
 /** One attempt to connect; the next one follows. A stop that falls into it waits as long. */
@@ -31,7 +33,8 @@ export const gatewayCommand: CommandDefinition<GatewayCommandOptions> = {
     .option("--host <name>", "address to listen on; put authentication in front before opening it to a network", "127.0.0.1")
     .option("--campaigns <file>", "campaigns the gateway holds, so that requests may leave them out")
     .option("--require-consent", "decide only for recipients who bring a permission")
-    .option("--stale-max <seconds>", "not ready when no leader has confirmed the release for so long (default: it stays ready)", positive),
+    .option("--stale-max <seconds>", "not ready when no leader has confirmed the release for so long (default: it stays ready)", positive)
+    .option("--ledger-horizon <days>", "as the coordinators have it: how long the ids of outcomes are known; outcomes of older days are refused", whole(1, 36_500), LIMITS.ledgerHorizonDays),
   async run(context, options) {
     if (options.nats === undefined) throw new PopulaceError("BAD_USAGE", "which cluster? name its NATS servers with --nats nats://HOST:PORT", {});
     const { claimProcess, createLogger, openStore } = await import("@populace/io");
@@ -46,7 +49,7 @@ export const gatewayCommand: CommandDefinition<GatewayCommandOptions> = {
       stops.push(await claimProcess(store, "gateway", `the store ${options.store}`));
       let nats: Awaited<ReturnType<typeof natsPortsOf>> | null = null;
       const link = linkCluster({
-        store, tenant: options.tenant, logger,
+        store, tenant: options.tenant, logger, horizonDays: options.ledgerHorizon,
         open: async () => (nats = await natsPortsOf(options, "gateway", `gateway ${options.host}:${options.port}`, logger, { storeDir: null, startMs: CONNECT_MS })),
       });
       stops.push(() => link.close());

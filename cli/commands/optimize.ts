@@ -177,7 +177,7 @@ async function contacts(search: Search): Promise<CommandResult> {
     writeFileAtomic(path, `${JSON.stringify({ ...document, seed: study.seed, scenarios: result.scenarios })}\n`);
     replay.push(`${paint("bold", path)} replays it: populace simulate --study`);
   }
-  const names = personaNames(model), money = (value: number): string => (value / minor).toFixed(3);
+  const names = personaNames(model, study.histories), money = (value: number): string => (value / minor).toFixed(3);
   return {
     json: {
       find: "contacts", step: result.step, policies: result.policies, gapClosed: result.gapClosed, probabilityBest: result.probabilityBest, price: result.price,

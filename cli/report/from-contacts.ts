@@ -29,7 +29,7 @@ async function policiesFigure(result: ContactPolicyResult, unit: string, minor: 
 
 /** Who gets what when. */
 async function scheduleFigure(model: Model, study: Study, result: ContactPolicyResult): Promise<Figure> {
-  const personas = personaNames(model), stimuli = new Map([...stimulusNames(model), ...study.newStimuli.map((stimulus) => [stimulus.id as string, stimulus.name] as const)]);
+  const personas = personaNames(model, study.histories), stimuli = new Map([...stimulusNames(model), ...study.newStimuli.map((stimulus) => [stimulus.id as string, stimulus.name] as const)]);
   const contacts = new Set([...model.response.stimuli, ...study.newStimuli].filter(({ contact }) => contact).map(({ id }) => id as string));
   const values = result.personas.flatMap((persona, p) => result.schedule[p].flatMap((stimulus, tick) => (stimulus === null || !contacts.has(stimulus) ? [] : [{ persona: personas.get(persona) ?? persona, tick, stimulus: stimuli.get(stimulus) ?? stimulus }])));
   return {

@@ -1,4 +1,4 @@
-import type { Model, RateRow, TickRow } from "@populace/studies";
+import type { Model, RateRow, Study, TickRow } from "@populace/studies";
 import type { Manifest } from "@populace/studies/results";
 import { personaNames, stimulusNames } from "../names.ts";
 import { count, duration } from "../output.ts";
@@ -17,8 +17,8 @@ export function warningsOf(model: Model): readonly string[] {
 }
 
 /** Rates of a run by the names of persona and stimulus; a stimulus of several scenarios carries the scenario's name. */
-export function reportRates(model: Model, rows: readonly RateRow[], newStimuli: readonly { readonly id: string; readonly name: string }[] = []): readonly ReportRate[] {
-  const personas = personaNames(model);
+export function reportRates(model: Model, rows: readonly RateRow[], newStimuli: readonly { readonly id: string; readonly name: string }[] = [], histories: Study["histories"] = []): readonly ReportRate[] {
+  const personas = personaNames(model, histories);
   const stimuli = new Map([...stimulusNames(model), ...newStimuli.map((stimulus) => [stimulus.id, stimulus.name] as const)]);
   const scenariosOf = new Map<string, Set<string>>();
   for (const row of rows) scenariosOf.set(row.stimulus, (scenariosOf.get(row.stimulus) ?? new Set()).add(row.scenario));
@@ -71,7 +71,7 @@ export function runReport(model: Model, parts: ModelParts, manifest: Manifest, r
     ],
     ...parts,
     steps: [...new Set(rows.map((row) => row.step))],
-    rates: reportRates(model, rows, manifest.study.newStimuli),
+    rates: reportRates(model, rows, manifest.study.newStimuli, manifest.study.histories),
     calibration: null, learned: null, posteriors: [], regret: [], surface: null, shock: null,
     provenance: provenanceOf(manifest), roots: manifest.roots,
   };

@@ -71,7 +71,8 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
     await begin();
     await takeUp();
     const stop = log.follow(eventSubject(tenant, run), 0, receive);
-    signal.addEventListener("abort", () => arrived.resolve(), { once: true });
+    const wake = (): void => arrived.resolve();
+    signal.addEventListener("abort", wake, { once: true });
     const secondsBefore = readLastCommit(store, tenant, run)?.seconds ?? 0;
     try {
       for (;;) {
@@ -95,6 +96,7 @@ export async function driveLedger(context: LedgerContext, begun: RunRecord, sign
       }
     } finally {
       stop();
+      signal.removeEventListener("abort", wake);
       taken.resolve();
     }
   } catch (error) {

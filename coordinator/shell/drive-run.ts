@@ -2,8 +2,8 @@ import { ERROR_TABLE, PopulaceError, type ErrorCode } from "@populace/domain";
 import { sha256, type LogEntry, type Logger, type Ports, type Store } from "@populace/io";
 import {
   INPUT, LIMITS, NODE_FAILURE, RUN_STOP, SHARD_OUT, TICK_OPEN,
-  blocksOf, bodyOf, commitSubject, encodePlan, failSubject, inputHashOf, inputParts, inputSubject, isBehaviorPlan, isJobPlan, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
-  type Block, type Commit, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
+  blocksOf, bodyOf, commitSubject, encodePlan, failSubject, haltSubject, inputHashOf, inputParts, inputSubject, isBehaviorPlan, isJobPlan, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
+  type Block, type Commit, type Dispute, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
 } from "@populace/protocol";
 import type { RunProgress } from "@populace/studies";
 import { decideOpen, isStandbyBehind } from "../core/back-pressure.ts";
@@ -129,7 +129,10 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     const abandoned = new AbortController();
     const failure = Promise.withResolvers<never>();
     failure.promise.catch(() => {});
-    signal.addEventListener("abort", () => failure.reject(signal.reason), { once: true, signal: abandoned.signal });
+    signal.addEventListener("abort", () => {
+      haltNodes();
+      failure.reject(signal.reason);
+    }, { once: true, signal: abandoned.signal });
     signal.throwIfAborted();
 
     // Nodes that do not know the run read it.
@@ -153,6 +156,10 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     let barrier: Barrier = openBarrier(0, 0, 0);
     let complete = Promise.withResolvers<void>();
     let mustReplace = false, restsOnFalse = false;
+    /** What this attempt is the third computation of; a dispute that it runs into itself is for another to decide. */
+    const disputed = record.dispute;
+    /** Who was contradicted at the first tick of the disputed shard at which anybody was: what came after may be false because of that. */
+    let firstContradicted: ReadonlySet<string> = new Set();
     /** Last ticks of the spans that this attempt has committed. */
     const spanEnds: number[] = [];
     let tookMs: (number | null)[] = [], openedMs = 0;
@@ -160,10 +167,13 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       ports, tenant, logger, run, attempt, term, shards, backend: execution.backend, share: context.doubleRunShare,
       // Behaviors are computed twice by each node itself, in another process.
       seconds: () => (isBehaviorPlan(plan) ? [] : fitMembers()).filter(([, member]) => !isDraining(member)).map(([incarnation, { heartbeat }]) => ({ incarnation, backends: heartbeat.backends })),
+      knowsSeconds: context.knowsMembers,
       view: () => record.view,
     });
-    /** Double runs that are under way; what they need is cleared when they have ended. */
+    /** Double runs that are under way, and those that have ended: what they needed is cleared by the loop, once the record says so. */
     let checking: Promise<void> = Promise.resolve();
+    let isChecked = true;
+    const ended: { readonly tick: number; clear(): Promise<void> }[] = [];
     let checkpointedTick = base.start - 1, lastSlot = 0;
     let placedFor = "", moving: readonly string[] | null = null;
     const stops = [
@@ -201,7 +211,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       if (next === null) return;
       const moved = next.filter((owner, shard) => owner !== record.owners[shard]).length;
       counters.shardsMoved += moved;
-      record = await changeRecord(context, { ...record, owners: next, view: Math.max(context.nextView(), record.view + 1) });
+      await amend({ owners: next, view: Math.max(context.nextView(), record.view + 1) });
       moving = null;
       willing = willingNodes(candidates());
       logger.info({ run, attempt, view: record.view, moved }, "shards moved as planned");
@@ -215,6 +225,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const backends = new Set(base.start === 0 ? [] : readCommit(store, tenant, run, base.start - 1)!.backends);
       for (let tick = base.start; tick < plan.ticks; ) {
         await Promise.race([failure.promise, Promise.resolve()]);
+        await clearChecked();
         const { span, checkpoint } = spanAt(execution, tick, plan.ticks, base.healed);
         const isReplayed = tick <= committedTick;
         // Ticks that are committed already are gone through to rebuild sums and state; their checkpoint, if any, has been superseded, unless it was lost.
@@ -237,7 +248,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           const now = tick + offset;
           const { counts, sections, leaves } = sumTick(shape, outs, shards, offset, isCoupled);
           const counted = exposuresIn(counts, shape.columns);
-          if (counted > planned[now]) throw new PopulaceError("CORRUPT", `tick ${now}: ${counted} exposures were counted, ${planned[now]} were planned`, { run, tick: now });
+          if (counted > planned[now]) throw new AttemptLost(`tick ${now}: ${counted} exposures were counted, ${planned[now]} were planned`);
           const sumsHash = sumsHashOf(counts, sha256);
           const next = rootOf(root, now, inputHashes[offset], leaves, sumsHash, sha256);
           accumulate(sums, counts);
@@ -256,29 +267,33 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           });
           root = next;
         }
-        const isDisputed = record.dispute !== null;
-        const isFalse = isDisputed && committed.some((commit) => commit.tick <= committedTick && readCommit(store, tenant, run, commit.tick)!.root !== commit.root);
+        const isFalse = disputed !== null && committed.some((commit) => commit.tick <= committedTick && !isSame(readCommit(store, tenant, run, commit.tick)!, commit));
         restsOnFalse ||= isFalse;
-        const isDecided = isDisputed && await judge(outs, committed);
+        const isDecided = disputed !== null && await judge(disputed, outs, committed);
         // Until it is known who erred, nodes are shown the chain that they know.
         if (isFalse) root = readCommit(store, tenant, run, tick + span - 1)!.root;
-        else await commitSpan(committed, outs);
+        else await commitSpan(committed);
         if (isDecided) throw new AttemptLost("the dispute is decided");
         tick += span;
         if (!isReplayed) spanEnds.push(tick - 1);
-        if (wantsCheckpoint) checkpointedTick = tick - 1;
-        else if (tick === plan.ticks) await afterChecks(outs, tick - 1, async () => {});
+        if (wantsCheckpoint && !isFalse) await afterCheckpoint(outs, tick - 1);
+        else if (tick === plan.ticks) afterChecks(outs, tick - 1, async () => {});
         onProgress({ tick, ticks: plan.ticks, exposures, exposuresTotal });
       }
       await Promise.race([failure.promise, checking]);
+      await clearChecked();
       return finish();
     }
 
     /** Own disk, flushed, then the COMMIT log. */
-    async function commitSpan(span: readonly Commit[], outs: readonly ShardOut[]): Promise<void> {
+    async function commitSpan(span: readonly Commit[]): Promise<void> {
       const beganMs = clock.monotonicMs();
       context.assertLeads();
       const fresh = await storeCommits({ store, tenant, term }, run, span, expected);
+      const { tick } = span.at(-1)!;
+      if (!isSame(readCommit(store, tenant, run, tick)!, span.at(-1)!)) {
+        throw new PopulaceError("DIVERGENCE", `run ${short}, tick ${tick}: the checkpoint that was committed names other states than were computed now; the run is frozen, begin it anew with --fresh`, { run, tick });
+      }
       if (fresh.length === 0) return;
       await store.flushed();
       context.assertLeads();
@@ -287,30 +302,61 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       counters.exposuresCommitted += fresh.at(-1)!.exposures - (fresh[0].tick === 0 ? 0 : readCommit(store, tenant, run, fresh[0].tick - 1)!.exposures);
       counters.commits += 1;
       counters.commitSeconds += (clock.monotonicMs() - beganMs) / 1000;
-      const last = fresh.at(-1)!;
-      if (last.checkpoint.length > 0) {
-        // Nobody reads below a complete checkpoint: what came before leaves the slots and the blob store.
-        const before = base.checkpoints.splice(0).flatMap((one) => readCommit(store, tenant, run, one)).flatMap((commit) => (commit === null ? [] : [...commit.checkpoint, commit.sums]));
-        base.checkpoints.push(last.tick);
-        const now = new Set([...last.checkpoint, last.sums]);
-        const below = lastSlot + 1, bytes = context.slotBytes.get(run) ?? 0;
-        await afterChecks(outs, last.tick, async () => {
-          await discard([...before.filter((hash) => !now.has(hash)), ...(await purgeSlots(ports, tenant, run, below))]);
-          context.slotBytes.set(run, (context.slotBytes.get(run) ?? 0) - bytes);
-        });
+    }
+
+    /** Nobody reads below a complete checkpoint that was checked: what came before then leaves the slots and the blob store. */
+    async function afterCheckpoint(outs: readonly ShardOut[], tick: number): Promise<void> {
+      const below = lastSlot + 1, bytes = context.slotBytes.get(run) ?? 0;
+      if (!base.checkpoints.includes(tick)) base.checkpoints.push(tick);
+      const addresses = (one: number): readonly string[] => {
+        const commit = readCommit(store, tenant, run, one);
+        return commit === null ? [] : [...commit.checkpoint, commit.sums];
+      };
+      afterChecks(outs, tick, async () => {
+        const kept = base.checkpoints.filter((one) => one >= tick), before = base.checkpoints.filter((one) => one < tick);
+        base.checkpoints.splice(0, base.checkpoints.length, ...kept);
+        const now = new Set(kept.flatMap(addresses));
+        // What was said before this attempt is what a dispute is decided by.
+        await discard([...before.flatMap(addresses).filter((hash) => hash !== "" && !now.has(hash)), ...(await purgeSlots(ports, tenant, run, below, disputed === null ? "*" : attempt))]);
+        context.slotBytes.set(run, (context.slotBytes.get(run) ?? 0) - bytes);
+      });
+      checkpointedTick = tick;
+      await clearChecked();
+    }
+
+    /** Has drawn blocks of the ticks since the last checkpoint computed a second time; what they need is cleared when that has ended, and everything before it. */
+    function afterChecks(outs: readonly ShardOut[], lastTick: number, clear: () => Promise<void>): void {
+      const checks = second.check({ tick: checkpointedTick + 1, span: lastTick - checkpointedTick, outs });
+      const over = { tick: lastTick, clear };
+      if (checks === null && isChecked) return void ended.push(over);
+      isChecked = false;
+      const mine = checking = Promise.all([checking, checks]).then(([, checked]) => {
+        counters.doubleRuns += checked?.asked ?? 0;
+        counters.doubleRunsGivenUp += (checked?.asked ?? 0) - (checked?.answered ?? 0);
+        ended.push(over);
+        isChecked = checking === mine;
+      });
+      checking.catch((error: unknown) => failure.reject(error));
+    }
+
+    /** The record first: whoever takes over goes on from a checkpoint that was checked, and finds there what it needs. */
+    async function clearChecked(): Promise<void> {
+      // A dispute that has just begun needs all that was said.
+      if (record.dispute !== disputed) return;
+      for (let over = ended.shift(); over !== undefined; over = ended.shift()) {
+        const { tick, clear } = over;
+        // The last ones are written with the end of the run.
+        if (tick < plan.ticks - 1) await amend({ checkedTick: tick });
+        else record = { ...record, checkedTick: tick };
+        await clear();
       }
     }
 
-    /** Has drawn blocks of the ticks since the last checkpoint computed a second time, and clears up when that has ended: at once where there is nothing to do. */
-    async function afterChecks(outs: readonly ShardOut[], lastTick: number, clear: () => Promise<void>): Promise<void> {
-      const checks = second.check({ tick: checkpointedTick + 1, span: lastTick - checkpointedTick, outs });
-      if (checks === null) return clear();
-      checking = Promise.all([checking, checks]).then(async ([, { asked, answered }]) => {
-        counters.doubleRuns += asked;
-        counters.doubleRunsGivenUp += asked - answered;
-        if (!abandoned.signal.aborted) await clear();
-      });
-      checking.catch((error: unknown) => failure.reject(error));
+    /** Writes a change of the record; what the failure of a node has changed meanwhile stays. */
+    async function amend(changes: Partial<RunRecord>): Promise<void> {
+      const before = record;
+      const written = await changeRecord(context, { ...before, ...changes });
+      record = record === before ? written : { ...written, dispute: record.dispute, unfit: record.unfit };
     }
 
     async function onSlot(entry: LogEntry): Promise<void> {
@@ -371,6 +417,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const before = nodeExposures(), doneBefore = readLastCommit(store, tenant, run)?.exposures ?? 0;
       for (let repeats = 1; ; repeats += 1) {
         context.assertLeads();
+        signal.throwIfAborted();
         bus.publish(openSubject(tenant, run, attempt), TICK_OPEN.encode(current));
         const woken = new AbortController();
         const outcome = await Promise.race([
@@ -389,7 +436,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           mustReplace = false;
           await waitForNodes();
           const former = record.owners;
-          record = await changeRecord(context, { ...record, ...placed(shards, true) });
+          await amend(placed(shards, true));
           counters.shardsRescued += record.owners.filter((owner, shard) => owner !== former[shard]).length;
           current = { ...current, view: record.view };
           logger.warn({ run, attempt, view: record.view, tick: open.tick }, "shards have new owners");
@@ -429,31 +476,49 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     }
 
     /**
-     * A frozen run is decided by a third computation, on the reference backend: a backend of a node that it contradicts computes the run no more.
-     * The run goes on from the checkpoint that this attempt began at if none of them had a part in it; otherwise it begins anew, for what they said
-     * before they were caught is worth no more. Whether the dispute is decided.
+     * A frozen run is decided by a third computation, on the reference backend: the backend of a node that it and another contradict computes the run no
+     * more. Where it contradicts both, it is made again, until two agree. The run goes on from the checkpoint that this attempt began at
+     * if nobody that was contradicted had a part in it; otherwise it begins anew, for what they said before they were caught is worth no more. Whether
+     * the dispute is decided.
      */
-    async function judge(outs: readonly ShardOut[], mine: readonly Commit[]): Promise<boolean> {
-      const dispute = record.dispute!, end = mine[0].tick + mine.length;
+    async function judge(dispute: Dispute, outs: readonly ShardOut[], mine: readonly Commit[]): Promise<boolean> {
+      const end = mine[0].tick + mine.length;
+      for (const { bytes } of firstContradicted.size > 0 ? [] : await log.read(outSubject(tenant, run, dispute.attempt, mine[0].tick, dispute.shard))) {
+        const out = SHARD_OUT.decode(await bodyOf(bytes, blobs, "a disputed output"));
+        if (contradict(out, outs[out.shard])) firstContradicted = new Set([unfitBackend(out.incarnation, out.backend)]);
+      }
       if (dispute.tick >= end && !(restsOnFalse && end > committedTick)) return false;
       const slots = (await log.read(outSubject(tenant, run, dispute.attempt, "*", "*"))).map((entry) => entry.bytes);
-      const liars = new Set<string>();
+      // What third computations before this one came to, where they contradicted both.
+      for (let before = dispute.attempt + 1; before < attempt; before += 1) slots.push(...(await log.read(outSubject(tenant, run, before, "*", dispute.shard))).map((entry) => entry.bytes));
+      const contradicted = new Set<string>(), confirmed = new Set<string>(), disputing = new Set<string>();
       for (const bytes of [...slots, ...(await Promise.all(dispute.outputs.map((output) => blobs.get(output))))]) {
         if (bytes === null) continue;
         const out = SHARD_OUT.decode(await bodyOf(bytes, blobs, "a disputed output"));
-        if (out.attempt === dispute.attempt && contradict(out, outs[out.shard])) liars.add(unfitBackend(out.incarnation, out.backend));
+        const author = unfitBackend(out.incarnation, out.backend), isContradicted = contradict(out, outs[out.shard]);
+        if (isContradicted) contradicted.add(author);
+        if (out.shard !== dispute.shard || dispute.tick < out.tick || dispute.tick >= out.tick + out.span) continue;
+        disputing.add(author);
+        if (!isContradicted) confirmed.add(author);
       }
-      logger.error({ run, tick: mine[0].tick, liars: [...liars], committedFalsely: restsOnFalse, alarm: "dispute decided" }, "the reference backend has decided; who was contradicted is quarantined for this run and those that begin later, until it starts anew");
+      const others = [...disputing].filter((author) => !confirmed.has(author));
+      if (others.length > 1 && confirmed.size === 0) {
+        const error = new PopulaceError("DIVERGENCE", `run ${short}, shard ${dispute.shard}, tick ${dispute.tick}: three computations came to three results; resolve it again`, { run, tick: dispute.tick, shard: dispute.shard });
+        throw new AttemptLost("the third computation contradicts both of those that disagree", { cause: error });
+      }
+      // Both may have gone on from a state that was false already.
+      const liars = others.length > 1 && firstContradicted.size > 0 ? firstContradicted : new Set(others);
+      logger.error({ run, tick: mine[0].tick, liars: [...liars], alsoContradicted: [...contradicted].filter((author) => !liars.has(author)), committedFalsely: restsOnFalse, alarm: "dispute decided" }, "the reference backend has decided; who was contradicted is quarantined for this run and those that begin later, until it starts anew");
       const decided = { ...record, dispute: null, unfit: [...new Set([...record.unfit, ...liars])], execution: { ...execution, backend: record.wanted.backend ?? "auto" } };
       const checkpoint = base.start === 0 ? null : readCommit(store, tenant, run, base.start - 1)!;
-      const isSound = liars.size === 0 ? !restsOnFalse : checkpoint !== null && !checkpoint.authors.some((author) => liars.has(author));
+      const isSound = contradicted.size === 0 ? !restsOnFalse : checkpoint !== null && !checkpoint.authors.some((author) => contradicted.has(author));
       if (isSound && !restsOnFalse) {
         record = await changeRecord(context, decided);
         return true;
       }
       const kept = isSound ? readCommits(store, tenant, run).slice(0, base.start) : [];
       const { tick, root, exposures, backends } = kept.at(-1) ?? { tick: -1, root: run, exposures: 0, backends: [] };
-      record = await changeRecord(context, { ...decided, firstAttempt: attempt + 1, tick, root, exposures, backends });
+      record = await changeRecord(context, { ...decided, firstAttempt: attempt + 1, checkedTick: Math.min(decided.checkedTick, tick), tick, root, exposures, backends });
       await takeBack(kept.map((commit) => ({ ...commit, attempt: attempt + 1, term })));
       commits = commitLog(context, record);
       expected = await commits.reconcile();
@@ -506,27 +571,39 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     readonly checkpoints: number[];
   }
 
-  /** After the newest checkpoint when it is whole and no dispute lies before it, with the sums up to it; after the last tick when all is committed; else tick 0. */
+  /**
+   * After the newest checkpoint that is whole, whose double runs have ended and before which no dispute lies, with the sums up to it; after the last tick
+   * when all is committed and checked; else tick 0. Checkpoints after it are written again on the way.
+   */
   async function startingPoint(): Promise<Base> {
     const last = readLastCommit(store, tenant, run);
-    const base = { healed: [], checkpoints: [] };
-    if (last === null) return { ...base, start: 0, sums: new Float64Array(sumsLength(shape)) };
+    const atBeginning = { start: 0, sums: new Float64Array(sumsLength(shape)) };
+    if (last === null) return { ...atBeginning, healed: [], checkpoints: [] };
     const isBeforeDispute = (tick: number): boolean => record.dispute === null || tick < record.dispute.tick;
-    if (last.tick === plan.ticks - 1 && isBeforeDispute(last.tick) && await soundSums(last) !== null) return { ...base, start: plan.ticks, sums: new Float64Array(0) };
-    let newest = last;
-    while (newest.checkpoint.length === 0 && newest.tick > 0) newest = readCommit(store, tenant, run, newest.tick - 1)!;
-    if (newest.checkpoint.length === 0) return { ...base, start: 0, sums: new Float64Array(sumsLength(shape)) };
-    if (newest.checkpoint.length === blocks.length && isBeforeDispute(newest.tick) && await isWhole([...new Set(newest.checkpoint)])) {
-      const sums = await soundSums(newest);
-      if (sums !== null) return { ...base, start: newest.tick + 1, sums: new Float64Array(new Uint8Array(sums).buffer), checkpoints: [newest.tick] };
-    }
-    if (isBeforeDispute(newest.tick)) {
+    if (last.tick === plan.ticks - 1 && record.checkedTick >= last.tick && isBeforeDispute(last.tick) && await soundSums(last) !== null) return { healed: [], checkpoints: [], start: plan.ticks, sums: new Float64Array(0) };
+    let checked = Math.min(record.checkedTick, last.tick);
+    while (checked >= 0 && readCommit(store, tenant, run, checked)!.checkpoint.length === 0) checked -= 1;
+    const later = checkpointsAfter(checked, last.tick);
+    if (checked >= 0 && isBeforeDispute(checked)) {
+      const newest = readCommit(store, tenant, run, checked)!;
+      if (newest.checkpoint.length === blocks.length && await isWhole([...new Set(newest.checkpoint)])) {
+        const sums = await soundSums(newest);
+        record = { ...record, checkedTick: checked };
+        if (sums !== null) return { start: checked + 1, sums: new Float64Array(new Uint8Array(sums).buffer), healed: later, checkpoints: [checked, ...later] };
+      }
       counters.checkpointsLost += 1;
-      logger.error({ run, tick: newest.tick, alarm: "checkpoint lost" }, "the newest checkpoint is incomplete; the run is recomputed from its beginning, and the checkpoint written again");
+      logger.error({ run, tick: checked, alarm: "checkpoint lost" }, "the newest checkpoint is incomplete; the run is recomputed from its beginning, and the checkpoint written again");
     }
-    const healed: number[] = [];
-    for (let tick = 0; tick <= newest.tick; tick += 1) if (readCommit(store, tenant, run, tick)!.checkpoint.length > 0) healed.push(tick);
-    return { start: 0, sums: new Float64Array(sumsLength(shape)), healed, checkpoints: [...healed] };
+    record = { ...record, checkedTick: -1 };
+    const all = [...checkpointsAfter(-1, checked), ...later];
+    return { ...atBeginning, healed: all, checkpoints: [...all] };
+  }
+
+  /** Committed ticks after `after`, to `last`, that have a checkpoint. */
+  function checkpointsAfter(after: number, last: number): number[] {
+    const ticks: number[] = [];
+    for (let tick = after + 1; tick <= last; tick += 1) if (readCommit(store, tenant, run, tick)!.checkpoint.length > 0) ticks.push(tick);
+    return ticks;
   }
 
   /** The sums a commit names; null when they are lost or damaged. */
@@ -662,6 +739,16 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     bus.publish(stopSubject(tenant, run, attempt), RUN_STOP.encode({ run, attempt, term, reason }));
   }
 
+  /**
+   * A run that is to be paused or canceled computes no further from now on: the record takes a disk and three requests. Nodes remember nothing of it,
+   * for until the record is written a later leader goes on with the attempt.
+   */
+  function haltNodes(): void {
+    const { reason } = signal;
+    if (!(reason instanceof PopulaceError) || reason.code !== "INTERRUPTED") return;
+    bus.publish(haltSubject(tenant, run, record.attempt), RUN_STOP.encode({ run, attempt: record.attempt, term, reason: "" }));
+  }
+
   async function settle(error: unknown): Promise<void> {
     const { code, details } = error instanceof PopulaceError ? error : new PopulaceError("INTERNAL", String(error));
     const state = stateAfter(code, details["canceled"] === true);
@@ -672,16 +759,30 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     logger[state === "paused" ? "info" : "error"]({ run, attempt: record.attempt, code, message: String(error) }, `run ${state}`);
     // The record first: a stop that nobody remembers would have the nodes refuse the attempt that a later leader continues.
     if (state === "frozen" && record.state === "submitted") record = { ...record, state: transition(record.state, "planned") };
-    await change(state, code, error instanceof Error ? error.message : String(error));
+    for (;;) {
+      try {
+        await change(state, code, error instanceof Error ? error.message : String(error));
+        break;
+      } catch (cause) {
+        // Nobody drives it any more, and whoever waits for it reads the registry.
+        if (context.isAlone || !(cause instanceof PopulaceError) || (cause.code !== "UNAVAILABLE" && cause.code !== "STORE_FAILED")) throw cause;
+        context.assertLeads();
+        await clock.sleep(LIMITS.runPollMs);
+      }
+    }
     stopNodes(state);
   }
 }
 
-/** Whether two outputs of one shard differ at a tick that both cover. */
+/** Whether two commits of one tick agree in their root and, where both have a checkpoint, in its states. */
+const isSame = (one: Commit, other: Commit): boolean =>
+  one.root === other.root && (one.checkpoint.length === 0 || other.checkpoint.length === 0 || one.checkpoint.every((hash, block) => hash === other.checkpoint[block]));
+
+/** Whether two outputs of one shard differ at a tick that both cover, or in the states after the tick that both end with. */
 function contradict(one: ShardOut, other: ShardOut): boolean {
   const row = (out: ShardOut, tick: number): Uint8Array => out.hashes.subarray(((tick - out.tick) * out.hashes.length) / out.span, ((tick - out.tick + 1) * out.hashes.length) / out.span);
   for (let tick = Math.max(one.tick, other.tick); tick < Math.min(one.tick + one.span, other.tick + other.span); tick += 1) if (Buffer.compare(row(one, tick), row(other, tick)) !== 0) return true;
-  return false;
+  return one.tick + one.span === other.tick + other.span && one.states.length > 0 && other.states.length > 0 && Buffer.compare(one.states, other.states) !== 0;
 }
 
 /** Forgets what earlier attempts of a run committed, here and in the log. */
@@ -691,9 +792,9 @@ export async function forgetRun(ports: Ports & { readonly store: Store }, tenant
   await ports.store.transaction((tables) => discardCommits(tables, tenant, run));
 }
 
-/** Removes the ShardOuts of a run with a sequence below `below`; returns the addresses of bodies that lie in the blob store. */
-export async function purgeSlots(ports: Pick<Ports, "log">, tenant: string, run: string, below = Number.MAX_SAFE_INTEGER): Promise<readonly string[]> {
-  const filter = outSubject(tenant, run, "*", "*", "*");
+/** Removes the ShardOuts of a run, or of one attempt of it, with a sequence below `below`; returns the addresses of bodies that lie in the blob store. */
+export async function purgeSlots(ports: Pick<Ports, "log">, tenant: string, run: string, below = Number.MAX_SAFE_INTEGER, attempt: number | "*" = "*"): Promise<readonly string[]> {
+  const filter = outSubject(tenant, run, attempt, "*", "*");
   const bodies = (await ports.log.read(filter, { limit: Number.MAX_SAFE_INTEGER })).filter((entry) => entry.sequence < below).map((entry) => referenceIn(entry.bytes)).filter((blob) => blob !== null);
   await ports.log.purge(filter, below);
   return bodies;

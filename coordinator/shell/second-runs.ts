@@ -17,6 +17,8 @@ export interface SecondRunsOptions {
   readonly share: number | undefined;
   /** Nodes that may compute for this run now. */
   seconds(): readonly Second[];
+  /** Whether there are no others: a new leader has yet to hear them. */
+  knowsSeconds(): boolean;
   view(): number;
 }
 
@@ -36,8 +38,8 @@ export interface Checked {
 /** Second computations of one attempt. */
 export interface SecondRuns {
   /**
-   * Has the drawn blocks computed a second time and resolves when all were compared or given up: there is no second node any more, or none answered
-   * in time. Slots of the ticks and the checkpoint before them must stay until then. Null, at once, where nothing is drawn or nobody could do it.
+   * Has the drawn blocks computed a second time and resolves when all were compared or given up: there never was a second node, or none answered in
+   * time. Slots of the ticks and the checkpoint before them must stay until then. Null, at once, where nothing is drawn.
    */
   check(ticks: CheckedTicks): Promise<Checked> | null;
   /** Opens shards that are late on a second node; whoever fills the slot first has it. To be called again while the span is open. */
@@ -52,13 +54,18 @@ const CHECK_MS_MAX = 30_000;
 export function secondRuns(options: SecondRunsOptions): SecondRuns {
   const { ports, tenant, logger, run, attempt, term, shards } = options;
   const { bus, clock } = ports;
-  const open = new Map<string, () => void>();
+  const open = new Map<string, (compared: number) => void>();
   const closed = new AbortController();
-  let turn = 0;
+  let turn = 0, hadOthers = false, saidAlone = false;
+  /** Who was there comes back, most of the time: a node is started again. */
+  const isAlone = (): boolean => {
+    hadOthers ||= options.seconds().length > 1;
+    return !hadOthers && options.knowsSeconds();
+  };
   const keyOf = (shard: number, tick: number): string => `${shard} ${tick}`;
   const stop = bus.subscribe(recomputedSubject(tenant, run, attempt), (_, bytes) => {
-    const { shard, tick } = RECOMPUTED.decode(bytes);
-    open.get(keyOf(shard, tick))?.();
+    const { shard, tick, compared } = RECOMPUTED.decode(bytes);
+    open.get(keyOf(shard, tick))?.(compared);
   });
 
   const ask = (request: Omit<Recompute, "run" | "attempt" | "term" | "view">): void =>
@@ -66,9 +73,13 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
 
   return {
     check({ tick, span, outs }) {
-      if (options.seconds().length < 2) return null;
       const drawn = shards.map((shard) => ({ shard, blocks: Array.from({ length: shard.count }, (_, at) => shard.first + at).filter((block) => isDoubled(run, tick, block, options.share)) })).filter(({ blocks }) => blocks.length > 0);
       if (drawn.length === 0) return null;
+      if (isAlone()) {
+        if (!saidAlone) logger.warn({ run, attempt, tick, span }, "a double run was given up: there is no second node");
+        saidAlone = true;
+        return Promise.resolve({ asked: drawn.length, answered: 0 });
+      }
       return Promise.all(drawn.map(({ shard, blocks }) => checkShard(shard, blocks, tick, span, outs[shard.index])))
         .then((answers) => ({ asked: answers.length, answered: answers.filter((isAnswered) => isAnswered).length }));
     },
@@ -92,8 +103,10 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
   async function checkShard(shard: Shard, blocks: readonly number[], tick: number, span: number, first: Pick<ShardOut, "incarnation" | "backend">): Promise<boolean> {
     const key = keyOf(shard.index, tick), begunMs = clock.monotonicMs(), answered = Promise.withResolvers<void>();
     let isAnswered = false;
-    open.set(key, () => {
+    let compared = 0;
+    open.set(key, (count) => {
       isAnswered = true;
+      compared = count;
       answered.resolve();
     });
     const mine = (turn += 1);
@@ -101,8 +114,8 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
       // The same node while it lives; a repetition of what it works on costs nothing.
       while (!isAnswered && !closed.signal.aborted && clock.monotonicMs() - begunMs < CHECK_MS_MAX) {
         const second = secondOf(options.seconds(), first.incarnation, first.backend, mine);
-        if (second === null) break;
-        ask({ incarnation: second.incarnation, backend: second.backend, shard: shard.index, tick, span, checkpoint: false, blocks });
+        if (second === null && isAlone()) break;
+        if (second !== null) ask({ incarnation: second.incarnation, backend: second.backend, shard: shard.index, tick, span, checkpoint: false, blocks });
         const woken = new AbortController();
         await Promise.race([answered.promise, clock.sleep(LIMITS.tickOpenRepeatMs, AbortSignal.any([woken.signal, closed.signal])).catch(() => {})]);
         woken.abort();
@@ -110,7 +123,8 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
     } finally {
       open.delete(key);
     }
-    if (!isAnswered && !closed.signal.aborted) logger.warn({ run, tick, shard: shard.index }, "a double run was given up: nobody answered");
-    return isAnswered;
+    const isCompared = isAnswered && compared >= blocks.length * span;
+    if (!isCompared && !closed.signal.aborted) logger.warn({ run, attempt, tick, span, shard: shard.index }, `a double run was given up: ${isAnswered ? "slots that it would be compared with are gone" : "nobody answered"}`);
+    return isCompared;
   }
 }

@@ -256,7 +256,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       return hash;
     },
     wait: async (runId, waiting = {}) => wait((await known(runId)).run, waiting.onProgress, waiting.signal ?? null),
-    pause: async (runId) => end((await known(runId)).run, new PopulaceError("INTERRUPTED", `run ${runId.slice(0, 12)} was paused; resume it to go on from its last checkpoint`, { runId })),
+    pause: async (runId) => end(activeRun(runId) ?? (await known(runId)).run, new PopulaceError("INTERRUPTED", `run ${runId.slice(0, 12)} was paused; resume it to go on from its last checkpoint`, { runId })),
     cancel,
     resume: async (runId) => again(await known(runId), ["paused", "failed", "canceled"], { dispute: null, unfit: contradictedIn(readRecords(store, tenant)) }),
     resolve: async (runId) => {
@@ -502,7 +502,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     // Of an unknown run there may be commits of another version of this program.
     if (isFresh || (before === null && (await log.last(commitSubject(tenant, run))) !== null)) await forgetRun(ports, tenant, run);
     const attempt = (before?.attempt ?? 0) + 1;
-    const anew = { tick: -1, root: run, exposures: 0, seconds: 0, backends: [], firstAttempt: attempt, execution: null, shards: [], owners: [] };
+    const anew = { tick: -1, checkedTick: -1, root: run, exposures: 0, seconds: 0, backends: [], firstAttempt: attempt, execution: null, shards: [], owners: [] };
     const first = { number: 1 + (readRecords(store, tenant).at(-1)?.number ?? 0), label: "", priority: 0, view: 0, term, change: 0 };
     const record = await changeRecord({ ports, tenant, term }, {
       ...(before === null ? { ...first, ...anew } : isFresh ? { ...before, ...anew } : before),
@@ -526,7 +526,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       ? { ...before, attempt: before.attempt + 1, state: isSettled(before.state) ? transition(before.state, "submitted") : before.state, code: "", reason: "" }
       : {
           run, spec, number: 1 + (readRecords(store, tenant).at(-1)?.number ?? 0), label: `ledger of ${plan.model}`, priority: 0, attempt: 1, firstAttempt: 1, term, change: 0, view: 0, state: "submitted",
-          wanted: {}, execution: null, shards: [], owners: [], unfit: [], dispute: null, suspectFrom: -1, code: "", reason: "", tick: -1, root: run, exposures: 0, seconds: 0, backends: [],
+          wanted: {}, execution: null, shards: [], owners: [], unfit: [], checkedTick: -1, dispute: null, suspectFrom: -1, code: "", reason: "", tick: -1, root: run, exposures: 0, seconds: 0, backends: [],
         });
     carry(mine, record);
     return record;
@@ -553,10 +553,21 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
 
   async function cancel(runId: string): Promise<RunRecord> {
+    const canceled = (run: string): PopulaceError => new PopulaceError("INTERRUPTED", `run ${run.slice(0, 12)} was canceled`, { runId: run, canceled: true });
+    const active = activeRun(runId);
+    if (active !== null) return end(active, canceled(active));
     const before = await known(runId);
     const mine = leadingReign();
-    if (before.state !== "paused" && before.state !== "frozen") return end(before.run, new PopulaceError("INTERRUPTED", `run ${before.run.slice(0, 12)} was canceled`, { runId: before.run, canceled: true }));
+    if (before.state !== "paused" && before.state !== "frozen") return end(before.run, canceled(before.run));
     return changeRecord({ ports, tenant, term: mine.leadership.term }, { ...before, state: transition(before.state, "canceled"), code: "INTERRUPTED", reason: "canceled" });
+  }
+
+  /** The run that this leader drives and no other of its runs shares this beginning with: known without a question to anybody, for kernels compute until it is answered. */
+  function activeRun(runId: string): string | null {
+    if (reign === null || runId === "") return null;
+    if (reign.active.has(runId)) return runId;
+    const own = readRecords(store, tenant).filter(({ run }) => run.startsWith(runId));
+    return own.length === 1 && reign.active.has(own[0].run) ? own[0].run : null;
   }
 
   /** Ends what is under way for the given reason and returns the record of it. */

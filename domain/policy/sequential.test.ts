@@ -29,7 +29,7 @@ function bestOfAll(process: ContactProcess): number {
 }
 
 describe("solveContacts", () => {
-  it.each([["", {}], [" with a gap", { gapTicks: 3 }], [" with two contacts at most", { contactsMax: 2 }]] as const)("finds the best of all courses of events%s", (_, more) => {
+  it.each([["", {}], [" with a gap", { gapTicks: 3 }], [" with two contacts at most", { contactsMax: 2 }], [" with contacts from elsewhere", { outside: [2, 0, 1, 0, 0, 1] }], [" with those and a gap", { outside: [1, 0, 0, 0, 1, 0], gapTicks: 2 }]] as const)("finds the best of all courses of events%s", (_, more) => {
     for (const seed of SEEDS) {
       const process = processOf(seed, more), best = bestOfAll(process);
       // Sums of six ticks in another order.

@@ -36,6 +36,8 @@ export interface ContactProcess {
   readonly contactsMax: number;
   /** Chance a tick that one who left comes back. */
   readonly returnRate: number;
+  /** Contacts by others, tick by tick, each before the decision: they add pressure and begin the gap anew. Absent: none. */
+  readonly outside?: readonly number[];
 }
 
 /** The state a decision sees, after the tick's decay of pressure. */
@@ -75,19 +77,19 @@ export const tableSize = (chain: ContactProcess): number => chain.ticks.length *
  * no contact, then to the earlier one. O(table x contacts).
  */
 export function solveContacts(chain: ContactProcess, price = 0): ContactTable {
-  const { ticks, contacts, pressureGain, gapTicks, returnRate } = chain;
+  const { ticks, contacts, pressureGain, gapTicks, returnRate, outside } = chain;
   const sinces = sincesOf(chain), cap = capOf(chain), states = (cap + 1) * sinces * PRESSURES, bounded = isCapped(chain);
   const decisions = new Int16Array(ticks.length * states).fill(-1);
   let stayed = new Float64Array(states), gone = new Float64Array(states);
   for (let tick = ticks.length - 1; tick >= 0; tick--) {
     const { value, leave, spend, gain, idle } = ticks[tick], after = gain.map((more, at) => Math.min(PRESSURES - 1, Math.round((at % PRESSURES) + pressureGain + more)));
-    const nowStayed = new Float64Array(states), nowGone = new Float64Array(states);
+    const others = outside?.[tick] ?? 0, nowStayed = new Float64Array(states), nowGone = new Float64Array(states);
     for (let left = 0; left <= cap; left++) {
       for (let since = 0; since < sinces; since++) {
-        const passed = Math.min(sinces - 1, since + 1), isOpen = (!bounded || left > 0) && (gapTicks <= 1 || passed >= gapTicks);
+        const waited = Math.min(sinces - 1, since + 1), passed = others > 0 ? 0 : waited, isOpen = (!bounded || left > 0) && (others > 0 ? gapTicks === 0 : gapTicks <= 1 || passed >= gapTicks);
         const row = (left * sinces + since) * PRESSURES, waitRow = (left * sinces + passed) * PRESSURES, contactRow = (bounded ? left - 1 : left) * sinces * PRESSURES;
         for (let before = 0; before < PRESSURES; before++) {
-          const pressure = decayed(before), wait = waitRow + pressure;
+          const pressure = Math.min(PRESSURES - 1, decayed(before) + others * pressureGain), wait = waitRow + pressure;
           let best = idle + stayed[wait], choice = -1;
           for (let contact = 0; isOpen && contact < contacts; contact++) {
             const at = contact * PRESSURES + pressure, next = contactRow + after[at];
@@ -98,7 +100,7 @@ export function solveContacts(chain: ContactProcess, price = 0): ContactTable {
             }
           }
           nowStayed[row + before] = best;
-          nowGone[row + before] = returnRate * best + (1 - returnRate) * gone[wait];
+          nowGone[row + before] = returnRate * best + (1 - returnRate) * gone[(left * sinces + waited) * PRESSURES + decayed(before)];
           // Decisions are looked up by the pressure they see, which several pressures before may decay to: all of them decide alike.
           decisions[tick * states + row + pressure] = choice;
         }
@@ -149,10 +151,10 @@ export function walkContacts(processes: readonly ContactProcess[], rules: readon
   let value = 0, spend = 0;
   for (let tick = 0; tick < length; tick++) {
     processes.forEach((chain, persona) => {
-      const own = state[persona], { gapTicks, pressureGain, returnRate } = chain, now = chain.ticks[tick];
+      const own = state[persona], { gapTicks, pressureGain, returnRate, outside } = chain, now = chain.ticks[tick], others = outside?.[tick] ?? 0;
       own.there += (1 - own.there) * returnRate;
-      own.pressure = decayed(own.pressure);
-      own.since = Math.min(SINCE_MOST, own.since + 1);
+      own.pressure = Math.min(PRESSURES - 1, decayed(own.pressure) + others * pressureGain);
+      own.since = others > 0 ? 0 : Math.min(SINCE_MOST, own.since + 1);
       const isOpen = own.contactsLeft > 0 && own.since >= gapTicks;
       const choice = isOpen ? rules[persona]({ tick, pressure: own.pressure, since: own.since, contactsLeft: own.contactsLeft }) : -1;
       const at = choice * PRESSURES + own.pressure, cost = choice < 0 ? 0 : agents[persona] * own.there * now.spend[at];

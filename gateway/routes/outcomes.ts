@@ -20,7 +20,7 @@ export function outcomesRoute(app: GatewayApp, context: RouteContext): void {
     handler: async (request, reply) => {
       const store = storeOf(), { outcomes, purpose } = request.body;
       const { table, ledger } = served(context);
-      const { accepted, withoutConsent, refused } = sortOutcomes(table, outcomes, purpose, context.policy, context.nowMs());
+      const { accepted, withoutConsent, refused } = sortOutcomes(table, outcomes, purpose, context.policy, context.nowMs(), ledger === "" || context.cluster === null ? Number.POSITIVE_INFINITY : context.cluster.horizonDays);
       const stored = ledger === "" ? await storeOutcomes(store, accepted, refused) : await storeEvents(store, table, ledger, accepted, refused);
       context.cluster?.wake();
       context.metrics.outcomes.inc(stored);

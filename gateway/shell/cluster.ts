@@ -3,7 +3,7 @@ import type { ScoreTable } from "@populace/domain";
 import { sha256Hex, systemClock, type Clock, type Logger, type Ports, type Stop, type Store } from "@populace/io";
 import { COMMIT, LEADER_BEAT, LIMITS, OUTCOMES, RELEASE, SERVED, SETTLED, bodyOf, commitSubject, eventSubject, leaderBeatSubject, releaseKey, schemaOf, servedSubject, settledSubject, type Release } from "@populace/protocol";
 import type { Announced } from "../core/release.ts";
-import { eventsWaiting, isWaiting, readEvents, settleEvents } from "./outbox.ts";
+import { eventsWaiting, forgetIds, isWaiting, readEvents, settleEvents } from "./outbox.ts";
 
 /** The ports of a connection to the cluster, and its end. */
 export type ClusterPorts = Ports & {
@@ -21,6 +21,8 @@ export interface ClusterLinkOptions {
   readonly clock?: Clock;
   /** Time of day. */
   readonly nowMs?: () => number;
+  /** As the coordinators have it; default LIMITS.ledgerHorizonDays. */
+  readonly horizonDays?: number;
 }
 
 export interface ClusterCounters {
@@ -31,6 +33,8 @@ export interface ClusterCounters {
   eventsSent: number;
   eventsSettled: number;
   eventsRefused: number;
+  /** Ids of events that the horizon has passed. */
+  idsForgotten: number;
 }
 
 /**
@@ -48,6 +52,8 @@ export interface ClusterLink {
   readonly connection: () => { readonly isLive: boolean; readonly reason: string };
   /** Events that no COMMIT has named. */
   waiting(): number;
+  /** Days for which the ledger knows the ids of outcomes, and before which it takes none. */
+  readonly horizonDays: number;
   readonly counters: Readonly<ClusterCounters>;
   onRelease(action: () => void): void;
   /** There are new events. */
@@ -66,11 +72,15 @@ const CONFIRMED_MS = 5000;
 const REPEAT_MS_MAX = 60_000;
 /** Events that were sent so often in vain: COMMIT is read from its beginning, for it may have named them unheard. */
 const ROUNDS_UNHEARD = 2;
+/** How often ids beyond the horizon are looked for: what comes in between is a minute's outcomes. */
+const FORGET_MS = 60_000;
+const DAY_MS = 86_400_000;
 const utf8 = new TextEncoder(), utf8Text = new TextDecoder();
 
 /** Reads what the store has, and connects in the background. CORRUPT when the stored release does not match its hash. */
-export function linkCluster({ store, tenant, logger, open, clock = systemClock, nowMs = Date.now }: ClusterLinkOptions): ClusterLink {
-  const counters: ClusterCounters = { releasesTaken: 0, releasesFailed: 0, eventsSent: 0, eventsSettled: 0, eventsRefused: 0 };
+export function linkCluster({ store, tenant, logger, open, clock = systemClock, nowMs = Date.now, horizonDays = LIMITS.ledgerHorizonDays }: ClusterLinkOptions): ClusterLink {
+  const counters: ClusterCounters = { releasesTaken: 0, releasesFailed: 0, eventsSent: 0, eventsSettled: 0, eventsRefused: 0, idsForgotten: 0 };
+  const today = (): number => Math.floor(nowMs() / DAY_MS);
   const closing = new AbortController();
   const connected = Promise.withResolvers<void>();
   connected.promise.catch(() => {});
@@ -107,6 +117,17 @@ export function linkCluster({ store, tenant, logger, open, clock = systemClock, 
         if (error instanceof PopulaceError && error.code !== "UNAVAILABLE") connected.reject(error);
       }
       await sleep(RECONNECT_MS);
+    }
+  })();
+
+  const forgetting = (async () => {
+    while (!closing.signal.aborted) {
+      try {
+        for (let forgotten = -1; forgotten !== 0 && !closing.signal.aborted; ) counters.idsForgotten += forgotten = await forgetIds(store, today(), horizonDays);
+      } catch (error) {
+        logger.warn({ error: String(error) }, "ids of old outcomes could not be forgotten");
+      }
+      await sleep(FORGET_MS);
     }
   })();
 
@@ -185,7 +206,7 @@ export function linkCluster({ store, tenant, logger, open, clock = systemClock, 
     /** By ledger: the last tick that is. */
     const safe = new Map<string, number>();
     const settle = async (manifest: readonly string[]): Promise<void> => {
-      const { settled, refused } = await settleEvents(store, manifest);
+      const { settled, refused } = await settleEvents(store, manifest, today());
       if (settled.length === 0) return;
       for (const sequence of settled) underWay.delete(sequence);
       counters.eventsSettled += settled.length;
@@ -279,6 +300,7 @@ export function linkCluster({ store, tenant, logger, open, clock = systemClock, 
     },
     connection: () => ({ isLive: ports?.connection.isLive() ?? false, reason: ports === null ? reason : ports.connection.isLive() ? "" : "NATS does not answer" }),
     waiting: () => eventsWaiting(store).count,
+    horizonDays,
     counters,
     onRelease(action) { onRelease = action; },
     wake,
@@ -288,6 +310,7 @@ export function linkCluster({ store, tenant, logger, open, clock = systemClock, 
       wake();
       // An attempt to connect ends by itself, and closes what it has opened.
       if (!isOpening) await life;
+      await forgetting;
       await store.flushed();
     },
   };

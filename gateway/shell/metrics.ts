@@ -21,7 +21,7 @@ export class GatewayMetrics {
     gauge("populace_gateway_release_stale_seconds", "Seconds since a leader last said that this release is the newest; 0 while it does", () => cluster.staleSeconds());
     gauge("populace_gateway_cluster_live", "Whether the cluster's transport answers", () => (cluster.connection().isLive ? 1 : 0));
     gauge("populace_gateway_outcomes_waiting", "Outcomes on this disk that no commit has named", () => cluster.waiting());
-    for (const [name, help] of [["eventsSent", "Outcomes sent to the ledger, repeats too"], ["eventsSettled", "Outcomes that a commit has named"], ["eventsRefused", "Of them those that the ledger refused"], ["releasesTaken", "Releases taken over"], ["releasesFailed", "Attempts to take over a release that failed; the one before is served on"]] as const) {
+    for (const [name, help] of [["eventsSent", "Outcomes sent to the ledger, repeats too"], ["eventsSettled", "Outcomes that a commit has named"], ["eventsRefused", "Of them those that the ledger refused"], ["idsForgotten", "Ids of outcomes that the ledger's horizon has passed"], ["releasesTaken", "Releases taken over"], ["releasesFailed", "Attempts to take over a release that failed; the one before is served on"]] as const) {
       const counter = new Counter({ name: `populace_gateway_${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`, help, registers, collect() { this.reset(); this.inc(cluster.counters[name]); } });
       void counter;
     }

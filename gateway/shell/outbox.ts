@@ -11,11 +11,17 @@ import type { Outcome } from "../core/schemas.ts";
  * What a gateway keeps of outcomes:
  *   gateway-outcome       <sequence>   the outcome, for `learn`; without a ledger
  *   gateway-event         <sequence>   EventRow: on its way into a ledger, until a COMMIT names it
- *   gateway-outcome-id    <id hash>    sequence of the outcome or event that has this id
+ *   gateway-outcome-id    <id hash>    sequence of the outcome or event that has this id; of an event, until the horizon has passed it
+ *   gateway-id-day        <day> <id hash>   empty: an event that no longer waits, and the last day of its id. What waits stands in none, so that it is never forgotten
  *   gateway-dead-letter   <sequence>   DeadLetter
  */
-const OUTCOMES = "gateway-outcome", EVENTS = "gateway-event", IDS = "gateway-outcome-id", LETTERS = "gateway-dead-letter";
+const OUTCOMES = "gateway-outcome", EVENTS = "gateway-event", IDS = "gateway-outcome-id", DAYS = "gateway-id-day", LETTERS = "gateway-dead-letter";
 const PAGE = 10_000;
+/** Ids that one transaction forgets: some milliseconds, in which no request can store anything. */
+const FORGOTTEN_MAX = 1000;
+/** Digits of a day in a key: beyond any that a date can name. */
+const DAY_DIGITS = 9;
+const NOTHING = new Uint8Array(0);
 
 export interface StoredOutcome {
   /** Grows by one; a learner remembers the last it took. */
@@ -117,8 +123,11 @@ function readAfter<T>(store: Store, table: string, after: number, limit: number)
   });
 }
 
-/** Takes what a COMMIT's manifest names out of the events that wait; what it refused becomes a dead letter. Returns the sequences, and how many were refused. */
-export function settleEvents(store: Store, manifest: readonly string[]): Promise<{ readonly settled: readonly number[]; readonly refused: number }> {
+/**
+ * Takes what a COMMIT's manifest names out of the events that wait; what it refused becomes a dead letter. Returns the sequences, and how many were
+ * refused. Their ids are known for a horizon from `today` (days since 1970), or from their own day where that is later.
+ */
+export function settleEvents(store: Store, manifest: readonly string[], today: number): Promise<{ readonly settled: readonly number[]; readonly refused: number }> {
   return store.transaction((tables) => {
     const settled: number[] = [], letters: DeadLetter[] = [];
     for (const entry of manifest) {
@@ -126,6 +135,7 @@ export function settleEvents(store: Store, manifest: readonly string[]): Promise
       const sequence = bytes === null ? 0 : Number(utf8Text.decode(bytes)), row = bytes === null ? null : tables.get(EVENTS, key(sequence));
       if (row === null) continue;
       tables.remove(EVENTS, key(sequence));
+      tables.put(DAYS, dayKey(Math.max(today, dayOf(entry)), eventIdOf(entry)), NOTHING);
       settled.push(sequence);
       const reason = refusalOf(entry);
       if (reason !== null) letters.push({ id: (JSON.parse(utf8Text.decode(row)) as EventRow).id, reason });
@@ -134,3 +144,27 @@ export function settleEvents(store: Store, manifest: readonly string[]): Promise
     return { settled, refused: letters.length };
   });
 }
+
+/**
+ * Forgets ids whose last day is more than `horizonDays` before today or the newest of them, whichever is earlier: a clock that runs ahead forgets
+ * nothing by itself. At most a thousand, the oldest first; returns how many, and is to be called again while it is not 0.
+ */
+export function forgetIds(store: Store, today: number, horizonDays: number): Promise<number> {
+  const [newest] = store.range(DAYS, { reverse: true, limit: 1, keysOnly: true });
+  if (newest === undefined) return Promise.resolve(0);
+  const end = dayKey(Math.max(0, Math.min(today, Number(newest.key.slice(0, DAY_DIGITS))) - horizonDays), "");
+  const old = store.range(DAYS, { limit: FORGOTTEN_MAX, keysOnly: true }).filter((row) => row.key < end);
+  if (old.length === 0) return Promise.resolve(0);
+  return store.transaction((tables) => {
+    for (const row of old) {
+      tables.remove(DAYS, row.key);
+      tables.remove(IDS, row.key.slice(DAY_DIGITS + 1));
+    }
+    return old.length;
+  });
+}
+
+const dayKey = (day: number, id: string): string => `${String(day).padStart(DAY_DIGITS, "0")} ${id}`;
+
+/** The day of an entry of a manifest; of one that was refused 0. */
+const dayOf = (entry: string): number => (refusalOf(entry) === null ? Number(entry.split(" ")[4]) : 0);

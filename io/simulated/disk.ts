@@ -53,11 +53,15 @@ export function simulatedDisk(world: SimulatedWorld): SimulatedDisk {
   const range = (table: string, options: StoreRange = {}): readonly StoreRow[] => {
     const prefix = storeKey(table, options.prefix ?? ""), from = options.from === undefined ? prefix : storeKey(table, options.from);
     sorted ??= [...seen.keys()].sort((left, right) => (left < right ? -1 : left > right ? 1 : 0));
-    let first = lowerBound(sorted, from);
-    const keys: string[] = [];
-    for (; first < sorted.length && sorted[first].startsWith(prefix); first += 1) keys.push(sorted[first]);
-    if (options.reverse) keys.reverse();
-    return keys.slice(0, options.limit ?? keys.length).map((key) => ({ key: key.slice(table.length + 1), bytes: options.keysOnly ? NOTHING : seen.get(key)! }));
+    const limit = options.limit ?? Number.POSITIVE_INFINITY, rows: StoreRow[] = [];
+    const step = options.reverse ? -1 : 1;
+    // Keys are printable, so this one is above all with the prefix.
+    for (let at = options.reverse ? lowerBound(sorted, `${prefix}\x7f`) - 1 : lowerBound(sorted, from); rows.length < limit; at += step) {
+      const key = sorted[at];
+      if (key === undefined || !key.startsWith(prefix)) break;
+      rows.push({ key: key.slice(table.length + 1), bytes: options.keysOnly ? NOTHING : seen.get(key)! });
+    }
+    return rows;
   };
 
   function transact<T>(action: (tables: StoreTables) => T): T {

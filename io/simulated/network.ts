@@ -32,7 +32,8 @@ const COPIES_MAX = 4;
 export function simulatedNetwork(world: SimulatedWorld): SimulatedNetwork {
   const { chance } = world;
   const cuts = new Set<string>();
-  const arrivals = new Map<string, number>();
+  /** By sender and receiver: when the last message in order arrives. */
+  const arrivals = new Map<string, Map<string, number>>();
   let weather = CALM, lost = 0, duplicated = 0, delayed = 0;
   const isCut = (from: string, to: string): boolean => cuts.size > 0 && [`${from}>${to}`, `${from}>*`, `*>${to}`].some((link) => cuts.has(link));
 
@@ -46,15 +47,17 @@ export function simulatedNetwork(world: SimulatedWorld): SimulatedNetwork {
       let copies = 1;
       while (weather.duplicateRate > 0 && copies <= COPIES_MAX && chance() < weather.duplicateRate) copies += 1;
       duplicated += copies - 1;
-      const [least, most] = weather.latencyMs, link = `${from}>${to}`;
+      const [least, most] = weather.latencyMs;
+      let links = arrivals.get(from);
+      if (links === undefined) arrivals.set(from, (links = new Map()));
       for (let copy = 0; copy < copies; copy += 1) {
         let atMs = world.nowMs() + least + chance() * (most - least);
         if (weather.delayRate > 0 && chance() < weather.delayRate) {
           delayed += 1;
           atMs += chance() * weather.delayMs;
         } else {
-          atMs = Math.max(atMs, (arrivals.get(link) ?? 0) + 1e-6);
-          arrivals.set(link, atMs);
+          atMs = Math.max(atMs, (links.get(to) ?? 0) + 1e-6);
+          links.set(to, atMs);
         }
         world.after(atMs - world.nowMs(), deliver);
       }

@@ -80,9 +80,14 @@ export function simulatedService(chance: Chance): SimulatedService {
     lastOf.clear();
     for (const entry of entries) lastOf.set(entry.subject, entry);
   }
+  /** What tells whether a subject matches, by filter. */
+  const matchers = new Map<string, { readonly matches: (subject: string) => boolean; readonly prefix: string }>();
   function read(filter: string, after: number, limit: number): LogEntry[] {
-    const matches = subjectMatcher(filter), prefix = literalPrefix(filter);
-    const found: LogEntry[] = [];
+    let matcher = matchers.get(filter);
+    if (matcher === undefined) matchers.set(filter, (matcher = { matches: subjectMatcher(filter), prefix: literalPrefix(filter) }));
+    const { matches, prefix } = matcher, found: LogEntry[] = [];
+    // One subject, and nothing of it that is new.
+    if (prefix === filter && (lastOf.get(filter)?.sequence ?? 0) <= after) return found;
     for (let at = after === 0 ? 0 : firstAfter(entries, after); at < entries.length && found.length < limit; at += 1) {
       const entry = entries[at];
       if (entry.subject.startsWith(prefix) && matches(entry.subject)) found.push(entry);

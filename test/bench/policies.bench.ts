@@ -12,7 +12,7 @@ import { pythonPeer } from "./peers/python.ts";
 export const bench: Bench = {
   name: "policies",
   async run({ tiny }) {
-    return [...(await bandits(tiny)), ...(await contacts(tiny))];
+    return [...(await bandits(tiny)), ...(await contacts(tiny)), ...(await histories(tiny))];
   },
 };
 
@@ -99,6 +99,79 @@ async function contacts(tiny: boolean): Promise<BenchRow[]> {
     ...(["myopic", "best-fixed", "oracle"] as const).map((name) => row(`value per agent of the sequential policy beside ${name} (se of the difference ${standardError(less(sequential, of(name))).toFixed(3)})`, mean(sequential), mean(of(name)), name, "minor units", name === "best-fixed" ? "above, or within 1 %" : null)),
     row(`lived by agents, beside best-fixed (se of the difference ${standardError(less(lived.get("sequential")!, lived.get("best-fixed")!)).toFixed(3)})`, mean(lived.get("sequential")!), mean(lived.get("best-fixed")!), "best-fixed", "minor units", null),
   ];
+}
+
+/** Parts of everybody whom others contact at these ticks, too, and what is known of them: an equal share each. */
+const HISTORIES: Readonly<Record<string, readonly (readonly number[])[]>> = {
+  "none, one or three contacts just before": [[], [0], [0, 0, 0]],
+  "never, every six or every three ticks": [[], [2, 8, 14], [0, 3, 6, 9, 12, 15, 18]],
+};
+
+/** A schedule of its own for each history, beside the best one that tells none apart (by coordinate ascent over single choices and swaps, in closed form). */
+async function histories(tiny: boolean): Promise<BenchRow[]> {
+  const seeds = Array.from({ length: tiny ? 1 : 10 }, (_, seed) => seed + 1), ticks = tiny ? 6 : 20, rows: BenchRow[] = [];
+  for (const [what, parts] of Object.entries(HISTORIES)) {
+    const own: number[] = [], one: number[] = [], lived: number[] = [], outside = parts.map((at) => at.filter((tick) => tick < ticks));
+    for (const seed of seeds) {
+      const random = RandomStream.of(seed, "histories world"), logits = [-1.7 - 2.2 * random.uniform(), -1.7 - 2.2 * random.uniform()];
+      const model = handModel({
+        codings: [], steps: ["buy"], sd: 0, worlds: 2, leaveLogit: -4.5, personas: [{ id: "p", share: 1, distributions: [] }], stimuli: [contact("plain"), contact("gift", { contactCostMinor: 1 })],
+        terms: logits.map((_, stimulus) => ({ kind: "persona-stimulus" as const, persona: 0, stimulus })), coefficients: [logits],
+      });
+      const study = readStudy({ seed, ticks, agents: tiny ? 60 : 30_000, pressure: PRESSURE, contactPolicy: { leaveCostMinor: 60 }, histories: Object.fromEntries(outside.map((contactsAt, part) => [`h${part}`, { share: 1 / parts.length, contactsAt }])) }, model);
+      const result = await contactPolicy(model, study, localRun, { replicates: 1 });
+      own.push(result.policies.find(({ name }) => name === "sequential")!.value);
+      lived.push(result.agents.find(({ name }) => name === "sequential")!.value);
+      const valueOf = (schedule: Int8Array): number => mean(outside.map((at) => scheduleValue(logits, schedule, at)));
+      one.push(Math.max(...[3, 4, 6, ticks + 1].map((every) => ascended(valueOf, Int8Array.from({ length: ticks }, (_, tick) => (tick % every === every - 1 ? (logits[0]! > logits[1]! ? 0 : 1) : -1))))));
+    }
+    const gain = own.map((value, at) => value - one[at]!);
+    rows.push({
+      what: `contacts where others contact people, too (${what}), ${seeds.length} worlds: value per agent of a schedule for each history beside the best one for all (se of the difference ${standardError(gain).toFixed(2)}; lived by agents ${mean(lived).toFixed(2)})`,
+      ours: mean(own), peer: mean(one), peerName: "one schedule", ratio: mean(own) / mean(one), unit: "minor units", floor: "above", target: null, hash: hashOf([...own, ...one]),
+    });
+  }
+  return rows;
+}
+
+/** Value per person of a schedule in closed form. */
+function scheduleValue(logits: readonly number[], schedule: Int8Array, outside: readonly number[]): number {
+  const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
+  let there = 1, pressure = 0, value = 0;
+  schedule.forEach((stimulus, tick) => {
+    pressure = Math.min(255, pressure - ((pressure + 15) >>> 4) + PRESSURE.perContact * outside.filter((at) => at === tick).length);
+    if (stimulus < 0) return;
+    const rate = logistic(logits[stimulus]! - PRESSURE.logitPerUnit * pressure), leaves = (1 - rate) * logistic(-4.5 + PRESSURE.leaveLogitPerUnit * pressure);
+    value += there * (100 * rate - stimulus - 60 * leaves);
+    there *= 1 - leaves;
+    pressure = Math.min(255, pressure + PRESSURE.perContact);
+  });
+  return value;
+}
+
+/** Value of a schedule that no single choice and no swap of two ticks betters; `schedule` becomes it. */
+function ascended(valueOf: (schedule: Int8Array) => number, schedule: Int8Array): number {
+  let value = valueOf(schedule);
+  for (let improved = true; improved;) {
+    improved = false;
+    const tried = (change: () => void, undo: () => void): void => {
+      change();
+      const next = valueOf(schedule);
+      if (next > value + 1e-12) [value, improved] = [next, true];
+      else undo();
+    };
+    schedule.forEach((_, a) => {
+      for (const choice of [-1, 0, 1]) {
+        const before = schedule[a]!;
+        if (choice !== before) tried(() => { schedule[a] = choice; }, () => { schedule[a] = before; });
+      }
+      for (let b = a + 1; b < schedule.length; b++) {
+        const [x, y] = [schedule[a]!, schedule[b]!];
+        if (x !== y) tried(() => { [schedule[a], schedule[b]] = [y, x]; }, () => { [schedule[a], schedule[b]] = [x, y]; });
+      }
+    });
+  }
+  return value;
 }
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;

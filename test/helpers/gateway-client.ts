@@ -14,9 +14,11 @@ export const GATEWAY_MODEL = handModel({
   terms: [{ kind: "intercept" }, { kind: "stimulus", stimulus: 1 }, { kind: "trait", trait: 0, level: -1 }], coefficients: [[-2, -0.5, 0.8], [-1.2, 0.3, 0.4]], sd: 0.1, worlds: 40,
 });
 
-/** An outcome of the keen persona with the news, visited. */
+const HOUR_MS = 3_600_000;
+
+/** An outcome of the keen persona with the news, visited an hour ago. */
 export const outcomeOf = (number: number, more: object = {}): { readonly id: string } => {
-  const outcome = { id: `order-${number}`, recipient: `r${number}`, attributes: { owner: "yes" }, stimulus: "news", reached: "visit", at: "2026-03-01T10:00:00Z" };
+  const outcome = { id: `order-${number}`, recipient: `r${number}`, attributes: { owner: "yes" }, stimulus: "news", reached: "visit", at: new Date(Date.now() - HOUR_MS).toISOString() };
   return { ...outcome, ...more };
 };
 

@@ -13,6 +13,7 @@ import { COMMIT, HEARTBEAT, INPUT, RELEASE, RUN_RECORD, SHARD_OUT, TICK_OPEN, VI
 import { chanceOf } from "./chance.ts";
 import { LEDGER, marketOf, startGateway, type RunningGateway } from "./gateway.ts";
 import { violations, type Violation } from "./invariants.ts";
+import { memoryOf, type Memory } from "./memory.ts";
 import type { ClusterRecord, Expected } from "./records.ts";
 import type { Fault, FaultKind, Schedule } from "./schedule.ts";
 import { rootsOf, sampleTruth, type Truth } from "./truth.ts";
@@ -51,6 +52,11 @@ export interface SeedCounts {
   /** Requests that were not answered, TickOpens that were refused, appends and fills that found something there. */
   refusals: number;
   divergences: number;
+  /** Bits of nodes' memory that did flip, and nodes that were quarantined for what they said. */
+  flipped: number;
+  quarantined: number;
+  /** Double runs that the product gave up, and said so. */
+  unchecked: number;
   lost: number;
   duplicated: number;
   delayed: number;
@@ -71,6 +77,7 @@ interface NodeProcess {
   readonly name: string;
   life: SimulatedLife | null;
   node: RunningNode | null;
+  memory: Memory | null;
   starts: number;
 }
 
@@ -88,12 +95,14 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   const world = simulatedWorld(chanceOf(schedule.seed, "world"));
   const network = simulatedNetwork(world), service = simulatedService(world.chance), hub = simulatedHub(world, network, service);
   const records: ClusterRecord[] = [];
-  const counts: SeedCounts = { ticks: 0, terms: 0, views: 0, repairs: 0, refusals: 0, divergences: 0, lost: 0, duplicated: 0, delayed: 0, stale: 0 };
+  const counts: SeedCounts = { ticks: 0, terms: 0, views: 0, repairs: 0, refusals: 0, divergences: 0, flipped: 0, quarantined: 0, unchecked: 0, lost: 0, duplicated: 0, delayed: 0, stale: 0 };
   const faults: Partial<Record<FaultKind, number>> = {};
   const say = trace === undefined ? () => {} : (line: string): void => trace(`${world.nowMs().toFixed(1).padStart(10)} ${line}`);
   const terms = new Set<number>();
   const committedEver = new Set<string>();
   const shardsOf = new Map<string, readonly Shard[]>();
+  const quarantined = new Set<string>();
+  const hasFlips = schedule.strikes.some(({ fault }) => fault.kind === "state bit flipped" || fault.kind === "output bit flipped");
 
   // ---- what is seen ----
   service.onEvent((event) => {
@@ -120,8 +129,10 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
         }
         const record = RUN_RECORD.read(event.entry.bytes);
         if (record === null) return;
-        const { run, shards, state, owners, view } = record;
+        const { run, attempt, firstAttempt, shards, state, owners, view, unfit } = record;
         if (shards.length > 0) shardsOf.set(run, shards);
+        records.push({ kind: "attempt", run, attempt, firstAttempt });
+        quarantine(run, unfit);
         say(`run ${run.slice(0, 8)} is ${state}, view ${view}: ${owners.join(" ")}`);
       }
       return;
@@ -163,6 +174,10 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     const line = (fields: Readonly<Record<string, unknown>>, event: string): void => {
       if (event === "TickOpen refused") counts.refusals += 1;
       if (fields["code"] === "DIVERGENCE") counts.divergences += 1;
+      if (hasFlips && event.startsWith("a double run was given up")) {
+        counts.unchecked += 1;
+        records.push({ kind: "unchecked", run: String(fields["run"]), attempt: Number(fields["attempt"]) });
+      }
       say(`${name}: ${event} ${JSON.stringify(fields)}`);
     };
     return trace === undefined ? { ...SILENT, warn: line, error: line } : { debug: line, info: line, warn: line, error: line };
@@ -170,7 +185,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
 
   // ---- processes ----
   const coordinators: CoordinatorProcess[] = Array.from({ length: schedule.coordinators }, (_, index) => ({ name: `coordinator-${index}`, disk: simulatedDisk(world), life: null, coordinator: null, starts: 0, images: [] }));
-  const nodes: NodeProcess[] = Array.from({ length: schedule.nodes }, (_, index) => ({ name: `node-${index}`, life: null, node: null, starts: 0 }));
+  const nodes: NodeProcess[] = Array.from({ length: schedule.nodes }, (_, index) => ({ name: `node-${index}`, life: null, node: null, memory: null, starts: 0 }));
 
   function bootCoordinator(process: CoordinatorProcess): void {
     if (process.life !== null) return;
@@ -178,7 +193,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     process.life = life;
     process.starts += 1;
     say(`${process.name} starts`);
-    startCoordinator({ ports: watched(process, { ...hub.portsOf(life), store: process.disk.open(life) }), tenant: TENANT, ledgerTickMs: LEDGER_TICK_MS, holder: process.name, incarnation: `${process.name}-${process.starts}`, logger: loggerOf(process.name) }).then(
+    startCoordinator({ ports: watched(process, { ...hub.portsOf(life), store: process.disk.open(life) }), tenant: TENANT, ledgerTickMs: LEDGER_TICK_MS, ...(hasFlips ? { doubleRunShare: 1 } : {}), holder: process.name, incarnation: `${process.name}-${process.starts}`, logger: loggerOf(process.name) }).then(
       (coordinator) => { if (process.life === life) process.coordinator = coordinator; },
       (error: unknown) => { if (process.life === life) ended(process, error); },
     );
@@ -222,13 +237,18 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   }
 
   function inlineWork(life: SimulatedLife, process: NodeProcess, incarnation: string): InlineWork {
+    process.memory = hasFlips ? memoryOf(kernel, world.chance, (what) => {
+      counts.flipped += 1;
+      records.push({ kind: "flipped", by: incarnation });
+      say(`${incarnation}: FLIPPED ${what}`);
+    }) : null;
     return {
-      kernel, exposuresPerSecond: 1000 * (1 + nodes.indexOf(process)),
+      kernel: process.memory?.kernel ?? kernel, exposuresPerSecond: 1000 * (1 + nodes.indexOf(process)),
       pace(message) {
         if (message.kind === "hold" && message.blocks.some(({ state }) => state !== null)) {
           counts.repairs += 1;
-          const run = message.key.split("/")[0];
-          for (const { block, state } of message.blocks) if (state !== null) records.push({ kind: "restored", by: incarnation, run, block, tick: message.replayFrom - 1, stateHash: sha256Hex(state) });
+          const [run, attempt] = message.key.split("/");
+          for (const { block, state } of message.blocks) if (state !== null) records.push({ kind: "restored", by: incarnation, run, attempt: Number(attempt), block, tick: message.replayFrom - 1, stateHash: sha256Hex(state) });
         }
         return message.kind === "compute" || message.kind === "hold" ? life.clock.sleep(schedule.computeMs * (0.5 + world.chance())) : Promise.resolve();
       },
@@ -246,7 +266,26 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     process.life?.kill();
     process.life = null;
     if ("coordinator" in process) process.coordinator = null;
-    else process.node = null;
+    else process.node = process.memory = null;
+  }
+
+  /** What an operator does with a node that a third computation has contradicted: takes it out, tests it, starts it again. */
+  function quarantine(run: string, unfit: readonly string[]): void {
+    for (const [incarnation, backend] of unfit.map((entry) => entry.split(" "))) {
+      if (backend === undefined || quarantined.has(incarnation)) continue;
+      quarantined.add(incarnation);
+      counts.quarantined += 1;
+      records.push({ kind: "quarantined", run, incarnation });
+      say(`${incarnation} is quarantined`);
+      const process = nodes.find(({ name, starts, life }) => life !== null && `${name}-${starts}` === incarnation);
+      if (process === undefined) continue;
+      const { life } = process;
+      up(() => {
+        if (process.life !== life) return;
+        down(process);
+        up(() => bootNode(process), RESTART_MS);
+      }, RESTART_MS);
+    }
   }
 
   let hasDied = false;
@@ -293,11 +332,12 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
 
   async function enter(truth: Truth, coordinator: Coordinator): Promise<string> {
     const { shards, workers, spanTicks, checkpointTicks, population } = schedule;
-    if ((await coordinator.run(truth.run))?.state === "frozen") {
+    const record = await coordinator.run(truth.run);
+    if (record?.state === "frozen") {
       counts.divergences += 1;
-      return (await coordinator.resolve(truth.run)).state === "frozen" ? "frozen" : "entered";
+      if (record.dispute !== null) return (await coordinator.resolve(truth.run)).state === "frozen" ? "frozen" : "entered";
     }
-    await coordinator.enter(truth.plan, { shards, workers, spanTicks, checkpointTicks, population, backend: "reference" });
+    await coordinator.enter(truth.plan, { shards, workers, spanTicks, checkpointTicks, population, backend: "reference" }, record?.state === "frozen" ? { fresh: true } : {});
     return "entered";
   }
 
@@ -414,7 +454,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
         }, 1000 + fault.downMs);
       }
       case "add node": {
-        const process: NodeProcess = { name: `node-${nodes.length}`, life: null, node: null, starts: 0 };
+        const process: NodeProcess = { name: `node-${nodes.length}`, life: null, node: null, memory: null, starts: 0 };
         nodes.push(process);
         return bootNode(process);
       }
@@ -435,6 +475,8 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
           bootCoordinator(process);
         }, 1500 + fault.downMs);
       }
+      case "state bit flipped": return nodes[fault.node % nodes.length].memory?.flipState();
+      case "output bit flipped": return nodes[fault.node % nodes.length].memory?.flipOutput();
       case "pause node": return freeze(nodes[fault.node % nodes.length].life, fault.ms);
       case "pause coordinator": return freeze(coordinators[fault.coordinator % coordinators.length].life, fault.ms);
       case "blocked loop": return freeze(lifeOf(fault), fault.ms);
@@ -509,8 +551,9 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   // ---- the course of events ----
   const uncaught = (error: unknown): void => died("a process", error);
   // A system call that costs more than everything else about a heartbeat.
-  const { availableMemory } = process;
+  const { availableMemory } = process, { any } = AbortSignal;
   process.availableMemory = () => 2 ** 30;
+  AbortSignal.any = anyOf;
   const listeners = process.listeners("unhandledRejection");
   process.removeAllListeners("unhandledRejection");
   process.on("unhandledRejection", uncaught);
@@ -518,11 +561,11 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     for (const coordinator of coordinators) bootCoordinator(coordinator);
     for (const node of nodes) world.after(50 * world.chance(), () => bootNode(node));
     const client = world.life("client");
-    client.clock.every(CLIENT_MS, lookAfterRuns);
-    if (market !== null) {
-      bootGateway();
-      client.clock.every(CLIENT_MS, lookAfterMarket);
-    }
+    if (market !== null) bootGateway();
+    client.clock.every(CLIENT_MS, () => {
+      lookAfterRuns();
+      lookAfterMarket();
+    });
     if (schedule.strikes.some(({ fault }) => fault.kind === "older disk")) client.clock.every(700, () => {
       for (const process of coordinators) if (process.images.push(process.disk.image()) > 8) process.images.shift();
     });
@@ -532,6 +575,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     if (disturbances === 0) records.push({ kind: "calm", atMs: lastDisturbedMs });
   } finally {
     process.availableMemory = availableMemory;
+    AbortSignal.any = any;
     process.off("unhandledRejection", uncaught);
     for (const listener of listeners) process.on("unhandledRejection", listener);
     for (const each of [...coordinators, ...nodes]) each.life?.kill();
@@ -548,6 +592,16 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     violations: violations(records, { expected, recoveryMs: RECOVERY_MS, mustFinish: true }),
     faults, counts: { ...counts, lost, duplicated, delayed }, virtualMs: Math.round(world.nowMs()), happened: world.happened(),
   };
+}
+
+/** Node keeps what its own `any` returned and somebody listens to until it is aborted. Processes that end here abort nothing: each seed would stay in memory. */
+function anyOf(signals: Iterable<AbortSignal>): AbortSignal {
+  const any = new AbortController();
+  for (const signal of signals) {
+    if (signal.aborted) any.abort(signal.reason);
+    else signal.addEventListener("abort", () => any.abort(signal.reason), { once: true });
+  }
+  return any.signal;
 }
 
 function expectation(truth: Truth): Expected {

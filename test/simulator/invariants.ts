@@ -228,6 +228,15 @@ export const INVARIANTS: Readonly<Record<string, Checker>> = {
     }
   },
 
+  /** A node is quarantined only if a bit of its memory had flipped. */
+  *liars(records) {
+    const flipped = new Set<string>();
+    for (const record of records) {
+      if (record.kind === "flipped") flipped.add(record.by);
+      if (record.kind === "quarantined" && !flipped.has(record.incarnation)) yield `${record.incarnation} was quarantined for what it said of run ${short(record.run)}; no bit of its memory had flipped`;
+    }
+  },
+
   /** Nobody dies of an error that nobody caught. */
   *uncaught(records) {
     for (const { who, error } of of(records, "died")) yield `${who} died: ${error}`;
@@ -235,15 +244,43 @@ export const INVARIANTS: Readonly<Record<string, Checker>> = {
 };
 
 /** Everything that was promised and not kept, at most `limit` a promise. */
-export function violations(records: readonly ClusterRecord[], options: InvariantOptions, limit = 3): readonly Violation[] {
+export function violations(seen: readonly ClusterRecord[], options: InvariantOptions, limit = 3): readonly Violation[] {
+  const hasFlips = seen.some(({ kind }) => kind === "flipped"), unchecked = hasFlips ? uncheckedRuns(seen) : new Set<string>();
+  const records = hasFlips ? standing(seen).filter((record) => record.kind !== "slot" || !unchecked.has(record.slot.run)) : seen;
+  const expected = new Map([...options.expected].filter(([run]) => !unchecked.has(run)));
   return Object.entries(INVARIANTS).flatMap(([invariant, check]) => {
     const found: Violation[] = [];
-    for (const message of check(records, options)) {
+    for (const message of check(records, invariant === "I11" ? options : { ...options, expected })) {
       found.push({ invariant, message });
       if (found.length >= limit) break;
     }
     return found;
   });
+}
+
+/**
+ * What still stands where bits of memory flipped: what a node said in an attempt that was given up, and what was committed before a run began anew,
+ * may be false. Nothing else is excused, least of all the outcome of a run of which every block was compared with a second computation.
+ */
+function standing(records: readonly ClusterRecord[]): readonly ClusterRecord[] {
+  const last = new Map<string, { readonly attempt: number; readonly firstAttempt: number }>();
+  for (const { run, attempt, firstAttempt } of of(records, "attempt")) {
+    const before = last.get(run) ?? { attempt: 0, firstAttempt: 0 };
+    last.set(run, { attempt: Math.max(before.attempt, attempt), firstAttempt: Math.max(before.firstAttempt, firstAttempt) });
+  }
+  return records.filter((record) => {
+    if (record.kind === "commit") return record.commit.attempt >= (last.get(record.commit.run)?.firstAttempt ?? 0);
+    if (record.kind === "slot") return record.slot.attempt >= (last.get(record.slot.run)?.attempt ?? 0);
+    if (record.kind === "restored") return record.attempt >= (last.get(record.run)?.attempt ?? 0);
+    return true;
+  });
+}
+
+/** Runs that a bit may have falsified unseen: of their last attempt some blocks were computed once only, as was said. */
+function uncheckedRuns(records: readonly ClusterRecord[]): ReadonlySet<string> {
+  const last = new Map<string, number>();
+  for (const { run, attempt } of of(records, "attempt")) last.set(run, Math.max(last.get(run) ?? 0, attempt));
+  return new Set(of(records, "unchecked").filter(({ run, attempt }) => attempt >= (last.get(run) ?? 0)).map(({ run }) => run));
 }
 
 /** The input that each tick was sealed with: the one its first commit names where a service forgot another (I7 holds the rest to be one), else the first. */

@@ -7,9 +7,10 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { parseArgs, type ParseArgsConfig } from "node:util";
+import { setFlagsFromString } from "node:v8";
 import type { SeedReport } from "./cluster.ts";
 import { plant } from "./planted.ts";
-import type { FaultKind, Strike } from "./schedule.ts";
+import type { FaultKind, Schedule, Strike } from "./schedule.ts";
 
 const HELP = `The cluster simulator: seeds of faults over simulated ports; the exit code is 1 when a promise was broken.
 
@@ -20,11 +21,12 @@ const HELP = `The cluster simulator: seeds of faults over simulated ports; the e
   --stride N     from one to the next (1)    --seconds N    begin none after so long
   --workers N    processes, 1 or 2 (1)       --failures N   stop after so many that failed (1)
   --seed N       this one, traced            --plant NAME   break the product first (planted.ts)
+  --flips        bits of nodes' memory flip in every seed, instead of in some
   --json         one JSON document           --lines        the same on one line
 `;
 const OPTIONS = {
   seeds: { type: "string", default: "100" }, first: { type: "string", default: "1" }, stride: { type: "string", default: "1" }, seconds: { type: "string" }, failures: { type: "string", default: "1" },
-  workers: { type: "string", default: "1" }, seed: { type: "string" }, plant: { type: "string" }, json: { type: "boolean", default: false }, lines: { type: "boolean", default: false }, help: { type: "boolean", default: false },
+  workers: { type: "string", default: "1" }, seed: { type: "string" }, plant: { type: "string" }, flips: { type: "boolean", default: false }, json: { type: "boolean", default: false }, lines: { type: "boolean", default: false }, help: { type: "boolean", default: false },
 } as const satisfies ParseArgsConfig["options"];
 const values = asked();
 if (values.help) {
@@ -44,7 +46,14 @@ const { scheduleOf } = await import("./schedule.ts");
 const { shrink } = await import("./shrink.ts");
 const { FAULT_KINDS, KINDS_WITH_LIVE_INPUTS } = await import("./schedule.ts");
 forbidAmbient();
+// What a seed makes is garbage when it ends: a larger nursery, in MiB, is cleared less often (a tenth of the time).
+setFlagsFromString("--min-semi-space-size=32");
+// Of many seeds nobody reads where an error was made: finding it out costs more than what the error is about.
+if (values.seed === undefined) Error.stackTraceLimit = 0;
 const kinds = planted === "live inputs" || planted === "reopened without its sealed input" ? KINDS_WITH_LIVE_INPUTS : FAULT_KINDS;
+/** Nothing else is for double runs to find. */
+const hasFlips = values.flips || planted === "no double run";
+const schedule = (seed: number): Schedule => scheduleOf(seed, { kinds, ...(hasFlips ? { flips: true } : {}) });
 
 /** The options, or one line and exit code 2. */
 function asked() {
@@ -86,12 +95,12 @@ const progresses: Progress[] = [];
 const tell = ({ progress, failed, seconds }: Progress): void => void process.stderr.write(`${progress} of ${values.seeds} seeds, ${failed} failed, ${Math.round(seconds)} s\n`);
 
 const emptySummary = (): Summary => ({ seeds: 0, seconds: 0, faults: {}, counts: {}, virtualHours: 0, failed: [] });
-const replayOf = (seed: number): string => `npm run simulator -- --seed ${seed}${planted === undefined ? "" : ` --plant "${planted}"`}`;
+const replayOf = (seed: number): string => `npm run simulator -- --seed ${seed}${values.flips ? " --flips" : ""}${planted === undefined ? "" : ` --plant "${planted}"`}`;
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 if (values.seed !== undefined) {
   const seed = Number(values.seed);
-  const report = await runSchedule(scheduleOf(seed, { kinds }), { trace: say });
+  const report = await runSchedule(schedule(seed), { trace: say });
   say(JSON.stringify(report.counts));
   for (const { invariant, message } of report.violations) say(`VIOLATION ${invariant}: ${message}`);
   if (report.violations.length > 0) await printShrunk(seed, report);
@@ -103,7 +112,7 @@ if (values.seed !== undefined) {
   else {
     if (values.json) say(JSON.stringify(summary, null, 1));
     else print(summary);
-    if (!values.json) for (const { seed } of summary.failed.slice(0, 3)) await printShrunk(seed, await runSchedule(scheduleOf(seed, { kinds })));
+    if (!values.json) for (const { seed } of summary.failed.slice(0, 3)) await printShrunk(seed, await runSchedule(schedule(seed)));
   }
   process.exit(summary.failed.length > 0 ? 1 : 0);
 }
@@ -120,7 +129,7 @@ async function runSeeds(onProgress: (progress: Progress) => void): Promise<Summa
       told = summary.seconds;
       onProgress({ progress: summary.seeds, failed: summary.failed.length, seconds: told });
     }
-    const report = await runSchedule(scheduleOf(first + index * stride, { kinds }));
+    const report = await runSchedule(schedule(first + index * stride));
     add(summary.faults as Record<string, number>, report.faults as Record<string, number>);
     add(summary.counts, { ...report.counts });
     summary.virtualHours += report.virtualMs / 3_600_000;
@@ -151,6 +160,7 @@ function inProcess(index: number, of: number): Promise<Summary> {
   const args = ["--lines", "--first", String(Number(values.first) + index), "--stride", String(of), "--seeds", String(Math.ceil((Number(values.seeds) - index) / of)), "--failures", values.failures];
   if (values.seconds !== undefined) args.push("--seconds", values.seconds);
   if (planted !== undefined) args.push("--plant", planted);
+  if (values.flips) args.push("--flips");
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [import.meta.filename, ...args], { stdio: ["ignore", "pipe", "inherit"] });
     let last = "";
@@ -198,9 +208,9 @@ function print({ seeds, seconds, faults, counts, virtualHours, failed }: Summary
 
 /** The fewest faults of the seed's schedule that still break the same promise. */
 async function printShrunk(seed: number, report: SeedReport): Promise<void> {
-  const schedule = scheduleOf(seed, { kinds }), broken = new Set(report.violations.map(({ invariant }) => invariant));
-  const strikes = await shrink<Strike>(schedule.strikes, async (some) => (await runSchedule({ ...schedule, strikes: some })).violations.some(({ invariant }) => broken.has(invariant)));
-  say(`seed ${seed} with ${strikes.length} of its ${schedule.strikes.length} faults breaks ${[...broken].join(", ")}: ${JSON.stringify({ ...schedule, strikes })}`);
+  const whole = schedule(seed), broken = new Set(report.violations.map(({ invariant }) => invariant));
+  const strikes = await shrink<Strike>(whole.strikes, async (some) => (await runSchedule({ ...whole, strikes: some })).violations.some(({ invariant }) => broken.has(invariant)));
+  say(`seed ${seed} with ${strikes.length} of its ${whole.strikes.length} faults breaks ${[...broken].join(", ")}: ${JSON.stringify({ ...whole, strikes })}`);
   say(`replay: ${replayOf(seed)}`);
 }
 

@@ -28,6 +28,7 @@ export const PLANTED: Readonly<Record<string, readonly Edit[]>> = {
   "duplicate counted": [{ file: "coordinator/core/barrier.ts", find: " || barrier.outs[out.shard] !== null", put: "" }],
   "no flush": [{ file: "coordinator/shell/drive-run.ts", find: "if (fresh.length === 0) return;\n      await store.flushed();", put: "if (fresh.length === 0) return;" }],
   "acknowledged before the flush": [{ file: "gateway/shell/outbox.ts", find: "await store.flushed();\n  return added;", put: "return added;" }],
+  "no double run": [{ file: "agent-runtime/shell/second-computation.ts", find: "if (Buffer.compare(theirs, ours) === 0 && !isStateDue) continue;", put: "if (compared > 0) continue;" }],
   "live inputs": [LIVE_INPUTS],
   "reopened without its sealed input": [LIVE_INPUTS, { file: "coordinator/shell/drive-run.ts", find: "result.filled ? input : INPUT.decode(result.stored)", put: "input" }],
 };

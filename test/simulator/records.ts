@@ -21,7 +21,7 @@ export type ClusterRecord =
   /** A client was told that the run is done. */
   | { readonly kind: "outcome"; readonly observer: string; readonly run: string; readonly root: string; readonly exposures: number; readonly counts: Float64Array }
   /** A block's state was taken from a checkpoint of this tick (-1 = before the first). */
-  | { readonly kind: "restored"; readonly by: string; readonly run: string; readonly block: number; readonly tick: number; readonly stateHash: string }
+  | { readonly kind: "restored"; readonly by: string; readonly run: string; readonly attempt: number; readonly block: number; readonly tick: number; readonly stateHash: string }
   /** A release was announced; a client was served under one. */
   | { readonly kind: "announced"; readonly release: number; readonly model: string }
   | { readonly kind: "served"; readonly observer: string; readonly release: number; readonly model: string }
@@ -30,6 +30,12 @@ export type ClusterRecord =
   | { readonly kind: "ledgered"; readonly run: string; readonly tick: number; readonly eventIds: readonly string[] }
   /** From here on nobody disturbs the cluster. */
   | { readonly kind: "calm"; readonly atMs: number }
+  /** A bit of a node's memory flipped. A run's record was written. A third computation contradicted a node. */
+  | { readonly kind: "flipped"; readonly by: string }
+  | { readonly kind: "attempt"; readonly run: string; readonly attempt: number; readonly firstAttempt: number }
+  | { readonly kind: "quarantined"; readonly run: string; readonly incarnation: string }
+  /** Some blocks of an attempt were not compared with a second computation, as its leader said. */
+  | { readonly kind: "unchecked"; readonly run: string; readonly attempt: number }
   /** Something that must stay bounded. */
   | { readonly kind: "usage"; readonly what: string; readonly value: number; readonly bound: number }
   /** A process ended of an error that nobody caught. */

@@ -17,6 +17,9 @@ export type Fault =
   /** An event loop that is blocked for some seconds. */
   | { readonly kind: "blocked loop"; readonly process: string; readonly ms: number }
   | { readonly kind: "clock leap"; readonly process: string; readonly ms: number }
+  /** One bit of a node's memory: in the state of a block that it holds, or in what a tick of it came to before that is hashed. */
+  | { readonly kind: "state bit flipped"; readonly node: number }
+  | { readonly kind: "output bit flipped"; readonly node: number }
   /** Links: one direction or both. */
   | { readonly kind: "partition"; readonly process: string; readonly direction: "from" | "to" | "both"; readonly ms: number }
   | { readonly kind: "loss"; readonly rate: number; readonly ms: number }
@@ -69,15 +72,22 @@ export interface Schedule {
   readonly strikes: readonly Strike[];
 }
 
-/** Kinds that are drawn. Bits flipped in a node's own memory are not among them: double runs find those, and of 1 % of the blocks only. */
+/** Kinds that are drawn. Bits flipped in a node's memory come on top, in some seeds: only double runs find those, and there every block is computed twice. */
 export const FAULT_KINDS: readonly FaultKind[] = [
   "kill node", "pause node", "drain node", "add node", "kill coordinator", "stop coordinator", "power cut", "pause coordinator", "blocked loop", "clock leap", "partition", "loss", "duplication", "delay",
   "service down", "log full", "log forgets", "service forgets all", "blobs lost", "blob bit flipped", "full disk", "older disk", "lost disk", "kill gateway", "pause gateway", "cut gateway", "poison",
 ];
 
+/** Share of the seeds in which bits of nodes' memory flip. */
+const FLIPS_SHARE = 0.12;
+const FLIPS_MAX = 3;
+const FLIP_KINDS = ["state bit flipped", "output bit flipped"] as const;
+
 export interface ScheduleOptions {
   /** Kinds that may be drawn. */
   readonly kinds: readonly FaultKind[];
+  /** Whether bits of nodes' memory flip in every seed, or in none; default: in FLIPS_SHARE of them. */
+  readonly flips?: boolean;
 }
 
 /** Least of a seed: fewer faults, or of fewer kinds, would pass for coverage. */
@@ -93,7 +103,7 @@ const COSTS_DISK: ReadonlySet<FaultKind> = new Set(["older disk", "lost disk", "
 export const KINDS_WITH_LIVE_INPUTS: readonly FaultKind[] = FAULT_KINDS.filter((kind) => !COSTS_SERVICE.has(kind));
 
 /** The schedule of a seed. */
-export function scheduleOf(seed: number, { kinds }: ScheduleOptions): Schedule {
+export function scheduleOf(seed: number, { kinds, flips }: ScheduleOptions): Schedule {
   if (kinds.length < KINDS_MIN) throw new Error(`a schedule needs ${KINDS_MIN} kinds of faults`);
   const chance = chanceOf(seed, "schedule");
   const spared = chance() < 0.5 ? COSTS_SERVICE : COSTS_DISK;
@@ -108,6 +118,13 @@ export function scheduleOf(seed: number, { kinds }: ScheduleOptions): Schedule {
     // A few kinds a seed, often repeated: two pauses of the same leader find more than one of everything.
     const kind = chance() < 0.5 ? oneOf(chance, drawn) : oneOf(chance, allowed);
     strikes.push({ tick: between(chance, -1, 17), afterMs: chance() < 0.5 ? 0 : Math.round(chance() * chance() * 2000), step: between(chance, 0, 12), fault: faultOf(kind, chance, coordinators, nodes) });
+  }
+  // A chance of their own: the other faults of a seed are the same with them and without.
+  const flipChance = chanceOf(seed, "flips");
+  if (flipChance() < (flips === undefined ? FLIPS_SHARE : Number(flips))) {
+    for (let flipped = between(flipChance, 1, FLIPS_MAX); flipped > 0; flipped -= 1) {
+      strikes.push({ tick: between(flipChance, -1, 17), afterMs: Math.round(flipChance() * flipChance() * 500), step: 0, fault: { kind: oneOf(flipChance, FLIP_KINDS), node: between(flipChance, 0, nodes - 1) } });
+    }
   }
   return {
     seed, coordinators, nodes, plans, hasGateway, strikes: strikes.toSorted((left, right) => left.tick - right.tick),
@@ -124,11 +141,12 @@ function faultOf(kind: FaultKind, chance: Chance, coordinators: number, nodes: n
   const node = between(chance, 0, nodes - 1), coordinator = between(chance, 0, coordinators - 1);
   const process = chance() < 0.5 ? `node-${node}` : `coordinator-${coordinator}`;
   // Mostly below the leases and silences that would be noticed, sometimes far beyond.
-  const ms = Math.round(chance() < 0.6 ? 50 + chance() * 1500 : 2000 + chance() * 8000);
+  const ms = Math.round(chance() < 0.6 ? 50 + chance() * 1500 : 2000 + chance() * chance() * 8000);
   const downMs = Math.round(chance() < 0.5 ? chance() * 500 : chance() * 5000);
   switch (kind) {
     case "kill node": case "drain node": return { kind, node, downMs };
     case "pause node": return { kind, node, ms: chance() < 0.1 ? 30_000 : ms };
+    case "state bit flipped": case "output bit flipped": return { kind, node };
     case "add node": case "service forgets all": case "blob bit flipped": case "poison": return { kind };
     case "kill coordinator": case "stop coordinator": case "power cut": case "older disk": case "lost disk": return { kind, coordinator, downMs };
     case "pause coordinator": return { kind, coordinator, ms: chance() < 0.1 ? 30_000 : ms };
