@@ -3,7 +3,7 @@ import { sha256, type LogEntry, type Logger, type Ports, type Store } from "@pop
 import {
   INPUT, LIMITS, NODE_FAILURE, RUN_STOP, SHARD_OUT, TICK_OPEN,
   blocksOf, bodyOf, commitSubject, encodePlan, failSubject, haltSubject, inputHashOf, inputParts, inputSubject, isBehaviorPlan, isJobPlan, openSubject, outSubject, referenceIn, rootOf, stopSubject, sumsHashOf, toHex,
-  type Block, type Commit, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
+  type Block, type Commit, type Dispute, type NodeFailure, type Plan, type RunRecord, type RunState, type Shard, type ShardOut, type TickOpen,
 } from "@populace/protocol";
 import type { RunProgress } from "@populace/studies";
 import { decideOpen, isStandbyBehind } from "../core/back-pressure.ts";
@@ -156,6 +156,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     let barrier: Barrier = openBarrier(0, 0, 0);
     let complete = Promise.withResolvers<void>();
     let mustReplace = false, restsOnFalse = false;
+    /** What this attempt is the third computation of; a dispute that it runs into itself is for another to decide. */
+    const disputed = record.dispute;
     /** Who was contradicted at the first tick of the disputed shard at which anybody was: what came after may be false because of that. */
     let firstContradicted: ReadonlySet<string> = new Set();
     /** Last ticks of the spans that this attempt has committed. */
@@ -265,10 +267,9 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           });
           root = next;
         }
-        const isDisputed = record.dispute !== null;
-        const isFalse = isDisputed && committed.some((commit) => commit.tick <= committedTick && !isSame(readCommit(store, tenant, run, commit.tick)!, commit));
+        const isFalse = disputed !== null && committed.some((commit) => commit.tick <= committedTick && !isSame(readCommit(store, tenant, run, commit.tick)!, commit));
         restsOnFalse ||= isFalse;
-        const isDecided = isDisputed && await judge(outs, committed);
+        const isDecided = disputed !== null && await judge(disputed, outs, committed);
         // Until it is known who erred, nodes are shown the chain that they know.
         if (isFalse) root = readCommit(store, tenant, run, tick + span - 1)!.root;
         else await commitSpan(committed);
@@ -316,7 +317,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         base.checkpoints.splice(0, base.checkpoints.length, ...kept);
         const now = new Set(kept.flatMap(addresses));
         // What was said before this attempt is what a dispute is decided by.
-        await discard([...before.flatMap(addresses).filter((hash) => hash !== "" && !now.has(hash)), ...(await purgeSlots(ports, tenant, run, below, record.dispute === null ? "*" : attempt))]);
+        await discard([...before.flatMap(addresses).filter((hash) => hash !== "" && !now.has(hash)), ...(await purgeSlots(ports, tenant, run, below, disputed === null ? "*" : attempt))]);
         context.slotBytes.set(run, (context.slotBytes.get(run) ?? 0) - bytes);
       });
       checkpointedTick = tick;
@@ -340,6 +341,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
     /** The record first: whoever takes over goes on from a checkpoint that was checked, and finds there what it needs. */
     async function clearChecked(): Promise<void> {
+      // A dispute that has just begun needs all that was said.
+      if (record.dispute !== disputed) return;
       for (let over = ended.shift(); over !== undefined; over = ended.shift()) {
         const { tick, clear } = over;
         // The last ones are written with the end of the run.
@@ -478,8 +481,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
      * if nobody that was contradicted had a part in it; otherwise it begins anew, for what they said before they were caught is worth no more. Whether
      * the dispute is decided.
      */
-    async function judge(outs: readonly ShardOut[], mine: readonly Commit[]): Promise<boolean> {
-      const dispute = record.dispute!, end = mine[0].tick + mine.length;
+    async function judge(dispute: Dispute, outs: readonly ShardOut[], mine: readonly Commit[]): Promise<boolean> {
+      const end = mine[0].tick + mine.length;
       for (const { bytes } of firstContradicted.size > 0 ? [] : await log.read(outSubject(tenant, run, dispute.attempt, mine[0].tick, dispute.shard))) {
         const out = SHARD_OUT.decode(await bodyOf(bytes, blobs, "a disputed output"));
         if (contradict(out, outs[out.shard])) firstContradicted = new Set([unfitBackend(out.incarnation, out.backend)]);

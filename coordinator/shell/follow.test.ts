@@ -1,6 +1,6 @@
 import { SILENT } from "@populace/io";
 import { simulatedDisk, simulatedHub, simulatedNetwork, simulatedService, simulatedWorld } from "@populace/io/simulated";
-import { COMMIT, commitSubject, type Commit } from "@populace/protocol";
+import { COMMIT, RUN_RECORD, commitSubject, runKey, type Commit, type RunRecord } from "@populace/protocol";
 import { expect, test } from "vitest";
 import { followTenant } from "./follow.ts";
 import { readCommits } from "./run-store.ts";
@@ -60,4 +60,30 @@ test("a chain that is committed anew has no term that falls, at any moment (simu
   // A leader that has yet to notice that it is none.
   expect(await appended(commit(4))).toEqual(["1/1", "2/3", "2/3", "1/3", "1/3"]);
   stop();
+});
+
+test("commits of a run that began anew, which came before its record, take the place of those that do not count any more", async () => {
+  const world = simulatedWorld(() => 0.5), service = simulatedService(world.chance), hub = simulatedHub(world, simulatedNetwork(world), service), disk = simulatedDisk(world);
+  const standby = world.life("standby"), store = disk.open(standby), { registry } = hub.portsOf(world.life("leader"));
+  const stop = followTenant({ ...hub.portsOf(standby), store }, "t", SILENT, { onTerm() {}, onFlushed() {}, onRecord() {}, onStale() {} });
+  const passes = async (): Promise<void> => {
+    const untilMs = world.nowMs() + 50;
+    world.after(50, () => {});
+    await world.run(() => world.nowMs() >= untilMs);
+  };
+  for (let tick = 0; tick < 4; tick += 1) service.append("leader", commitSubject("t", RUN), COMMIT.encode(commit(tick)));
+  await passes();
+  // As a run is taken back: COMMIT is purged, and the first tick was right.
+  service.purge(commitSubject("t", RUN), Number.MAX_SAFE_INTEGER);
+  const anew = Array.from({ length: 4 }, (_, tick): Commit => ({ ...commit(tick, 2), ...(tick === 0 ? {} : { root: `true-${tick}` }), ...(tick < 2 ? {} : { prevRoot: `true-${tick - 1}` }) }));
+  for (const each of anew) service.append("leader", commitSubject("t", RUN), COMMIT.encode(each));
+  await passes();
+  const record: RunRecord = {
+    run: RUN, attempt: 2, firstAttempt: 2, term: 1, change: 1, view: 1, state: "running", number: 1, label: "", priority: 0, wanted: {}, execution: null, shards: [], owners: [], unfit: [], checkedTick: -1, dispute: null, suspectFrom: -1,
+    code: "", reason: "", tick: -1, root: RUN, exposures: 0, seconds: 0, backends: [], spec: { kernelSpec: "k", arithmeticProfile: "p", planHash: "", seed: [0, 0], agents: 1, ticks: TICKS },
+  };
+  void registry.create(runKey("t", RUN), RUN_RECORD.encode(record));
+  await passes();
+  stop();
+  expect(readCommits(store, "t", RUN).map(({ attempt, root }) => [attempt, root])).toEqual(anew.map(({ attempt, root }) => [attempt, root]));
 });

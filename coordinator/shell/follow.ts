@@ -94,13 +94,15 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
       hooks.onTerm(there.term);
       const own = readRecord(store, tenant, there.run);
       if (own !== null && own.term > there.term) return hooks.onStale(own);
-      await store.transaction((tables) => {
+      const isAnew = await store.transaction((tables): boolean => {
         const here = readRecord(tables, tenant, there.run);
-        if (newerRecord(here, there) !== there) return;
-        if (there.firstAttempt > (here?.firstAttempt ?? 0)) discardStale(tables, there.run, there.firstAttempt);
+        if (newerRecord(here, there) !== there) return false;
         raiseTerm(tables, tenant, there.term);
         writeRecord(tables, tenant, there);
+        return there.firstAttempt > (here?.firstAttempt ?? 0) && discardStale(tables, there.run, there.firstAttempt);
       });
+      // What came before the record could not be fitted in.
+      if (isAnew) await catchUp(there.run, readEnd(store, tenant, there.run).tick);
       await keepCopy(ports, there.spec.planHash);
       await store.flushed();
       hooks.onRecord(there);
@@ -117,7 +119,12 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
     for (const stop of stops) stop();
   };
 
-  function discardStale(tables: Parameters<typeof discardCommits>[0], run: string, firstAttempt: number): void {
-    if ((readCommit(tables, tenant, run, 0)?.attempt ?? firstAttempt) < firstAttempt) discardCommits(tables, tenant, run);
+  /** Commits of attempts that do not count any more, and what stands on them; whether there were any. */
+  function discardStale(tables: StoreTables, run: string, firstAttempt: number): boolean {
+    const { tick: end } = readEnd(tables, tenant, run);
+    let tick = 0;
+    while (tick <= end && (readCommit(tables, tenant, run, tick)?.attempt ?? firstAttempt) >= firstAttempt) tick += 1;
+    if (tick <= end) discardCommits(tables, tenant, run, tick);
+    return tick <= end;
   }
 }
