@@ -259,6 +259,15 @@ describe("the JSON contract of the commands", () => {
     expect(await json(0, "learn", "--model", file("model-2.json"), "--outcomes", file("outcomes.csv"))).toMatchObject({ rows: 0, rejected: { seen: 792 } });
   });
 
+  it("learn: an outcome that is still to come is refused with its line and column, and can be taken out again where it was counted", async () => {
+    const lines = readFileSync(file("outcomes.csv"), "utf8").split("\n");
+    writeFileSync(file("to-come.csv"), lines.map((line, at) => (at >= 1 && at <= 40 ? line.replace(/\b2026-\d\d-\d\d\b/, "2090-01-01") : line)).join("\n"));
+    const { error } = await json(2, "learn", "--model", file("model.json"), "--outcomes", file("to-come.csv"), "--out", file("never.json"));
+    expect(error).toMatchObject({ code: "BAD_DATA", message: expect.stringMatching(/to-come\.csv:2: column \w+: expected a time that has come \(here it is 20.*Z\), found "2090-01-01"/) });
+    expect(existsSync(file("never.json"))).toBe(false);
+    expect(await json(0, "learn", "--model", file("model-2.json"), "--outcomes", file("to-come.csv"), "--subtract", "--out", file("without.json"))).toMatchObject({ subtracted: expect.any(Number) });
+  });
+
   it("prioritize: decisions in descending score, plain mode being rate x value", async () => {
     const args = ["prioritize", "--model", file("model-2.json"), "--recipients", file("recipients.csv"), "--campaigns", join(EXAMPLES, "retailer-campaigns.yaml"), "--top", "2"];
     const { decisions } = await json(0, ...args);

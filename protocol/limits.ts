@@ -53,6 +53,8 @@ export const LIMITS = {
   ledgerFlushedMs: 500,
   /** Characters of an event's text: what is longer is cut, and refused. */
   eventBytesMax: 256,
+  /** How far beyond the clock of whoever reads it an outcome may lie, for clocks differ: refused above. */
+  outcomeAheadMs: 300_000,
   /** Personas x stimuli of a ledger: TOO_LARGE above. A commit holds the counts of all. */
   ledgerCellsMax: 65_536,
   /** Events of one message of a gateway, and those that one gateway has on the way at once. */

@@ -116,6 +116,22 @@ describe("reading data files", () => {
     ]);
   });
 
+  it("rejects what is still to come, by more than clocks or zones differ, where it is told the time", async () => {
+    const timed = parseSchema("attributes: {}\nfunnel: [visit]\ntime: {column: at, format: timestamp}\nrejectShareMax: 1\n", "timed.yaml");
+    const times = [
+      "2026-03-01T12:00:00Z", "2026-03-01T12:04:59Z", "2026-03-01T14:04:59+02:00", String(Date.UTC(2026, 2, 1, 12, 5)), "2026-03-02", "2026-03-02 02:05:00", "",
+      "2026-03-01T12:05:01Z", "2026-03-01T14:05:01+0200", String(Date.UTC(2026, 2, 1, 12, 6)), "2026-03-03", "2026-03-02 02:05:01", "2062-03-01",
+    ];
+    const path = file(`at,visit\n${times.map((time) => `${time},1`).join("\n")}\n`);
+    const { rows, rejected } = await readDataset(timed, path, { nowMs: Date.UTC(2026, 2, 1, 12) });
+    expect(rejected.map(({ line, column, found }) => [line, column, found])).toEqual(times.slice(7).map((time, index) => [9 + index, "at", time]));
+    expect(rejected[0]).toMatchObject({ file: path, expected: "a time that has come (here it is 2026-03-01T12:00:00.000Z)" });
+    expect(rows).toBe(7);
+    expect((await readDataset(timed, path)).rows).toBe(13);
+    const index = parseSchema("attributes: {}\nfunnel: [visit]\ntime: {column: at, format: index}\n");
+    expect((await readDataset(index, file("at,visit\n1,1\n9000000000000,0\n"), { nowMs: 0 })).rows).toBe(2);
+  });
+
   it("stops beyond the share and lists the first bad rows", async () => {
     const error = await refusal(header + good(50) + "q,NaN,Oslo,1,a,0,0,\n");
     expect(error.code).toBe("BAD_DATA");

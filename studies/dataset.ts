@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { PopulaceError, allows, readConsent, thousands } from "@populace/domain";
+import { LIMITS } from "@populace/protocol";
 import type { Schema, AttributeColumn } from "./schema.ts";
 import { identifierOf } from "./schema.ts";
 import { didYouMean } from "./document.ts";
@@ -66,11 +67,15 @@ export interface ReadOptions {
   readonly keep?: readonly string[];
   /** Time against which consent is checked, epoch milliseconds; default now. */
   readonly atMs?: number;
+  /** Rows whose time lies after it, epoch milliseconds, are rejected: nothing happens in the future. Default none, for a job's result must not follow from the clock of its node. */
+  readonly nowMs?: number;
   /** Recipients have met no stimulus yet: stimulus, funnel, value, weight, propensity and hashes are not read. Default false. */
   readonly recipientsOnly?: boolean;
 }
 
 const REJECTED_KEPT = 100;
+/** UTC+14, where a day begins first. */
+const ZONE_AHEAD_MS = 14 * 3_600_000;
 const DISTINCT_MAX = 10_000;
 const STIMULI_MAX = 256;
 /** Rows one dataset may hold; about 2 GB with ten attributes. */
@@ -379,6 +384,8 @@ class DatasetBuilder {
       if (!this.#missingEverywhere.has(text)) {
         at = time.format === "index" ? numberOf(text) : timeOf(text);
         if (Number.isNaN(at)) return { column: time.column, expected: time.format === "index" ? "a number" : "a date such as 2026-03-31", found: text };
+        const { nowMs } = this.#options;
+        if (nowMs !== undefined && time.format !== "index" && isToCome(at, text, nowMs)) return { column: time.column, expected: `a time that has come (here it is ${new Date(nowMs).toISOString()})`, found: text };
       }
     }
     const reached = this.#reached;
@@ -545,6 +552,12 @@ function timeOf(text: string): number {
   // A time without a zone is read as UTC: a result must not depend on the machine's zone.
   const iso = text.replace(" ", "T");
   return Date.parse(/^\d{4}-\d{2}-\d{2}T[\d:.]+$/.test(iso) ? `${iso}Z` : iso);
+}
+
+/** Whether what is said to have happened lies ahead of `nowMs`, by more than clocks differ; of a text that names no zone, which is read as UTC, by more than any zone is ahead. */
+function isToCome(at: number, text: string, nowMs: number): boolean {
+  const aheadMs = at - nowMs - LIMITS.outcomeAheadMs;
+  return aheadMs > 0 && (aheadMs > ZONE_AHEAD_MS || /^\d+$|:.*(Z|[+-]\d{2}:?\d{2})$/.test(text));
 }
 
 function isPositive(text: string, positive: string): boolean {

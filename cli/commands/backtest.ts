@@ -40,7 +40,7 @@ export const backtestCommand: CommandDefinition<BacktestCommandOptions> = {
     const model = readModel(options.model);
     const reading = context.progress("reading", "B");
     const dataset = await readDataset(model.schema, options.data, {
-      ...(options.by === undefined ? {} : { keep: columnsToKeep(model.schema, options.by) }), onProgress: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal),
+      ...(options.by === undefined ? {} : { keep: columnsToKeep(model.schema, options.by) }), nowMs: Date.now(), onProgress: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal),
     }).finally(() => reading.stop());
     context.signal.throwIfAborted();
     const judging = context.progress("judging", "%");

@@ -217,7 +217,7 @@ async function fromData(options: AnalyzeOptions, progress: (title: string, unit:
   if (options.guardrailCounts !== undefined) throw new PopulaceError("BAD_USAGE", "--guardrail-counts goes with --counts; with --data name the columns with --guardrail");
   const { experimentData, readDataset, readSchema } = await import("@populace/studies");
   const reading = progress("reading", "B");
-  const dataset = await readDataset(readSchema(options.schema), options.data, { keep: options.guardrail ?? [], onProgress: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal) }).finally(() => reading.stop());
+  const dataset = await readDataset(readSchema(options.schema), options.data, { keep: options.guardrail ?? [], nowMs: Date.now(), onProgress: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal) }).finally(() => reading.stop());
   return experimentData(dataset, {
     ...(options.control === undefined ? {} : { control: options.control }), ...(options.metric === undefined ? {} : { metric: options.metric }), ...(options.looks === undefined ? {} : { looks: options.looks }),
     guardrails: (options.guardrail ?? []).map((column) => ({ column, margin: options.margin })),

@@ -52,7 +52,11 @@ export const learnCommand: CommandDefinition<LearnOptions> = {
     const { cellRates, learn, readDataset, readModel, unlearn, writeModel } = await import("@populace/studies");
     const model = readModel(options.model);
     const reading = context.progress("reading", "B");
-    const outcomes = await readDataset(model.schema, options.outcomes, { onProgress: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal) }).finally(() => reading.stop());
+    const outcomes = await readDataset(model.schema, options.outcomes, {
+      // What was counted under a wrong date can still be taken out.
+      ...(options.subtract === true ? {} : { nowMs: Date.now() }),
+      onProgress: ({ bytes, bytesTotal }) => reading.update(bytes, bytesTotal),
+    }).finally(() => reading.stop());
     context.signal.throwIfAborted();
     const out = options.out ?? options.model;
     if (options.subtract === true) {

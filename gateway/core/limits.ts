@@ -10,8 +10,6 @@ export const GATEWAY_LIMITS = {
   outcomesMax: 5_000,
   /** Outcomes that wait for a cluster to count them: 503 above. A hundred bytes each. */
   eventsWaitingMax: 10_000_000,
-  /** How far beyond this machine's clock an outcome may lie, for clocks differ: 400 above. */
-  outcomeAheadMs: 300_000,
   /** Outcomes that could not be counted, kept with the reason: the oldest is dropped. */
   deadLettersMax: 10_000,
   attributesMax: 500,

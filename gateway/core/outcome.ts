@@ -1,7 +1,6 @@
 import { allows, closestName, consentEndMs, encodeAttributes, findClosestPersona, PopulaceError, stimulusIndex } from "@populace/domain";
 import type { ScoreTable } from "@populace/domain";
-import { eventText } from "@populace/protocol";
-import { GATEWAY_LIMITS } from "./limits.ts";
+import { eventText, LIMITS } from "@populace/protocol";
 import type { DecisionPolicy } from "./prioritize.ts";
 import type { Outcome } from "./schemas.ts";
 
@@ -53,8 +52,8 @@ function check(table: ScoreTable, outcome: Outcome, index: number, nowMs: number
   }
   if (outcome.reached !== null && !table.steps.includes(outcome.reached)) throw new PopulaceError("BAD_REQUEST", `${named}: step ${JSON.stringify(outcome.reached)} is unknown; expected one of ${table.steps.join(", ")} or null`, { index });
   if (consentEndMs(outcome.at) === null) throw new PopulaceError("BAD_REQUEST", `${named}: ${JSON.stringify(outcome.at)} is no time; expected RFC 3339 with zone, such as 2026-03-01T12:00:00Z`, { index });
-  if (Date.parse(outcome.at) > nowMs + GATEWAY_LIMITS.outcomeAheadMs) {
-    throw new PopulaceError("BAD_REQUEST", `${named}: field at: ${outcome.at} is still to come, by more than the ${GATEWAY_LIMITS.outcomeAheadMs / 60_000} minutes that clocks may differ (here it is ${new Date(nowMs).toISOString()}); expected when it happened`, { index, field: "at" });
+  if (Date.parse(outcome.at) > nowMs + LIMITS.outcomeAheadMs) {
+    throw new PopulaceError("BAD_REQUEST", `${named}: field at: ${outcome.at} is still to come, by more than the ${LIMITS.outcomeAheadMs / 60_000} minutes that clocks may differ (here it is ${new Date(nowMs).toISOString()}); expected when it happened`, { index, field: "at" });
   }
   const oldest = dayOf(nowMs) - horizonDays;
   if (dayOf(Date.parse(outcome.at)) < oldest) {
