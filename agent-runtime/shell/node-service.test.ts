@@ -267,7 +267,7 @@ describe("a node", () => {
     expect(drive.failures[0].code).toBe("DIVERGENCE");
   });
 
-  it("checks what it replays against the slots and reports a block that comes out otherwise", async () => {
+  it("checks what it replays against the slots; a block that comes out otherwise is computed once more, and both outputs are kept", async () => {
     const drive = new Drive(planOf({ ticks: 3, agents: [200] }), {
       workers: 1, shards: 1,
       async before(tick, { ports, run, node }) {
@@ -283,7 +283,9 @@ describe("a node", () => {
       },
     });
     await drive.join("node-a");
-    await expect(drive.drive()).rejects.toThrow(/DIVERGENCE.*replayed to tick 1/);
+    await expect(drive.drive()).rejects.toThrow(/DIVERGENCE.*node-b.*and node-a computed different blocks/);
+    expect(drive.failures[0]).toMatchObject({ tick: 1, shard: 0 });
+    expect(drive.failures[0].outputs).toHaveLength(2);
   });
 
   it("acts on no TickOpen of a stale term or of another root", async () => {

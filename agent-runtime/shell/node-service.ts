@@ -311,7 +311,13 @@ export function startNode(options: NodeOptions): RunningNode {
       for (let i = 0; i < shard.count; i++) {
         const at = ((tick - out.tick) * shard.count + i) * 64;
         if (Buffer.compare(out.hashes.subarray(at, at + 64), replayed.get(shard.first + i)!) === 0) continue;
-        throw new PopulaceError("DIVERGENCE", `run ${run}: block ${shard.first + i}, replayed to tick ${tick} on ${incarnation}, differs from what ${out.incarnation} computed`, { block: shard.first + i, tick });
+        const message = `run ${run}: block ${shard.first + i}, replayed to tick ${tick} on ${incarnation}, differs from what ${out.incarnation} computed`;
+        if (isBehaviorPlan(shell.plan)) throw new PopulaceError("DIVERGENCE", message, { block: shard.first + i, tick });
+        // Either may have erred. Computed once more from the checkpoint, the shard agrees with the slot, and is restored again; or both outputs are kept.
+        logger.error({ run, block: shard.first + i, tick, node: out.incarnation }, "a block came out otherwise when it was replayed");
+        const blocks = Array.from({ length: shard.count }, (_, index) => shard.first + index), view = state.runs.get(run)?.record.view ?? 0;
+        second.ask({ run, attempt: shell.attempt, term: state.term, view, incarnation, backend: shell.backend, shard: shard.index, tick: out.tick, span: out.span, checkpoint: false, blocks });
+        throw new PopulaceError("INTERRUPTED", message, { run });
       }
       return;
     }

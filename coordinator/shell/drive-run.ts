@@ -164,8 +164,9 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     const spanEnds: number[] = [];
     let tookMs: (number | null)[] = [], openedMs = 0;
     const second = secondRuns({
-      ports, tenant, logger, run, attempt, term, shards, backend: execution.backend, share: context.doubleRunShare,
+      ports, tenant, logger, run, attempt, term, shards, backend: execution.backend,
       // Behaviors are computed twice by each node itself, in another process.
+      share: isBehaviorPlan(plan) ? 0 : context.doubleRunShare,
       seconds: () => (isBehaviorPlan(plan) ? [] : fitMembers()).filter(([, member]) => !isDraining(member)).map(([incarnation, { heartbeat }]) => ({ incarnation, backends: heartbeat.backends })),
       knowsSeconds: context.knowsMembers,
       view: () => record.view,

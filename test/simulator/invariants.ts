@@ -268,7 +268,11 @@ function standing(records: readonly ClusterRecord[]): readonly ClusterRecord[] {
     const before = last.get(run) ?? { attempt: 0, firstAttempt: 0 };
     last.set(run, { attempt: Math.max(before.attempt, attempt), firstAttempt: Math.max(before.firstAttempt, firstAttempt) });
   }
-  return records.filter((record) => {
+  const latest = new Map<string, number>(), keyOf = ({ observer, commit }: Of<"commit">): string => `${observer} ${commit.run} ${commit.tick}`;
+  for (const record of of(records, "commit")) latest.set(keyOf(record), Math.max(latest.get(keyOf(record)) ?? 0, record.commit.attempt));
+  // A checkpoint that a later attempt took again is nobody's any more.
+  const replaced = (record: Of<"commit">): Of<"commit"> => (record.commit.attempt < latest.get(keyOf(record))! ? { ...record, commit: { ...record.commit, checkpoint: [] } } : record);
+  return records.map((record) => (record.kind === "commit" ? replaced(record) : record)).filter((record) => {
     if (record.kind === "commit") return record.commit.attempt >= (last.get(record.commit.run)?.firstAttempt ?? 0);
     if (record.kind === "slot") return record.slot.attempt >= (last.get(record.slot.run)?.attempt ?? 0);
     if (record.kind === "restored") return record.attempt >= (last.get(record.run)?.attempt ?? 0);
