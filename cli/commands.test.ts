@@ -270,7 +270,7 @@ describe("the JSON contract of the commands", () => {
 
   it("learn: an outcome that is still to come is refused with its line and column, and can be taken out again where it was counted", async () => {
     const lines = readFileSync(file("outcomes.csv"), "utf8").split("\n");
-    writeFileSync(file("to-come.csv"), lines.map((line, at) => (at >= 1 && at <= 40 ? line.replace(/\b2026-\d\d-\d\d\b/, "2090-01-01") : line)).join("\n"));
+    writeFileSync(file("to-come.csv"), lines.map((line, at) => (at >= 1 && at <= 40 ? line.replace(/\b2023-\d\d-\d\d\b/, "2090-01-01") : line)).join("\n"));
     const { error } = await json(2, "learn", "--model", file("model.json"), "--outcomes", file("to-come.csv"), "--out", file("never.json"));
     expect(error).toMatchObject({ code: "BAD_DATA", message: expect.stringMatching(/to-come\.csv:2: column \w+: expected a time that has come \(here it is 20.*Z\), found "2090-01-01"/) });
     expect(existsSync(file("never.json"))).toBe(false);
@@ -324,7 +324,7 @@ describe("the JSON contract of the commands", () => {
     expect(scores.length).toBe(3);
     expect(scores[0]).toBeGreaterThan(0.3);
     expect(scores[2]).toBeLessThan(-0.3);
-    const run = await json(0, "signals", "run", "--source", `rss=${file("feed.xml")}`, "--source", `series=${file("confidence.csv")}`, "--effect", "consumer_confidence=+brand-warmth", "--origin", "2026-06-24", "--out", file("shocks.yaml"));
+    const run = await json(0, "signals", "run", "--source", `rss=${file("feed.xml")}`, "--source", `series=${file("confidence.csv")}`, "--effect", "consumer_confidence=+brand-warmth", "--origin", "2023-06-24", "--out", file("shocks.yaml"));
     expect(run).toMatchObject({ doubled: 1, rejected: [] });
     expect(run.shocks.length).toBe(2);
     expect(FORMATS).toEqual(SIGNAL_FORMATS);

@@ -79,7 +79,7 @@ const effectOf = (text: string, before: RunOptions["effect"] = []): RunOptions["
 
 const dateOf = (text: string): number => {
   const ms = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : Number.NaN;
-  if (!Number.isFinite(ms)) throw new InvalidArgumentError("Expected a date such as 2026-07-01.");
+  if (!Number.isFinite(ms)) throw new InvalidArgumentError("Expected a date such as 2023-07-01.");
   return ms;
 };
 
@@ -88,7 +88,7 @@ const DAY_MS = 86_400_000;
 export const signalsRunCommand: CommandDefinition<RunOptions> = {
   name: "run",
   summary: "take in sources and say which shocks they cause",
-  examples: ["populace signals run --source rss=feed.xml --source series=confidence.csv --effect consumer_confidence=+brand-warmth --origin 2026-06-24 --out shocks.yaml"],
+  examples: ["populace signals run --source rss=feed.xml --source series=confidence.csv --effect consumer_confidence=+brand-warmth --origin 2023-06-24 --out shocks.yaml"],
   configure: (command) => command
     .requiredOption("--source <format=place>", "what to read: a file or an address; may be repeated", sourceOf)
     .option("--effect <series=+attitude>", "which attitude a rise of the series raises (+) or lowers (-); may be repeated", effectOf, [])

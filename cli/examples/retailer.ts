@@ -183,7 +183,7 @@ export function retailerLog(people: readonly RetailerPerson[], name: string, wee
   });
 }
 
-const START_MS = Date.UTC(2026, 0, 5);
+const START_MS = Date.UTC(2023, 0, 2);
 const day = (week: number): string => new Date(START_MS + week * 7 * 86_400_000).toISOString().slice(0, 10);
 
 const ATTRIBUTE_HEADER = "recipient,age,income,visits,region,loyalty,recency_days";
@@ -203,12 +203,12 @@ export const retailerRecipientsCsv = (people: readonly RetailerPerson[]): string
   `${ATTRIBUTE_HEADER},consent,consent_until\n${people.map((who) => `${attributeCells(who)},${consentCells(who)}\n`).join("")}`;
 
 /** First day of the demo's rehearsal of a shock; a tick is a day. */
-export const REHEARSAL_START_MS = Date.UTC(2026, 5, 24);
+export const REHEARSAL_START_MS = Date.UTC(2023, 5, 24);
 
-/** A consumer confidence index by month that breaks in July 2026, as CSV: the economic series of the demo. */
+/** A consumer confidence index by month that breaks in July 2023, as CSV: the economic series of the demo. */
 export function consumerConfidenceCsv(): string {
   const levels = [100.9, 101.3, 100.8, 101.1, 101.6, 101.2, 100.7, 101.0, 101.4, 101.1, 100.6, 101.2, 101.5, 101.0, 100.8, 101.3, 101.1, 100.7, 97.6];
-  return `date,consumer_confidence\n${levels.map((level, month) => `${2025 + Math.floor(month / 12)}-${String((month % 12) + 1).padStart(2, "0")}-01,${level}\n`).join("")}`;
+  return `date,consumer_confidence\n${levels.map((level, month) => `${2022 + Math.floor(month / 12)}-${String((month % 12) + 1).padStart(2, "0")}-01,${level}\n`).join("")}`;
 }
 
 const FEED_ITEMS: readonly (readonly [string, string, string])[] = [
@@ -225,6 +225,6 @@ const FEED_ITEMS: readonly (readonly [string, string, string])[] = [
 /** A small RSS feed about the retailer; fictitious, rather worried, with one item delivered twice. */
 export const RETAILER_FEED = `<?xml version="1.0" encoding="UTF-8"?>
 <rss version="2.0"><channel><title>High street daily</title><link>https://example.org/</link><description>Retail news</description>
-${FEED_ITEMS.map(([guid, title, text]) => `<item><guid isPermaLink="false">${guid}</guid><title>${title}</title><description>${text}</description><pubDate>Tue, 07 Jul 2026 08:00:00 GMT</pubDate></item>`).join("\n")}
+${FEED_ITEMS.map(([guid, title, text]) => `<item><guid isPermaLink="false">${guid}</guid><title>${title}</title><description>${text}</description><pubDate>Fri, 07 Jul 2023 08:00:00 GMT</pubDate></item>`).join("\n")}
 </channel></rss>
 `;
