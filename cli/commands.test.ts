@@ -99,6 +99,15 @@ describe("the JSON contract of the commands", () => {
     expect((await json(0, ...args, "--seed", "99")).rootHash).not.toBe(first.rootHash);
   });
 
+  it("simulate: a stimulus that the model has never seen is named, with why its intervals are wide", async () => {
+    writeFileSync(file("new.json"), JSON.stringify({ newStimuli: [{ id: "summer", channel: "email" }], stimuli: ["summer"] }));
+    const args = ["simulate", "--model", file("model.json"), "--study", file("new.json"), "--agents", "1000", "--ticks", "1", "--store", file("store-new")];
+    const { unseen } = await json(0, ...args);
+    expect(unseen).toEqual([{ stimulus: "summer", seen: expect.any(Number), oddsFactor: expect.any(Number) }]);
+    expect(unseen[0].oddsFactor).toBeGreaterThan(1);
+    expect((await populace(...args)).out).toMatch(/summer: never seen by the model, so its intervals hold how much stimuli differ/);
+  });
+
   it("runs list, runs show: what lies in the store", async () => {
     const { runs } = await json(0, "runs", "list", "--store", file("store"));
     expect(runs.length).toBe(2);

@@ -20,6 +20,7 @@ export * from "./fit.ts";
 export { JOB_NAMES, clusterCall, clusteringOf, fitCall, fittedOf, jobOf, policyAnswerOf, policyCall, runFunction, type CallHooks, type ClusteringRequest, type FitRequest, type FunctionCall, type PolicyRequest } from "./jobs.ts";
 export * from "./model-file.ts";
 export * from "./predict.ts";
+export * from "./unseen.ts";
 export * from "./scores.ts";
 export * from "./backtest.ts";
 export { updatedModel } from "./update-response.ts";

@@ -36,7 +36,7 @@ export const backtestCommand: CommandDefinition<BacktestCommandOptions> = {
   async run(context, options) {
     const { PopulaceError } = await import("@populace/domain");
     if (options.record === true && (options.allowSeen === true || options.rolling !== undefined || options.by !== undefined)) throw new PopulaceError("BAD_USAGE", "--record holds a model against rows it has not seen, persona by persona; it goes with neither --allow-seen, --by nor --rolling");
-    const { backtest, columnsToKeep, readDataset, readModel, writeModel } = await import("@populace/studies");
+    const { backtest, columnsToKeep, readDataset, readModel, unseenNote, unseenStimuli, writeModel } = await import("@populace/studies");
     const model = readModel(options.model);
     const reading = context.progress("reading", "B");
     const dataset = await readDataset(model.schema, options.data, {
@@ -53,11 +53,11 @@ export const backtestCommand: CommandDefinition<BacktestCommandOptions> = {
     const names = personaNames(model);
     if (options.record === true) writeModel(options.model, { ...model, calibration: result.calibration });
     if (options.report !== undefined) await writePage(options.report, model, result, names, dataset.path);
-    const shown = shortened(result.cells, 40, "cells");
+    const shown = shortened(result.cells, 40, "cells"), unseen = unseenStimuli(model, dataset.schema.stimulus.stimuli);
     const minor = model.schema.value?.minorUnits ?? 100;
     const percentOf = (value: number): string => `${(100 * value).toFixed(1)} %`;
     return {
-      json: { ...result, rejected: dataset.rejectedCount, noConsent: dataset.noConsent, ...(options.predictions === undefined ? {} : { predictions: options.predictions }) },
+      json: { ...result, unseen, rejected: dataset.rejectedCount, noConsent: dataset.noConsent, ...(options.predictions === undefined ? {} : { predictions: options.predictions }) },
       lines: [
         ...(result.evidence === "observational" ? [paint("yellow", OBSERVATIONAL), ""] : []),
         ...table(
@@ -67,7 +67,7 @@ export const backtestCommand: CommandDefinition<BacktestCommandOptions> = {
             cell.observed >= cell.low && cell.observed <= cell.high ? "" : paint("yellow", "outside"),
           ]),
         ),
-        ...shown.rest, "",
+        ...shown.rest, ...unseen.map((each) => `${plain(each.stimulus)}: ${unseenNote(each)}`), "",
         ...table(
           [{ title: "step" }, { title: "inside 90 %", align: "right" }, { title: "log loss", align: "right" }, { title: "AUC", align: "right" }, { title: "calibration error", align: "right" }],
           result.steps.map((step) => [plain(step.step), percentOf(step.coverage90), step.logLoss.toFixed(4), Number.isNaN(step.auc) ? "-" : step.auc.toFixed(3), step.ece.toFixed(4)]),

@@ -64,7 +64,7 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
       // The workers start and warm up while this thread loads and compiles; not for a file that will turn out to be missing.
       const warming = [options.model, options.study].every((file) => file === undefined || existsSync(file)) ? await runner.warmUp() : null;
       warming?.ready.catch(() => {});
-      const { readModel, readStudy, compileStudy, summarizeRun } = await import("@populace/studies");
+      const { readModel, readStudy, compileStudy, stimuliOf, summarizeRun, unseenNote, unseenStimuli } = await import("@populace/studies");
       const model = readModel(options.model);
       const study = studyOf(readStudy(options.study ?? {}, model), options, context.seed);
       const compiled = compileStudy(model, study);
@@ -97,20 +97,20 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
       const peakBytes = process.resourceUsage().maxRSS * 1024;
       // From the start of the process: set-up, warm-up, the run, intervals, files.
       const secondsTotal = performance.now() / 1000;
-      const shown = shortened(rates, 48, "rates");
+      const shown = shortened(rates, 48, "rates"), unseen = unseenStimuli(model, stimuliOf(model, study));
       return {
         json: {
           runId: outcome.runId, rootHash: outcome.rootHash, exposures: outcome.exposures, seconds: outcome.seconds, rates,
           exposuresPerSecond: outcome.exposures / Math.max(outcome.seconds, 1e-9), secondsTotal, peakBytes,
           backend: outcome.backend, backendReason, calibratedExposuresPerSecond: inUse.exposuresPerSecond, cached: outcome.cached,
-          agents: study.agents, ticks: study.ticks, population: compiled.form, formDifference: compiled.formDifference, outDir,
+          agents: study.agents, ticks: study.ticks, population: compiled.form, formDifference: compiled.formDifference, outDir, unseen,
         },
         lines: [
           ...table(
             [{ title: "persona" }, { title: "stimulus" }, { title: "step" }, { title: "rate [90 % interval]", align: "right" }, { title: "ess", align: "right" }, { title: "evidence" }],
             shown.rows.map((rate) => [plain(rate.persona), plain(rate.stimulus), plain(rate.step), rateText(rate), rate.ess === null ? "-" : count(rate.ess), evidence(rate.label)]),
           ),
-          ...shown.rest, "",
+          ...shown.rest, ...unseen.map((each) => `${plain(each.stimulus)}: ${unseenNote(each)}`), "",
           `run ${paint("bold", outcome.runId)}${outcome.cached ? " (read back from the store; --fresh computes it again)" : ""}`,
           `root hash ${outcome.rootHash}`,
           `${count(outcome.exposures)} exposures in ${duration(outcome.seconds)}, ${compact(outcome.exposures / Math.max(outcome.seconds, 1e-9))}/s, backend ${outcome.backend}`,

@@ -6,7 +6,7 @@ import type { ResponseModel } from "./response-model.ts";
 import type { Stimulus } from "./stimulus.ts";
 import { copyFeatures } from "./copy-features.ts";
 import { featureValues, stimulusFeatures } from "./features.ts";
-import { COLUMNS_MAX, designRows, foldStep, foldUnseen, termsOf } from "./response-terms.ts";
+import { COLUMNS_MAX, designRows, foldStep, foldUnseen, termsOf, unseenScale } from "./response-terms.ts";
 
 const stimulus = (id: string, more: Partial<Stimulus> = {}): Stimulus => ({ id: id as Stimulus["id"], name: id, contact: true, channel: "email", offer: {}, copy: {}, tags: {}, features: {}, contactCostMinor: 0, ...more });
 const coding = (name: string, kind: TraitCoding["kind"], levels: readonly string[] = []): TraitCoding => ({ name, kind, unit: "", transform: "identity", levels, center: 0, scale: 1, slot: 0 });
@@ -90,6 +90,17 @@ describe("terms of the response model", () => {
     // 0.5^2 + 0.25^2, sampling error of a variance 4 sd = 4 sqrt(2 / 4000) = 9 %.
     expect(variance / 0.3125).toBeGreaterThan(0.91);
     expect(variance / 0.3125).toBeLessThan(1.09);
+  });
+
+  it("of an unseen stimulus after one other: its own effect has the spread of two, of a scale that only the prior knows", () => {
+    const one = { ...response, stepModels: response.stepModels.map((step) => ({ ...step, scaleGroups: step.scaleGroups.filter((group) => group.name !== "stimulus" && group.name !== "persona-stimulus"), scaleDraws: new Float64Array(step.scaleDraws.length) })) };
+    const unseen = stimulus("new"), mean = foldUnseen(one, codings, 0, unseen, coefficients, null, null), draws = RandomStream.of(2, "after one");
+    const shifts = Array.from({ length: 8000 }, () => Math.abs(foldUnseen(one, codings, 0, unseen, coefficients, 0, draws).personaBias[0] - mean.personaBias[0])).toSorted((a, b) => a - b);
+    // |Z| |Z'| sqrt(2) (0.5 / 0.6745): the square's mean is 2 (0.5 / 0.6745)^2 = 1.099, its sampling error 4 sqrt(8 / 8000) = 13 %.
+    const square = shifts.reduce((sum, shift) => sum + shift * shift, 0) / shifts.length;
+    expect(square / 1.099).toBeGreaterThan(0.87);
+    expect(square / 1.099).toBeLessThan(1.13);
+    expect(unseenScale(one.stepModels[0])).toBeCloseTo(Math.SQRT2 * 0.5, 12);
   });
 
   it("vanish where nothing can differ, and stay under the limit with many stimuli", () => {
