@@ -3,7 +3,7 @@ import type { CalibrationFamily } from "./calibration.ts";
 
 /** Every posterior of the product against known truth, as the model code of this hash left it. */
 export const CALIBRATION: { readonly code: string; readonly families: readonly CalibrationFamily[] } = {
-  "code": "bde60fc727dea59bbe9a8d03a88592fea21046a0791a280af9bc050ca92e6b19",
+  "code": "80cde5a4f23a6f16bfdfeda4ebef896d2c97afa616b015bd4a21dab354c22224",
   "families": [
     {
       "name": "binary trait (Beta)",
@@ -99,7 +99,7 @@ export const CALIBRATION: { readonly code: string; readonly families: readonly C
       "name": "exchange rate (grid)",
       "method": "coverage",
       "what": "a0 overall, of 2 channels and 4 classes of 10 cells; 3500 truths inside 90 % intervals, 0.87 to 0.94",
-      "figure": 0.901429,
+      "figure": 0.899143,
       "bound": 0.87,
       "passed": true,
       "ranks": []

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { RandomStream } from "../random/random-stream.ts";
 import { EMPTY_EVIDENCE, addEvidence, mergeEvidence, mixtureCdf, mixtureMean, mixtureQuantile, mixtureVariance, powerPrior, readPurse, robustPrior, subtractEvidence, updateMixture } from "./evidence.ts";
 import { learnExchangeRates } from "./exchange-rate.ts";
-import type { PastCell } from "./exchange-rate.ts";
+import type { ExchangeRate, PastCell } from "./exchange-rate.ts";
 import { statisticsOf } from "./sufficient-statistics.ts";
 
 describe("robust mixture .8 Beta(30, 970) + .2 Beta(1, 1)", () => {
@@ -86,6 +86,19 @@ describe("exchange rate", () => {
       expect(biased.global.mean).toBeLessThan(0.15);
       for (const rate of biased.classes.values()) expect(rate.mean).toBeLessThan(0.15);
     }
+  });
+
+  test("means and limits are those of the same tree on a grid ten times as fine and twice as wide (numpy)", () => {
+    const foretold = [[20, 180], [10, 190], [30, 170], [8, 92], [15, 285], [40, 160]], brought = [[26, 200], [9, 220], [40, 210], [30, 250], [12, 240], [45, 230]];
+    const ratesOf = (factor: number) => learnExchangeRates(foretold.map(([alpha, beta], i) => ({
+      simulated: { alpha, beta }, responses: brought[i][0] * factor, exposures: brought[i][1], channel: "email", class: i < 3 ? "a" : "b",
+    })));
+    const honest = ratesOf(1), biased = ratesOf(2);
+    const expected: readonly (readonly [ExchangeRate, number, number, number])[] = [
+      [honest.global, 0.682, 0.2434, 0.9665], [honest.channels.get("email")!, 0.7227, 0.2976, 0.9824], [honest.classes.get("a")!, 0.7327, 0.2881, 0.9897],
+      [biased.global, 0.1476, 0.0259, 0.4509], [biased.channels.get("email")!, 0.0807, 0.0226, 0.1833], [biased.classes.get("a")!, 0.0612, 0.0185, 0.1287],
+    ];
+    for (const [{ mean, low, high }, ...exact] of expected) for (const [i, value] of [mean, low, high].entries()) expect(Math.abs(value - exact[i])).toBeLessThan(0.003);
   });
 
   test("without cells it is the prior, and an honest channel survives beside a biased one", () => {

@@ -27,7 +27,8 @@ export interface ExchangeRates {
 }
 
 /** Grid of logit a0: 0.001 to 0.999, finer than the posterior of a hundred cells. */
-const GRID = Float64Array.from({ length: 93 }, (_, i) => -6.9 + i * 0.15);
+const STEP = 0.15;
+const GRID = Float64Array.from({ length: 93 }, (_, i) => -6.9 + i * STEP);
 const RATES = GRID.map(logistic);
 /** sd 1.7 on the logit makes a0 nearly uniform on (0, 1) before any cell is seen. */
 const GLOBAL_SD = 1.7;
@@ -118,15 +119,13 @@ const add = (into: Float64Array, other: Float64Array, sign: number): Float64Arra
   return into;
 };
 
+/** Mean and 5 % and 95 % limits; a point of the grid stands for what is nearer to it than to its neighbors, evenly on the logit. */
 const summary = (log: Float64Array, cells: number): ExchangeRate => {
   const p = normalize(fromLog(log));
-  let cumulative = 0;
-  let low = RATES[0], high = RATES[RATES.length - 1];
-  let isLow = false, isHigh = false;
-  for (let i = 0; i < p.length; i++) {
-    cumulative += p[i];
-    if (!isLow && cumulative >= 0.05) [low, isLow] = [RATES[i], true];
-    if (!isHigh && cumulative >= 0.95) [high, isHigh] = [RATES[i], true];
-  }
-  return { mean: dot(p, RATES), low, high, cells };
+  const limit = (share: number): number => {
+    let below = 0;
+    for (let i = 0; i < p.length; below += p[i], i++) if (below + p[i] >= share) return logistic(GRID[i] + STEP * ((share - below) / p[i] - 0.5));
+    return RATES[RATES.length - 1];
+  };
+  return { mean: dot(p, RATES), low: limit(0.05), high: limit(0.95), cells };
 };
