@@ -492,17 +492,19 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const slots = (await log.read(outSubject(tenant, run, dispute.attempt, "*", "*"))).map((entry) => entry.bytes);
       // What third computations before this one came to, where they contradicted both.
       for (let before = dispute.attempt + 1; before < attempt; before += 1) slots.push(...(await log.read(outSubject(tenant, run, before, "*", dispute.shard))).map((entry) => entry.bytes));
-      const contradicted = new Set<string>(), confirmed = new Set<string>(), disputing = new Set<string>();
+      // Results by attempt: a node that erred may compute rightly when it is asked again.
+      const contradicted = new Set<string>(), confirmed = new Set<string>(), disputing = new Map<string, string>();
       for (const bytes of [...slots, ...(await Promise.all(dispute.outputs.map((output) => blobs.get(output))))]) {
         if (bytes === null) continue;
         const out = SHARD_OUT.decode(await bodyOf(bytes, blobs, "a disputed output"));
         const author = unfitBackend(out.incarnation, out.backend), isContradicted = contradict(out, outs[out.shard]);
         if (isContradicted) contradicted.add(author);
         if (out.shard !== dispute.shard || dispute.tick < out.tick || dispute.tick >= out.tick + out.span) continue;
-        disputing.add(author);
-        if (!isContradicted) confirmed.add(author);
+        const result = `${out.attempt} ${author}`;
+        disputing.set(result, author);
+        if (!isContradicted) confirmed.add(result);
       }
-      const others = [...disputing].filter((author) => !confirmed.has(author));
+      const others = [...disputing].filter(([result]) => !confirmed.has(result)).map(([, author]) => author);
       if (others.length > 1 && confirmed.size === 0) {
         const error = new PopulaceError("DIVERGENCE", `run ${short}, shard ${dispute.shard}, tick ${dispute.tick}: three computations came to three results; resolve it again`, { run, tick: dispute.tick, shard: dispute.shard });
         throw new AttemptLost("the third computation contradicts both of those that disagree", { cause: error });
