@@ -127,6 +127,17 @@ describe("node core", () => {
     expect(rig.tick(0, { term: 2, attempt: 2 })).toEqual(["load", "drop", "restore", "compute"]);
   });
 
+  it("reads the commits anew for a new leader that opens a tick they go by, where it had no part in the run (simulator seed 3002147)", () => {
+    const rig = new Rig();
+    rig.record = record({ owners: ["other", "other"] });
+    rig.tick(0);
+    rig.log.push(commit(0), commit(1, { checkpoint: ["s0", "s1"] }));
+    expect(rig.tick(2)).toEqual(["readCommits"]);
+    rig.log = [];
+    rig.record = record({ term: 2, view: 2 });
+    expect(rig.tick(0, { term: 2, view: 2 })).toEqual(["load", "restore", "compute"]);
+  });
+
   it("refuses a TickOpen that builds on another root, and reads everything anew", () => {
     const rig = new Rig();
     rig.tick(0);

@@ -121,7 +121,8 @@ function onLoaded(state: NodeState, open: TickOpen, record: RunRecord, plan: Pla
   const cursors = new Map([...(same?.cursors ?? [])].filter(([index]) => !lost.some((shard) => shard.index === index)));
   const run: NodeRun = {
     plan, record, owned, cursors,
-    commits: same?.commits ?? noCommits(plan, record.run),
+    // A leader of a later term may know of fewer commits, if some were lost: whoever has taken no part in the run reads them anew.
+    commits: same === null || (same.newest === null && same.record.term < record.term) ? noCommits(plan, record.run) : same.commits,
     current: record.attempt === open.attempt ? open : null,
     // Kept outputs name the old view's shards; after a change of view they are made anew if they are needed.
     filled: lost.length === 0 && same?.owned.length === owned.length ? same.filled : null,
