@@ -206,6 +206,19 @@ describe("node core", () => {
     expect(rig.state.stopped.size).toBe(1000);
   });
 
+  it("takes a stopped attempt again where a leader of a later term opens it: the records of the stop were lost (simulator seed 3004627)", () => {
+    const rig = new Rig();
+    rig.tick(0);
+    rig.send({ kind: "stop", stop: { run: RUN, attempt: 2, term: 1, reason: "" } });
+    expect(rig.tick(0)).toEqual([]);
+    rig.record = record({ term: 2 });
+    expect(rig.tick(0, { term: 2 })).toEqual(["load", "restore", "compute"]);
+    rig.send({ kind: "stop", stop: { run: RUN, attempt: 1, term: 2, reason: "" } });
+    expect(rig.tick(0, { term: 2 })).toEqual([]);
+    rig.record = record({ term: 2, attempt: 2 });
+    expect(rig.tick(0, { term: 2, attempt: 2 })).toEqual(["load", "restore", "compute"]);
+  });
+
   it("drops a run that is halted, and begins again where a leader opens it: the stop may never have been written", () => {
     const rig = new Rig();
     const halt = { run: RUN, attempt: 1, term: 2, reason: "" };

@@ -20,7 +20,13 @@ export interface NodeState {
   readonly term: number;
   readonly runs: ReadonlyMap<string, NodeRun>;
   /** Highest attempt of a run that was stopped: its TickOpens may still come, late or twice. The newest STOPPED_MAX runs. */
-  readonly stopped: ReadonlyMap<string, number>;
+  readonly stopped: ReadonlyMap<string, Stopped>;
+}
+
+interface Stopped {
+  readonly attempt: number;
+  /** A leader of a later term that opens the attempt again does not know of the stop, since the records of it were lost. */
+  readonly term: number;
 }
 
 /** Older ones are forgotten: a TickOpen that late costs a span of wasted work and changes nothing. */
@@ -98,7 +104,8 @@ function onTickOpen(state: NodeState, open: TickOpen): NodeStep {
     return { state, effects: [{ kind: "refuse", open, code: "STALE_TERM", message: `run ${open.run}: TickOpen ${open.tick} carries term ${open.term}; term ${state.term} was seen already` }] };
   }
   const seen = { ...state, term: open.term };
-  if (open.attempt <= (state.stopped.get(open.run) ?? 0)) return { state: seen, effects: [] };
+  const stopped = state.stopped.get(open.run);
+  if (stopped !== undefined && open.attempt <= stopped.attempt && open.term <= stopped.term) return { state: seen, effects: [] };
   const run = seen.runs.get(open.run);
   if (run === undefined || isOlder(run.record, open)) return { state: seen, effects: [{ kind: "load", open }] };
   if (run.record.attempt > open.attempt || run.current !== null) return { state: seen, effects: [] };
@@ -213,9 +220,9 @@ function onFailed(state: NodeState, runId: string): NodeStep {
 
 function onStop(state: NodeState, stop: RunStop): NodeStep {
   if (stop.term < state.term) return { state, effects: [] };
-  const stopped = new Map(state.stopped);
+  const stopped = new Map(state.stopped), before = state.stopped.get(stop.run);
   stopped.delete(stop.run);
-  stopped.set(stop.run, Math.max(stop.attempt, state.stopped.get(stop.run) ?? 0));
+  stopped.set(stop.run, before !== undefined && before.attempt > stop.attempt && before.term === stop.term ? before : { attempt: stop.attempt, term: stop.term });
   for (const [oldest] of stopped) if (stopped.size > STOPPED_MAX) stopped.delete(oldest);
   return onHalt({ ...state, stopped }, stop);
 }
