@@ -180,6 +180,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   let heardTerm = 0;
   /** Highest release in any leader's beat, or that a gateway serves: a registry may forget it before it is on this disk, and no number means two things. */
   let heardRelease = 0;
+  /** Term of the newest leader that was offered the runs of this disk. */
+  let offeredTerm = 0;
   const hearTerm = (term: number): void => { heardTerm = Math.max(heardTerm, term); };
   let ascended = Promise.withResolvers<void>();
   ascended.promise.catch(() => {});
@@ -197,6 +199,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         const { term, release } = LEADER_BEAT.decode(bytes);
         hearTerm(term);
         heardRelease = Math.max(heardRelease, release);
+        if (reign === null && term > offeredTerm) {
+          offeredTerm = term;
+          offerRuns().catch((error: unknown) => logger.warn({ error: String(error) }, "the runs of this disk were not offered to the leader"));
+        }
         // A leader that knows less than this disk: the registry forgot what was announced while that one was away.
         return reign === null && release < (readLastRelease(store, tenant)?.number ?? 0) ? restoreReleases() : undefined;
       }),
@@ -591,6 +597,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     if (last === null || isSettled(own[0].state) || last.tick <= own[0].tick) return own[0];
     const { tick, root, exposures, seconds, backends } = last;
     return { ...own[0], tick, root, exposures, seconds, backends };
+  }
+
+  /** A leader whose disk was full when a run was entered does not know it once the registry has lost its store: who does gives it back, and it is taken up. */
+  async function offerRuns(): Promise<void> {
+    for (const record of readRecords(store, tenant)) {
+      if (!isSettled(record.state) && (await registry.get(runKey(tenant, record.run))) === null) await registry.create(runKey(tenant, record.run), RUN_RECORD.encode(record));
+    }
   }
 
   async function known(runId: string): Promise<RunRecord> {
