@@ -273,9 +273,11 @@ export function startNode(options: NodeOptions): RunningNode {
     const commits: Commit[] = [];
     for (const { subject, sequence, bytes } of entries) {
       const commit = COMMIT.decode(await bodyOf(bytes, ports.blobs, `entry ${sequence} of ${subject}`));
-      if (commit.tick >= before) break;
+      // What stands there from before the run began anew may go further than the run does now.
+      const isCounted = commit.attempt >= shell.firstAttempt;
+      if (isCounted && commit.tick >= before) break;
       shell.commitSequence = sequence;
-      if (commit.attempt >= shell.firstAttempt) commits.push(commit);
+      if (isCounted) commits.push(commit);
     }
     return { kind: "commits", run, commits };
   }

@@ -47,3 +47,17 @@ test("what another leader appended and the log lost is appended again before the
     await ports.close();
   }
 });
+
+test("commits from before a run began anew, which its leader did not live to take back, are no part of it (simulator seed 3200241)", async () => {
+  const ports = memoryPorts(), subject = commitSubject(TENANT, RUN);
+  const anew = (tick: number): Commit => ({ ...commit(tick, 2), attempt: 3 });
+  try {
+    for (const one of [commit(0, 1), commit(1, 1), commit(2, 1), anew(0), anew(1)]) await ports.log.append(subject, COMMIT.encode(one));
+    await ports.store.transaction((tables) => { for (const one of [anew(0), commit(1, 1), commit(2, 1)]) writeCommit(tables, TENANT, one, false); });
+    const commits = commitLog({ ports, tenant: TENANT, term: 3, logger: SILENT, counters: noCounts() }, { run: RUN, firstAttempt: 3 });
+    await commits.reconcile();
+    expect(readCommits(ports.store, TENANT, RUN).map(({ tick, attempt }) => [tick, attempt])).toEqual([[0, 3], [1, 3]]);
+  } finally {
+    await ports.close();
+  }
+});
