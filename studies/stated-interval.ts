@@ -1,7 +1,7 @@
 import type { Interval90 } from "./schema.ts";
 
 /** Normal quantile of 0.95: half the width of a 90 % interval. */
-const Z_90 = 1.6448536269514722;
+export const Z_90 = 1.6448536269514722;
 
 /** Link of stated rates. */
 export const logitOf = (p: number): number => Math.log(p / (1 - p));

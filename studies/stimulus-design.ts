@@ -78,6 +78,7 @@ const RANDOM = 20;
 export function stimulusDesign(model: Model, study: Study, options: StimulusDesignOptions = {}): StimulusDesignResult {
   const space = study.design;
   if (space === null) throw new PopulaceError("BAD_STUDY", `study ${study.name}: it has no \`design\`; name what may vary there`, {});
+  refuseHistories(study, "a design");
   const step = stepOf(model, options.step), { limits } = space;
   let evaluated = 0;
   const evaluate = (points: readonly (readonly number[])[]): readonly Judged[] => {
@@ -113,7 +114,6 @@ export function stimulusDesign(model: Model, study: Study, options: StimulusDesi
   }
 
   const front = thinned(paretoFront(found.fitness).toSorted((a, b) => found.fitness[b].goals[0] - found.fitness[a].goals[0]));
-  refuseHistories(study, "a design");
   const personas = personasOf(model, study);
   const forPersona = personas.map((_, p) => feasible[indexOfLargest(feasible.map((index) => momentsOf(judgedAt(index).byPersona[p]).mean))]);
   const cadences = space.dimensions.find(({ name }) => name === "everyTicks")?.choices.map(({ part }) => part.everyTicks!) ?? [study.everyTicks];

@@ -1,6 +1,7 @@
 import type { Stimulus } from "@populace/domain";
 import { unseenScale } from "@populace/domain";
 import type { Model } from "./model.ts";
+import { Z_90 } from "./stated-interval.ts";
 
 /** A stimulus that a model has never seen, and what that does to its intervals. */
 export interface UnseenStimulus {
@@ -18,7 +19,7 @@ const SEEN_MIN = 5;
 export function unseenStimuli(model: Model, stimuli: readonly Stimulus[]): readonly UnseenStimulus[] {
   const { response } = model;
   const known = new Set<string>(response.stimuli.map((stimulus) => stimulus.id));
-  const oddsFactor = Math.exp(unseenScale(response.stepModels[0]) * NORMAL_95);
+  const oddsFactor = Math.exp(unseenScale(response.stepModels[0]) * Z_90);
   return stimuli.filter((stimulus) => stimulus.contact && !known.has(stimulus.id)).map((stimulus) => ({ stimulus: stimulus.id, seen: response.stimuli.filter((each) => each.contact).length, oddsFactor }));
 }
 
@@ -26,6 +27,3 @@ export function unseenStimuli(model: Model, stimuli: readonly Stimulus[]): reado
 export const unseenNote = ({ seen, oddsFactor }: UnseenStimulus): string =>
   `never seen by the model, so its intervals hold how much stimuli differ beyond their features: up to ${oddsFactor.toFixed(1)} times the odds, or 1/${oddsFactor.toFixed(1)} (90 %), ${
     seen < SEEN_MIN ? `mostly by the prior, for the model has met ${seen === 1 ? "one stimulus" : `${seen} stimuli`} only; more campaigns narrow it` : `learned from ${seen} stimuli`}`;
-
-/** 95 % point of the standard normal distribution. */
-const NORMAL_95 = 1.644_853_626_951_472_2;

@@ -5,7 +5,7 @@ import { decideRefusedAppend } from "../core/commit.ts";
 import { reconcile } from "../core/takeover.ts";
 import { adoptCheckpoint, holdCheckpoint } from "./ledger-checkpoints.ts";
 import type { Counters } from "./metrics.ts";
-import { clearOutbox, discardCommits, raiseTerm, readCommits, readCommitsAfter, readLastCommit, readOutbox, writeCommit } from "./run-store.ts";
+import { clearOutbox, discardCommits, discardStale, raiseTerm, readCommits, readCommitsAfter, readLastCommit, readOutbox, writeCommit } from "./run-store.ts";
 
 /** What the log of commits of one run needs of its leader. */
 export interface CommitLogContext {
@@ -114,8 +114,14 @@ export function commitLog(context: CommitLogContext, record: Pick<RunRecord, "ru
       const last = entry === null ? null : await decode(entry);
       ends(entry, last);
       if (last !== null && last.term > term) throw staleTerm(last.tick);
-      await discardStale();
-      const own = readLastCommit(store, tenant, run);
+      let own = readLastCommit(store, tenant, run);
+      if (own !== null && !counts(own)) {
+        // Whoever has a run begin anew writes its record first, and may not live, or not lead, to take back what came before.
+        await store.transaction((tables) => discardStale(tables, tenant, run, firstAttempt));
+        own = readLastCommit(store, tenant, run);
+        counters.commitsDiscarded += 1;
+        logger.warn({ run, fromTick: (own?.tick ?? -1) + 1 }, "commits from before the run began anew were left on this disk");
+      }
       const outbox = readOutbox(store, tenant, run);
       if (!isSuspect && own?.tick === last?.tick && own?.root === last?.root) {
         if (outbox.size > 0) await store.transaction((tables) => clearOutbox(tables, tenant, run, Number.MAX_SAFE_INTEGER));
@@ -150,16 +156,6 @@ export function commitLog(context: CommitLogContext, record: Pick<RunRecord, "ru
       return result.expected;
     },
   };
-
-  /** Whoever has a run begin anew writes its record first, and may not live, or not lead, to take back what came before. */
-  async function discardStale(): Promise<void> {
-    const end = readLastCommit(store, tenant, run);
-    if (end === null || counts(end)) return;
-    const from = readCommits(store, tenant, run).find((commit) => !counts(commit))!.tick;
-    await store.transaction((tables) => discardCommits(tables, tenant, run, from));
-    counters.commitsDiscarded += 1;
-    logger.warn({ run, fromTick: from }, "commits from before the run began anew were left on this disk");
-  }
 
   function staleTerm(tick: number): PopulaceError {
     return new PopulaceError("STALE_TERM", `run ${short}, tick ${tick}: another coordinator with a higher term commits this run; this one (term ${term}) steps down`, { run, term });

@@ -3,7 +3,7 @@ import { COMMIT, HELD, bodyOf, commitSubject, heldSubject, isLedgerBase, release
 import { newerRecord } from "../core/takeover.ts";
 import { keepCopy } from "./copies.ts";
 import { adoptCheckpoint, compactLedger, holdCheckpoint } from "./ledger-checkpoints.ts";
-import { decodeRecord, decodeRelease, discardCommits, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord, writeRelease } from "./run-store.ts";
+import { decodeRecord, decodeRelease, discardCommits, discardStale, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord, writeRelease } from "./run-store.ts";
 
 /**
  * Keeps the own store level with COMMIT (also with what others hold of a COMMIT that lost it) and the registry, flushed: what a standby needs to lead, and the second copy of what the
@@ -99,7 +99,7 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
         if (newerRecord(here, there) !== there) return false;
         raiseTerm(tables, tenant, there.term);
         writeRecord(tables, tenant, there);
-        return there.firstAttempt > (here?.firstAttempt ?? 0) && discardStale(tables, there.run, there.firstAttempt);
+        return there.firstAttempt > (here?.firstAttempt ?? 0) && discardStale(tables, tenant, there.run, there.firstAttempt);
       });
       // What came before the record could not be fitted in.
       if (isAnew) await catchUp(there.run, readEnd(store, tenant, there.run).tick);
@@ -118,13 +118,4 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
   return () => {
     for (const stop of stops) stop();
   };
-
-  /** Commits of attempts that do not count any more, and what stands on them; whether there were any. */
-  function discardStale(tables: StoreTables, run: string, firstAttempt: number): boolean {
-    const { tick: end } = readEnd(tables, tenant, run);
-    let tick = 0;
-    while (tick <= end && (readCommit(tables, tenant, run, tick)?.attempt ?? firstAttempt) >= firstAttempt) tick += 1;
-    if (tick <= end) discardCommits(tables, tenant, run, tick);
-    return tick <= end;
-  }
 }

@@ -146,6 +146,15 @@ export function discardCommits(tables: StoreTables, tenant: string, run: string,
   for (const table of ["commits", "outbox"]) for (const row of tables.range(table, { prefix, from, keysOnly: true })) tables.remove(table, row.key);
 }
 
+/** Removes commits of attempts before the first that counts, and what stands on them; whether there were any. */
+export function discardStale(tables: StoreTables, tenant: string, run: string, firstAttempt: number): boolean {
+  const { tick: end } = readEnd(tables, tenant, run);
+  let tick = 0;
+  while (tick <= end && (readCommit(tables, tenant, run, tick)?.attempt ?? firstAttempt) >= firstAttempt) tick += 1;
+  if (tick <= end) discardCommits(tables, tenant, run, tick);
+  return tick <= end;
+}
+
 /** Removes the commits of a ledger before a tick; what they name stays known. */
 export function dropCommitsBefore(tables: StoreTables, tenant: string, run: string, tick: number): void {
   for (const row of tables.range("commits", { prefix: `${runPrefix(tenant, run)} `, keysOnly: true })) {

@@ -200,8 +200,12 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         hearTerm(term);
         heardRelease = Math.max(heardRelease, release);
         if (reign === null && term > offeredTerm) {
+          const before = offeredTerm;
           offeredTerm = term;
-          offerRuns().catch((error: unknown) => logger.warn({ error: String(error) }, "the runs of this disk were not offered to the leader"));
+          offerRuns().catch((error: unknown) => {
+            offeredTerm = before;
+            logger.warn({ error: String(error) }, "the runs of this disk were not offered to the leader; they are with its next beat");
+          });
         }
         // A leader that knows less than this disk: the registry forgot what was announced while that one was away.
         return reign === null && release < (readLastRelease(store, tenant)?.number ?? 0) ? restoreReleases() : undefined;
@@ -592,18 +596,21 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const own = readRecords(store, tenant).filter((one) => one.run.startsWith(runId));
     if (own.length !== 1) return null;
     // The registry is given back what it forgot: a leader that was away when the run was entered hears of it so, and takes it up.
-    if (!isAlone) await registry.create(runKey(tenant, own[0].run), RUN_RECORD.encode(own[0]));
+    if (!isAlone) await giveBack(own[0]);
     const last = readLastCommit(store, tenant, own[0].run);
     if (last === null || isSettled(own[0].state) || last.tick <= own[0].tick) return own[0];
     const { tick, root, exposures, seconds, backends } = last;
     return { ...own[0], tick, root, exposures, seconds, backends };
   }
 
+  /** Where the registry has nothing of the run. */
+  async function giveBack(record: RunRecord): Promise<void> {
+    await registry.create(runKey(tenant, record.run), RUN_RECORD.encode(record));
+  }
+
   /** A leader whose disk was full when a run was entered does not know it once the registry has lost its store: who does gives it back, and it is taken up. */
   async function offerRuns(): Promise<void> {
-    for (const record of readRecords(store, tenant)) {
-      if (!isSettled(record.state) && (await registry.get(runKey(tenant, record.run))) === null) await registry.create(runKey(tenant, record.run), RUN_RECORD.encode(record));
-    }
+    for (const record of readRecords(store, tenant)) if (!isSettled(record.state)) await giveBack(record);
   }
 
   async function known(runId: string): Promise<RunRecord> {

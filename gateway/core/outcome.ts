@@ -64,7 +64,7 @@ function check(table: ScoreTable, outcome: Outcome, index: number, nowMs: number
 
 const DAY_MS = 86_400_000;
 /** Days since 1970 (UTC). */
-const dayOf = (ms: number): number => Math.floor(ms / DAY_MS);
+export const dayOf = (ms: number): number => Math.floor(ms / DAY_MS);
 
 /** An outcome that was checked, as the event of a ledger: which cell it falls into, and nothing else about anybody. `id` is the hashed one. */
 export function outcomeEvent(table: ScoreTable, outcome: Outcome, id: string): string {

@@ -2,6 +2,7 @@ import { PopulaceError, checkScoreTable } from "@populace/domain";
 import type { ScoreTable } from "@populace/domain";
 import { sha256Hex, systemClock, type Clock, type Logger, type Ports, type Stop, type Store } from "@populace/io";
 import { COMMIT, LEADER_BEAT, LIMITS, OUTCOMES, RELEASE, SERVED, SETTLED, bodyOf, commitSubject, eventSubject, leaderBeatSubject, releaseKey, schemaOf, servedSubject, settledSubject, type Release } from "@populace/protocol";
+import { dayOf } from "../core/outcome.ts";
 import type { Announced } from "../core/release.ts";
 import { eventsWaiting, forgetIds, isWaiting, readEvents, settleEvents } from "./outbox.ts";
 
@@ -74,13 +75,12 @@ const REPEAT_MS_MAX = 60_000;
 const ROUNDS_UNHEARD = 2;
 /** How often ids beyond the horizon are looked for: what comes in between is a minute's outcomes. */
 const FORGET_MS = 60_000;
-const DAY_MS = 86_400_000;
 const utf8 = new TextEncoder(), utf8Text = new TextDecoder();
 
 /** Reads what the store has, and connects in the background. CORRUPT when the stored release does not match its hash. */
 export function linkCluster({ store, tenant, logger, open, clock = systemClock, nowMs = Date.now, horizonDays = LIMITS.ledgerHorizonDays }: ClusterLinkOptions): ClusterLink {
   const counters: ClusterCounters = { releasesTaken: 0, releasesFailed: 0, eventsSent: 0, eventsSettled: 0, eventsRefused: 0, idsForgotten: 0 };
-  const today = (): number => Math.floor(nowMs() / DAY_MS);
+  const today = (): number => dayOf(nowMs());
   const closing = new AbortController();
   const connected = Promise.withResolvers<void>();
   connected.promise.catch(() => {});
