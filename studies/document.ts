@@ -53,7 +53,7 @@ export function didYouMean(word: string, known: readonly string[]): string {
 }
 
 const nameOf = (value: unknown): string =>
-  value === null || value === undefined ? "nothing" : Array.isArray(value) ? "a list" : typeof value === "object" ? "a map" : `the ${typeof value} ${clip(JSON.stringify(value))}`;
+  value === null || value === undefined ? "nothing" : Array.isArray(value) ? "a list" : typeof value === "object" ? "a map" : `the ${typeof value} ${clip(typeof value === "number" ? String(value) : JSON.stringify(value))}`;
 
 const clip = (text: string): string => (text.length > 60 ? `${text.slice(0, 57)}...` : text);
 

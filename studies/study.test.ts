@@ -58,6 +58,7 @@ describe("readStudy", () => {
 
   it("refuses what it cannot rehearse", () => {
     for (const [study, message] of [
+      [{ agents: Number.NaN }, "agents: expected a number; found the number NaN"],
       [{ agents: 0 }, "agents: expected a number from 1"],
       [{ agents: 5e9 }, "to 4294901760; found 5000000000"],
       [{ ticks: 1.5 }, "ticks: expected a whole number"],
