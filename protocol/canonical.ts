@@ -133,10 +133,13 @@ export class CanonicalReader {
   }
 }
 
+/** Arguments of one call that are sure to fit on the stack: twice as many. */
+const HEX_BYTES_MAX = 1024;
 const DIGITS = Array.from("0123456789abcdef", (character) => character.charCodeAt(0));
 
 /** Lower-case hexadecimal digits of bytes. All at once: a text that grew digit by digit is a tree that every later use flattens. */
 export function toHex(bytes: Uint8Array): string {
+  if (bytes.length > HEX_BYTES_MAX) return toHex(bytes.subarray(0, HEX_BYTES_MAX)) + toHex(bytes.subarray(HEX_BYTES_MAX));
   const codes: number[] = [];
   for (let index = 0; index < bytes.length; index += 1) codes.push(DIGITS[bytes[index] >> 4], DIGITS[bytes[index] & 15]);
   return String.fromCharCode(...codes);
