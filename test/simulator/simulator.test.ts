@@ -243,7 +243,7 @@ describe("the invariants", () => {
   });
 
   test("where bits flipped, what was said in an attempt that was given up is excused, and a run that was not checked; an outcome is not", () => {
-    const flipped: ClusterRecord = { kind: "flipped", by: "b" }, attempt = (number: number): ClusterRecord => ({ kind: "attempt", run: "r", attempt: number, firstAttempt: number });
+    const flipped: ClusterRecord = { kind: "flipped", by: "b" }, attempt = (number: number, uncheckedFrom = -1): ClusterRecord => ({ kind: "attempt", run: "r", attempt: number, firstAttempt: number, uncheckedFrom });
     const later = good.map((record): ClusterRecord => (record.kind === "commit" ? { ...record, commit: { ...record.commit, attempt: 2 } } : record.kind === "slot" ? { ...record, slot: { ...record.slot, attempt: 2 } } : record));
     const wrong: readonly ClusterRecord[] = [slot("b", 1, 7), seen(commit(0, { root: "other" }))];
     expect(check([flipped, ...wrong, ...good])).toEqual(expect.arrayContaining(["I2", "I3", "I4"]));
@@ -251,8 +251,8 @@ describe("the invariants", () => {
     expect(check([attempt(1), ...wrong, attempt(2), ...later])).not.toEqual([]);
     const lied: ClusterRecord = { ...outcome, root: "other" } as ClusterRecord;
     expect(check([flipped, ...good, lied])).toEqual(["I3"]);
-    expect(check([flipped, attempt(1), { kind: "unchecked", run: "r", attempt: 1 }, ...good, lied])).toEqual([]);
-    expect(check([flipped, { kind: "unchecked", run: "r", attempt: 1 }, attempt(2), ...later, lied])).toEqual(["I3"]);
+    expect(check([flipped, attempt(1), attempt(1, 0), ...good, lied])).toEqual([]);
+    expect(check([flipped, attempt(1, 0), attempt(2), ...later, lied])).toEqual(["I3"]);
   });
 
   test("I2 finds two roots of one tick in two copies, I4 two outputs where no truth is known", () => {
