@@ -105,7 +105,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
   try {
     expected = await commits.reconcile();
-    let canContinue = record.state === "running" && record.execution !== null;
+    // The last leader may have come no further than to record that this attempt counts no more.
+    let canContinue = record.state === "running" && record.execution !== null && record.attempt >= record.firstAttempt;
     for (let attempts = 1; ; attempts += 1) {
       try {
         return await attemptRun(canContinue);

@@ -5,11 +5,13 @@ import { startNode, startWorkersInline } from "@populace/agent-runtime";
 import { startCoordinator, type Coordinator } from "@populace/coordinator";
 import { simulatedDisk, simulatedHub, simulatedNetwork, simulatedService, simulatedWorld, type SimulatedLife } from "@populace/io/simulated";
 import { openBackend } from "@populace/kernels/backends";
-import { HEARTBEAT, LEADER_RECORD, RUN_RECORD, RUN_STOP, TICK_OPEN, VIEW_RECORD, commitSubject, heartbeatSubject, leaderKey, runKey, stopSubject, viewKey, type Heartbeat, type Input, type ViewRecord } from "@populace/protocol";
+import { initialClimate } from "@populace/kernels";
+import { HEARTBEAT, LEADER_RECORD, RUN_RECORD, RUN_STOP, TICK_OPEN, VIEW_RECORD, blocksOf, commitSubject, heartbeatSubject, leaderKey, runKey, stopSubject, viewKey, type Heartbeat, type Input, type ViewRecord } from "@populace/protocol";
 import { describe, expect, test } from "vitest";
 import { chanceOf } from "./chance.ts";
 import { runSchedule } from "./cluster.ts";
 import { INVARIANTS, violations } from "./invariants.ts";
+import { memoryOf } from "./memory.ts";
 import { PLANTED } from "./planted.ts";
 import type { ClusterRecord, CommitSeen, Expected } from "./records.ts";
 import { FAULT_KINDS, FAULTS_MIN, KINDS_MIN, scheduleOf } from "./schedule.ts";
@@ -74,6 +76,21 @@ describe("the simulated cluster", () => {
     }
     expect(flipped).toBeGreaterThan(0);
     expect(quarantined).toBeGreaterThan(0);
+  });
+
+  test("bits of a block flip once, in one memory: two that make its state false alike could not be told from a sound one", async () => {
+    const { kernels } = await openBackend("reference", "expose"), { plan } = await sampleTruth(1), flippedIn = new Set<string>(), flipped: string[] = [];
+    for (const name of ["one", "other"]) {
+      const memory = memoryOf(kernels.expose, () => 0, flippedIn, (what) => flipped.push(`${name}: ${what}`));
+      const session = await memory.kernel.open(plan, "stored");
+      const held = await Promise.all(blocksOf(plan).slice(0, 3).map((block) => session.hold(block)));
+      memory.flipState();
+      memory.flipOutput();
+      for (const each of held) await session.stateOf(each);
+      await session.step(held, 0, 1, initialClimate(plan), () => {});
+      session.close();
+    }
+    expect(flipped).toEqual(["one: bit 0 of the state of block 0/0 before its checkpoint", "one: bit 0 of the output of tick 0", "other: bit 0 of the state of block 2/0 before its checkpoint"]);
   });
 
   test("no schedule is empty", () => {
