@@ -34,7 +34,7 @@ export function memoryOf(kernel: ExposeKernel, chance: Chance, flippedIn: Set<st
     kernel: {
       async open(plan, form, pause) {
         const session = await kernel.open(plan, form, pause);
-        const keyOf = ({ block }: HeldBlock): string => `${plan.personas[block.persona].key} ${block.firstAgent}`;
+        const keyOf = ({ block }: HeldBlock): string => `${plan.personas[block.persona].key.join(" ")} ${block.firstAgent}`;
         const mayFlip = (held: HeldBlock): boolean => !flippedIn.has(keyOf(held));
         async function flipIn(held: Held, what: string): Promise<void> {
           states -= 1;
