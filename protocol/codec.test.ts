@@ -27,6 +27,12 @@ describe("plan", () => {
     expect(decodePlan(shifted.subarray(3))).toEqual(PLAN);
   });
 
+  test("has the same bytes whatever was written before it", () => {
+    const before = encodePlan(PLAN);
+    encodePlan({ ...PLAN, steps: ["opened at last", "clicked"], weights: new Int16Array(PLAN.weights.length + 5).fill(-1) });
+    expect(encodePlan(PLAN)).toEqual(before);
+  });
+
   test("has a hash that a change of any field changes", () => {
     const base = planHash(PLAN, sha256);
     expect(planHash(structuredClone(PLAN), sha256)).toBe(base);
@@ -133,4 +139,11 @@ describe("messages", () => {
     expect(() => COMMIT.decode(bytes)).toThrow(expect.objectContaining({ code: "CORRUPT" }));
     expect(COMMIT.read(bytes)).toBe(null);
   });
+});
+
+test("hexadecimal digits are Node's, of any number of bytes", () => {
+  for (const length of [0, 1, 32, 1024, 1025, 5000]) {
+    const bytes = Uint8Array.from({ length }, (_, index) => (index * 37) & 255);
+    expect(toHex(bytes)).toBe(Buffer.from(bytes).toString("hex"));
+  }
 });

@@ -100,6 +100,8 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   const say = trace === undefined ? () => {} : (line: string): void => trace(`${world.nowMs().toFixed(1).padStart(10)} ${line}`);
   const terms = new Set<number>();
   const committedEver = new Set<string>();
+  /** By run: up to which tick there is no gap. */
+  const committedTo = new Map<string, number>();
   const shardsOf = new Map<string, readonly Shard[]>();
   const quarantined = new Set<string>();
   const flippedIn = new Set<string>();
@@ -373,8 +375,9 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   let committedTick = -1, struck = 0, disturbances = 0, lastDisturbedMs = 0, nextStrikes = 0;
   function committed(): void {
     const ticks = truths.map(({ run, plan }) => {
-      let tick = -1;
+      let tick = committedTo.get(run) ?? -1;
       while (tick + 1 < plan.ticks && committedEver.has(`${run} ${tick + 1}`)) tick += 1;
+      committedTo.set(run, tick);
       return tick;
     });
     counts.ticks = committedEver.size;
