@@ -3,7 +3,7 @@ import { PopulaceError } from "@populace/domain";
 import { boundsFor, createTurns } from "@populace/coordinator";
 import { memoryStore, type Store } from "@populace/io";
 import { samplePlan } from "@populace/kernels/sample-plan";
-import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, TICK_OPEN, commitSubject, haltSubject, openSubject, recomputeSubject, outSubject, runKey, schemaOf } from "@populace/protocol";
+import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, RUN_RECORD, TICK_OPEN, commitSubject, haltSubject, openSubject, recomputeSubject, outSubject, runKey, schemaOf } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { TENANT, testCluster, until, type TestCluster, type TestCoordinator } from "./helpers/cluster.ts";
@@ -269,6 +269,32 @@ describe("what was stored is lost", () => {
 });
 
 describe("runs", () => {
+  test("a run is not done before its sums are on the leader's disk, though the blob store loses them while they are fetched and the registry does not answer", async () => {
+    const cluster = testCluster();
+    open.push(cluster);
+    await cluster.node();
+    const first = await cluster.coordinator("only");
+    await first.coordinator.leading();
+    const { registry, blobs } = cluster.shared, { has, get, put } = blobs, { update } = registry;
+    let sums = "", isLost = false, unanswered = 0;
+    // The last blob of a run is its sums.
+    blobs.put = async (bytes) => (sums = await put(bytes));
+    blobs.get = async (hash) => {
+      if (hash === sums && unanswered === 0 && !isLost && (await commitsIn(cluster, undisturbed.runId)).length === COUPLED.ticks) {
+        isLost = true;
+        await blobs.remove(hash);
+      }
+      return get(hash);
+    };
+    registry.update = async (key, bytes, revision) => {
+      const result = await update(key, bytes, revision);
+      if (isLost && key === runKey(TENANT, undisturbed.runId) && RUN_RECORD.decode(bytes).state === "done" && unanswered++ === 0) throw new PopulaceError("UNAVAILABLE", "planted: no answer", {});
+      return result;
+    };
+    expectSame(await first.coordinator.submit(COUPLED, EXECUTION));
+    expect([isLost, unanswered > 0, await has(sums)]).toEqual([true, true, true]);
+  });
+
   test("the registry forgets a run: a coordinator still knows it, and its leader writes it again for the outcome", async () => {
     const { cluster, first, second } = await pair();
     const { runId } = await first.coordinator.submit(COUPLED, EXECUTION);
@@ -327,7 +353,7 @@ describe("runs", () => {
     expect((await coordinator.run(undisturbed.runId))!.unfit).toEqual([expect.stringMatching(/^broken/)]);
   });
 
-  test("a divergence freezes the run and keeps both outputs; a third computation decides, and the liar computes it no more", async () => {
+  test("a divergence freezes the run and keeps both outputs; a third computation decides, also where the log fails just then, and the liar computes it no more", async () => {
     const cluster = testCluster();
     open.push(cluster);
     const liar = await cluster.node({ lie: true });
@@ -349,8 +375,16 @@ describe("runs", () => {
     const frozen = (await coordinator.run(undisturbed.runId))!;
     expect(frozen.state).toBe("frozen");
     expect(frozen.dispute).not.toBeNull();
+    const { log } = cluster.shared, { purge } = log;
+    let outages = 0;
+    Object.assign(log, { purge: async (subject: string, below: number) => {
+      if (subject !== commitSubject(TENANT, undisturbed.runId) || outages > 0) return purge.call(log, subject, below);
+      outages += 1;
+      throw new PopulaceError("UNAVAILABLE", "planted: the log does not answer", {});
+    } });
     await coordinator.resolve(undisturbed.runId);
     expectSame(await coordinator.wait(undisturbed.runId));
+    expect(outages).toBe(1);
     expect((await coordinator.run(undisturbed.runId))!.unfit).toContain(`${liar.incarnation} reference`);
   });
 
