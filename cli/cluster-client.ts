@@ -78,9 +78,10 @@ export function openCluster(options: ClusterOptions): ClusterClient {
         return reply;
       } catch (error) {
         if (signal?.aborted || !isPassing(error)) throw error;
-        const patienceMs = hasAnswered ? FAILOVER_MS : SEARCH_MS;
-        if (performance.now() - startedMs > patienceMs) throw unreachable(error as PopulaceError);
         const leader = (error as PopulaceError).details["address"];
+        // A standby is somebody who has answered: whoever will lead is waited for.
+        hasAnswered ||= typeof leader === "string";
+        if (performance.now() - startedMs > (hasAnswered ? FAILOVER_MS : SEARCH_MS)) throw unreachable(error as PopulaceError);
         if (typeof leader === "string" && leader !== "" && leader !== current) {
           current = leader;
           continue;

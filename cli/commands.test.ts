@@ -111,9 +111,9 @@ describe("the JSON contract of the commands", () => {
   it("runs list, runs show: what lies in the store", async () => {
     const { runs } = await json(0, "runs", "list", "--store", file("store"));
     expect(runs.length).toBe(2);
-    expect(await json(0, "runs", "show", "--run", runs[0].runId.slice(0, 12), "--store", file("store"))).toMatchObject({ runId: runs[0].runId, outDir: runs[0].outDir });
+    expect(await json(0, "runs", "show", runs[0].runId.slice(0, 12), "--store", file("store"))).toMatchObject({ runId: runs[0].runId, outDir: runs[0].outDir });
     expect(runs[0]).toMatchObject({ kind: "study", study: expect.any(String) });
-    expect(await json(2, "runs", "show", "--run", "zz", "--store", file("store"))).toMatchObject({ error: { code: "NOT_FOUND" } });
+    expect(await json(2, "runs", "show", "zz", "--store", file("store"))).toMatchObject({ error: { code: "NOT_FOUND" } });
   });
 
   it("replay: every committed root again; compile: the plan of the same run", async () => {
@@ -167,7 +167,7 @@ describe("the JSON contract of the commands", () => {
     const behave = ["behave", "--behavior", join(EXAMPLES, "behaviors", "word-of-mouth.ts"), "--agents", "2000", "--ticks", "3", "--store", file("store-here")];
     const behaved = await json(0, ...behave, ...at, "--out", file("behaved"));
     expect(behaved.rootHash).toBe((await json(0, ...behave)).rootHash);
-    for (const asked of [["watch", behaved.runId.slice(0, 16)], ["show", "--run", behaved.runId.slice(0, 16)]]) expect(await json(0, "runs", ...asked, ...at)).toMatchObject({ run: behaved.runId, kind: "behavior", state: "done" });
+    for (const asked of [["watch", behaved.runId.slice(0, 16)], ["show", behaved.runId.slice(0, 16)]]) expect(await json(0, "runs", ...asked, ...at)).toMatchObject({ run: behaved.runId, kind: "behavior", state: "done" });
     expect(await json(2, "simulate", "--model", file("model.json"), "--agents", "1000", "--backend", "gpu-js", ...at)).toMatchObject({ error: { code: "BACKEND_MISSING" } });
   });
 

@@ -2,7 +2,7 @@
 import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { backup, releasesOf, restore } from "@populace/coordinator";
+import { backup, releasesOf, restore, runReader } from "@populace/coordinator";
 import { id, type ScoreTable } from "@populace/domain";
 import { linkCluster } from "@populace/gateway";
 import { SILENT, memoryStore } from "@populace/io";
@@ -56,6 +56,20 @@ test("a done run, a paused one and the releases come back in an empty cluster, w
   const other = await clusterOf(0);
   await other.ports.log.append(`pop.${TENANT}.${done.runId}.all.commit`, Buffer.from("junk"));
   await expect(restore(other.ports, path)).rejects.toMatchObject({ code: "CORRUPT" });
+});
+
+test("a run whose plan or sums NATS has lost is left out by name, and the others are backed up", async () => {
+  const before = await clusterOf();
+  const kept = await before.coordinator.submit(planOf(1), EXECUTION), lost = await before.coordinator.submit(planOf(2), EXECUTION);
+  const { sums } = (await runReader(before.ports, TENANT).commits(lost.runId)).at(-1)!;
+  await before.ports.blobs.remove(sums);
+  const path = join(folder, "left-out");
+  const written = await backup(before.ports, TENANT, path);
+  expect([written.runs.map(({ run }) => run), written.leftOut]).toEqual([[kept.runId], [{ run: lost.runId, state: "done" }]]);
+  const after = await clusterOf();
+  await restore(after.ports, path);
+  expect((await after.coordinator.outcome(kept.runId)).roots).toEqual(kept.roots);
+  expect(await after.coordinator.run(lost.runId)).toBeNull();
 });
 
 test("an archive with a changed byte, a missing part, or cut short is refused, and nothing is written", async () => {

@@ -120,6 +120,6 @@ describe("bad input", () => {
   });
 
   test("a run nobody knows", async () => {
-    await refused("NOT_FOUND", ["runs", "show", "--run", "0123456789abcdef"]);
+    await refused("NOT_FOUND", ["runs", "show", "0123456789abcdef"]);
   });
 });

@@ -273,7 +273,7 @@ describe("populace behave", () => {
     expect(readFileSync(join(document.outDir, "counters.csv"), "utf8").split("\n")[3]).toBe(`2,${counter.persona},${counter.counter},${counter.byTick[2]}`);
     expect(readFileSync(join(document.outDir, "report.html"), "utf8")).toContain("Behavior word-of-mouth");
     out.length = 0;
-    for (const [asked, shape] of [[["list"], { runs: [{ kind: "behavior", behavior: "word-of-mouth", agents: 2000, ticks: 6, exposures: 12_000, rootHash: document.rootHash }] }], [["show", "--run", document.runId.slice(0, 9)], { kind: "behavior", seed: 5, behavior: { name: "word-of-mouth", parameters: document.parameters }, rootHash: document.rootHash, files: { "counters.csv": { rows: 36 } } }]] as const) {
+    for (const [asked, shape] of [[["list"], { runs: [{ kind: "behavior", behavior: "word-of-mouth", agents: 2000, ticks: 6, exposures: 12_000, rootHash: document.rootHash }] }], [["show", document.runId.slice(0, 9)], { kind: "behavior", seed: 5, behavior: { name: "word-of-mouth", parameters: document.parameters }, rootHash: document.rootHash, files: { "counters.csv": { rows: 36 } } }]] as const) {
       expect(await runPopulace(["runs", ...asked, "--store", store, "--json"], new AbortController().signal, { out: (text) => out.push(text), err: () => {} })).toBe(0);
       expect(JSON.parse(out.splice(0).join(""))).toMatchObject(shape);
     }

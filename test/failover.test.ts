@@ -103,6 +103,27 @@ describe("two coordinators", () => {
     expect(terms.filter((term) => term === 1).length).toBe(3);
   });
 
+  test("who has lost the lead to nobody names nobody, and not itself", async () => {
+    const cluster = testCluster();
+    open.push(cluster);
+    await cluster.node();
+    let isFull = false;
+    const disk = memoryStore();
+    const { coordinator } = await cluster.coordinator("only", {}, {
+      ...disk,
+      transaction: (action) => (isFull ? Promise.reject(new PopulaceError("STORE_FAILED", "planted: the disk is full", {})) : disk.transaction(action)),
+    });
+    await coordinator.leading();
+    const { run } = await coordinator.enter(COUPLED, EXECUTION);
+    isFull = true;
+    await until(() => coordinator.role === "standby");
+    expect(coordinator.leader()).toBeNull();
+    await expect(coordinator.enter(COUPLED, EXECUTION)).rejects.toMatchObject({ code: "UNAVAILABLE", details: { leader: "", address: "" } });
+    isFull = false;
+    await coordinator.leading();
+    expectSame(await coordinator.wait(run));
+  });
+
   test("a leader whose own disk is full gives up the lead, and stands for it again when there is room", async () => {
     const cluster = testCluster();
     open.push(cluster);

@@ -37,7 +37,7 @@ test("a replay that contradicts a finished run marks it and every release that r
 
   const replayed = await populace("replay", lied.runId);
   expect(replayed).toMatchObject({ code: 1, out: expect.stringMatching(/DIVERGENCE.*tick 0.*marked as suspect/) });
-  expect(JSON.parse((await populace("runs", "show", "--run", lied.runId)).out)).toMatchObject({ state: "done", suspectFrom: 0 });
+  expect(JSON.parse((await populace("runs", "show", lied.runId)).out)).toMatchObject({ state: "done", suspectFrom: 0 });
   expect((await client.call("Releases", {})).releases).toMatchObject([{ number: 1, suspect: expect.stringContaining("suspect from tick 0") }]);
   expect(coordinator.metrics()).toMatchObject({ suspectRuns: 1, isReleaseSuspect: true });
   await expect(client.call("Release", { force: "a test of suspicion", table: other, runs: [lied.runId] })).rejects.toMatchObject({ code: "DIVERGENCE", message: expect.stringContaining("--allow-suspect") });

@@ -219,6 +219,16 @@ describe("node core", () => {
     expect(rig.tick(0, { term: 2, attempt: 2 })).toEqual(["load", "restore", "compute"]);
   });
 
+  it("refuses a lower term than that of a stop, so that its leader hears of it and numbers above it", () => {
+    const rig = new Rig();
+    rig.tick(0);
+    rig.send({ kind: "stop", stop: { run: RUN, attempt: 1, term: 9, reason: "" } });
+    expect(rig.tick(0)).toEqual(["refuse"]);
+    expect(rig.state.term).toBe(9);
+    rig.record = record({ term: 10 });
+    expect(rig.tick(0, { term: 10 })).toEqual(["load", "restore", "compute"]);
+  });
+
   it("drops a run that is halted, and begins again where a leader opens it: the stop may never have been written", () => {
     const rig = new Rig();
     const halt = { run: RUN, attempt: 1, term: 2, reason: "" };
@@ -229,7 +239,7 @@ describe("node core", () => {
     expect(rig.tick(0)).toEqual(["load", "restore", "compute"]);
     expect(rig.send({ kind: "stop", stop: halt })).toEqual(["drop"]);
     expect(rig.send({ kind: "halt", stop: halt })).toEqual([]);
-    expect(rig.tick(0)).toEqual([]);
+    expect(rig.tick(0, { term: 2 })).toEqual([]);
   });
 
   it("drops a run that failed and can begin again", () => {

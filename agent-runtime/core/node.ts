@@ -224,7 +224,8 @@ function onStop(state: NodeState, stop: RunStop): NodeStep {
   stopped.delete(stop.run);
   stopped.set(stop.run, before !== undefined && before.attempt > stop.attempt && before.term === stop.term ? before : { attempt: stop.attempt, term: stop.term });
   for (const [oldest] of stopped) if (stopped.size > STOPPED_MAX) stopped.delete(oldest);
-  return onHalt({ ...state, stopped }, stop);
+  // Nobody may have heard of its leader otherwise: TickOpens of a lower term are refused from now on, not passed over.
+  return onHalt({ ...state, term: stop.term, stopped }, stop);
 }
 
 function onHalt(state: NodeState, stop: RunStop): NodeStep {

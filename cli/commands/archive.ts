@@ -49,7 +49,11 @@ export const backupCommand: CommandDefinition<ArchiveOptions> = {
     .option("--tenant <name>", `whose (default: ${DEFAULT_TENANT}, of a store ${LOCAL_TENANT})`, tenantName),
   async run(_context, options) {
     const { backup } = await import("@populace/coordinator");
-    return answer("written to", options.folder, await withPorts(options, false, (ports, tenant) => backup(ports, tenant, options.folder)));
+    const summary = await withPorts(options, false, (ports, tenant) => backup(ports, tenant, options.folder));
+    const ended = summary.leftOut.filter(({ state }) => ENDED.includes(state)), missed = summary.leftOut.filter(({ state }) => !ENDED.includes(state));
+    const { json, lines } = answer("written to", options.folder, summary);
+    if (missed.length > 0) throw new PopulaceError("CORRUPT", `NATS has lost the plan or the sums of ${named(missed)}; all the rest is in ${options.folder}: submit ${missed.length === 1 ? "it" : "them"} again, which comes to the same root, and back up to a new folder`, json);
+    return { json, lines: ended.length === 0 ? lines : [...lines, `left out, since NATS has lost what they would begin with: ${named(ended)}`] };
   },
 };
 
@@ -66,6 +70,10 @@ export const restoreCommand: CommandDefinition<ArchiveOptions> = {
     return answer("restored from", options.folder, await withPorts(options, true, (ports, tenant) => restore(ports, options.folder, tenant)));
   },
 };
+
+/** States in which a run has no results, and whose loss is none. */
+const ENDED = ["canceled", "failed"];
+const named = (runs: ArchiveSummary["leftOut"]): string => runs.map(({ run, state }) => `run ${run.slice(0, 12)} (${state})`).join(", ");
 
 function answer(verb: string, folder: string, summary: ArchiveSummary): CommandResult {
   return {

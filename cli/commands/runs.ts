@@ -78,9 +78,9 @@ export const runsListCommand: CommandDefinition<RunsOptions> = {
 export const runsShowCommand: CommandDefinition<RunsOptions> = {
   name: "show",
   summary: "what a run was and where its results are, or how it stands in a cluster",
-  examples: ["populace runs show --run 3f9a", "populace runs show --run 3f9a --cluster 127.0.0.1:7600"],
+  examples: ["populace runs show 3f9a", "populace runs show 3f9a --cluster 127.0.0.1:7600"],
   configure: (command) => withClusterOptions(command
-    .requiredOption("--run <id>", "run id or its beginning")
+    .argument("<run>", "its id, or a beginning of it that no other run shares")
     .option("--store <folder>", "where runs are committed", ".populace")),
   async run(context, options) {
     if (addressesOf(options) !== null) return (await import("./runs-cluster.ts")).clusterRun(context, { ...options, run: options.run! });

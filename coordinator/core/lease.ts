@@ -1,3 +1,4 @@
+import { RandomStream } from "@populace/domain";
 import { LIMITS, type LeaderRecord } from "@populace/protocol";
 
 /** What a candidate has seen of the leader record, on its own monotonic clock. */
@@ -12,16 +13,28 @@ export type LeaseDecision = { readonly kind: "claim"; readonly term: number } | 
 /** How long a record that is not there must stay so: the registry may have forgotten it, and beats of leader and nodes then tell the term. */
 const FREE_MS = 2 * LIMITS.heartbeatMs;
 
+/** A claim where the registry forgot its record leaves out fewer terms than this. */
+const LEAP_MAX = 2 ** 20;
+
+/** The sight after another look: another one unless the same leadership stands there at the same revision (a registry that lost its store counts from 1 again, and comes to a revision that was seen before). */
+export function look(before: LeaseSight | null, record: LeaderRecord | null, revision: number, nowMs: number): LeaseSight {
+  const isUnchanged = before !== null && before.revision === revision && before.record?.nonce === record?.nonce && before.record?.term === record?.term;
+  return isUnchanged ? before : { record, revision, unchangedSinceMs: nowMs };
+}
+
 /**
  * Claims a record that stays free, or one that this candidate itself has seen unchanged for a whole TTL, or whose holder is known to be gone:
  * it is the candidate's own, from a claim or a reign whose answer never came, or its process is dead. The term is 1 + the highest
- * seen in the record, the local commits, the COMMIT log and the nodes' heartbeats: the compare-and-set only elects, it does not number.
+ * seen in the record, the local commits, the COMMIT log and the nodes' heartbeats: the compare-and-set only elects, it does not number. Where a term was seen
+ * and no record is left, the registry forgot it, and perhaps a later one of which nobody has heard who could say so: the term leaps ahead
+ * by a number drawn from the candidate's nonce, so that no two leaderships have the same one.
  */
-export function decideLease(sight: LeaseSight, nowMs: number, ttlMs: number, highestTerm: number, holderGone: boolean): LeaseDecision {
+export function decideLease(sight: LeaseSight, nowMs: number, ttlMs: number, highestTerm: number, holderGone: boolean, nonce: string): LeaseDecision {
   const seenMs = nowMs - sight.unchangedSinceMs;
   const waitMs = holderGone ? 0 : sight.record === null ? Math.min(FREE_MS, ttlMs) : ttlMs;
   if (seenMs < waitMs) return { kind: "wait", ms: waitMs - seenMs };
-  return { kind: "claim", term: 1 + Math.max(highestTerm, sight.record?.term ?? 0) };
+  const leap = sight.record === null && highestTerm > 0 ? Math.floor(RandomStream.of(nonce, "term").uniform() * LEAP_MAX) : 0;
+  return { kind: "claim", term: 1 + Math.max(highestTerm, sight.record?.term ?? 0) + leap };
 }
 
 /** What a refused renewal means: a renewal of this holder went through although its answer did not come, or somebody else has the record. */

@@ -12,7 +12,7 @@ import { decodeRecord } from "./run-store.ts";
 
 /**
  * An archive is a folder:
- *   archive.json             format, tenant, and of every run its state, last tick and root
+ *   archive.json             format, tenant, of every run its state, last tick and root, and which runs are not in it
  *   runs/<run>.record        RunRecord
  *   runs/<run>.commits       its COMMITs in tick order (of a ledger, from its last checkpoint on), each after its length (u32, little-endian)
  *   releases/<number>        Release
@@ -26,6 +26,8 @@ const CHECKPOINT_TRIES = 3;
 export interface ArchiveSummary {
   readonly tenant: string;
   readonly runs: readonly { readonly run: string; readonly state: string; readonly tick: number; readonly root: string }[];
+  /** Runs whose plan or sums NATS has lost, and nothing of which is in the archive: submitted again they come to the same root. */
+  readonly leftOut: readonly { readonly run: string; readonly state: string }[];
   readonly releases: number;
   readonly commits: number;
   readonly blobs: number;
@@ -34,13 +36,13 @@ export interface ArchiveSummary {
 
 type ArchivePorts = { readonly registry: Registry; readonly log: Log; readonly blobs: Blobs };
 
-/** Writes everything of a tenant that cannot be computed again to a folder, new or empty; safe while the cluster works. BAD_REQUEST when something lies there, CORRUPT when a finished run or a ledger has lost what it needs. */
+/** Writes everything of a tenant that cannot be computed again to a folder, new or empty; safe while the cluster works. A run that NATS has lost the plan or the sums of is left out and named. BAD_REQUEST when something lies there, CORRUPT when a ledger or a release has lost what it needs. */
 export async function backup(ports: ArchivePorts, tenant: string, folder: string): Promise<ArchiveSummary> {
   if (existsSync(folder) && readdirSync(folder).length > 0) throw new PopulaceError("BAD_REQUEST", `${folder} is not empty; name a folder that is new or empty`, { folder });
   for (const part of ["runs", "releases", "blobs"]) mkdirSync(join(folder, part), { recursive: true });
   const reader = runReader(ports, tenant);
   const written = new Set<string>();
-  const runs: { run: string; state: string; tick: number; root: string }[] = [];
+  const runs: { run: string; state: string; tick: number; root: string }[] = [], leftOut: { run: string; state: string }[] = [];
   let commitCount = 0, bytes = 0;
 
   const write = (path: string, content: Uint8Array): void => {
@@ -72,7 +74,8 @@ export async function backup(ports: ArchivePorts, tenant: string, folder: string
     const commits = isLedger(record.spec) ? await ledgerCommits(run) : await reader.commits(run);
     const last = commits.at(-1), isDone = record.state === "done";
     if (!(await writeBlob(record.spec.planHash)) || (isDone && !(await writeBlob(last?.sums ?? "")))) {
-      throw new PopulaceError("CORRUPT", `run ${run.slice(0, 12)} is ${record.state}, and its plan or its sums are not in the blob store; submit it again, then back up`, { run });
+      leftOut.push({ run, state: record.state });
+      continue;
     }
     // A checkpoint that a newer one replaces meanwhile may be gone: the run then begins at tick 0 when it is restored.
     const checkpoint = isDone ? undefined : commits.findLast((commit) => commit.checkpoint.length > 0);
@@ -89,7 +92,7 @@ export async function backup(ports: ArchivePorts, tenant: string, folder: string
     }
     write(join("releases", String(release.number)), RELEASE.encode(release));
   }
-  const summary: ArchiveSummary = { tenant, runs, releases: releases.length, commits: commitCount, blobs: written.size, bytes };
+  const summary: ArchiveSummary = { tenant, runs, leftOut, releases: releases.length, commits: commitCount, blobs: written.size, bytes };
   // Last: a folder without it is no archive, but a backup that was cut short.
   writeFileAtomic(join(folder, "archive.json"), `${JSON.stringify({ format: FORMAT, ...summary }, null, 2)}\n`);
   return summary;

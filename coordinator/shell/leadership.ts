@@ -1,7 +1,7 @@
 import { PopulaceError } from "@populace/domain";
 import type { Clock, Logger, Registry } from "@populace/io";
 import { LEADER_RECORD, LIMITS, leaderKey, type LeaderRecord } from "@populace/protocol";
-import { decideLease, decideRefusedRenewal, type LeaseSight } from "../core/lease.ts";
+import { decideLease, decideRefusedRenewal, look, type LeaseSight } from "../core/lease.ts";
 
 export interface Leadership {
   readonly term: number;
@@ -53,13 +53,12 @@ export async function lead(
     signal.throwIfAborted();
     try {
       const entry = await answered(clock, registry.get(key));
-      if (sight === null || (entry?.revision ?? 0) !== sight.revision) {
-        sight = { record: entry === null ? null : decoded(entry.bytes), revision: entry?.revision ?? 0, unchangedSinceMs: clock.monotonicMs() };
-        options.onSight(isVacant(sight.record) ? null : sight.record);
-      }
+      const before: LeaseSight | null = sight;
+      sight = look(before, entry === null ? null : decoded(entry.bytes), entry?.revision ?? 0, clock.monotonicMs());
+      if (sight !== before) options.onSight(isVacant(sight.record) ? null : sight.record);
       const isGone = isAlone || sight.record?.nonce === nonce || isVacant(sight.record);
-      if (decideLease(sight, clock.monotonicMs(), ttlMs, 0, isGone).kind === "claim") {
-        const decision = decideLease(sight, clock.monotonicMs(), ttlMs, await answered(clock, options.highestTerm(), ttlMs), isGone);
+      if (decideLease(sight, clock.monotonicMs(), ttlMs, 0, isGone, nonce).kind === "claim") {
+        const decision = decideLease(sight, clock.monotonicMs(), ttlMs, await answered(clock, options.highestTerm(), ttlMs), isGone, nonce);
         if (decision.kind === "claim") {
           const record: LeaderRecord = { holder, nonce, term: decision.term, address };
           const bytes = LEADER_RECORD.encode(record), sentMs = clock.monotonicMs();

@@ -72,7 +72,7 @@ export interface Coordinator extends RunReader {
   /** Of this coordinator's lead; 0 while it has none. */
   readonly term: number;
   readonly role: "standby" | "leader";
-  /** Who leads the tenant as far as this coordinator has seen; null before it has seen anybody. */
+  /** Who leads the tenant as far as this coordinator has seen; null before it has seen anybody, and after it has lost the lead until somebody has it. */
   leader(): LeaderRecord | null;
   /** Resolves when this coordinator leads; rejects when it is closed before. */
   leading(): Promise<void>;
@@ -251,7 +251,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     get role() {
       return reign === null ? "standby" : "leader";
     },
-    leader: () => seen,
+    leader: seenLeader,
     leading: () => ascended.promise,
     ...reader,
     run: find,
@@ -453,10 +453,15 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     bus.publish(heldSubject(tenant, run), HELD.encode({ run, commits }));
   }
 
+  /** A record that names this coordinator while it does not lead is of a lead that it has lost. */
+  function seenLeader(): LeaderRecord | null {
+    return reign === null && seen?.holder === holder ? null : seen;
+  }
+
   function leadingReign(): Reign {
     if (reign !== null) return reign;
-    const address = seen?.address ?? "";
-    throw new PopulaceError("UNAVAILABLE", `coordinator ${holder} is a standby of tenant ${tenant}; ${seen === null ? "nobody leads yet: try again" : `${seen.holder} leads${address === "" ? "" : ` at ${address}`}: ask there`}`, { tenant, leader: seen?.holder ?? "", address });
+    const leader = seenLeader(), address = leader?.address ?? "";
+    throw new PopulaceError("UNAVAILABLE", `coordinator ${holder} is a standby of tenant ${tenant}; ${leader === null ? "nobody is known to lead: try again" : `${leader.holder} leads${address === "" ? "" : ` at ${address}`}: ask there`}`, { tenant, leader: leader?.holder ?? "", address });
   }
 
   async function submit(plan: Plan, execution: Partial<ExecutionPlan> = {}, submission: SubmitOptions = {}): Promise<RunOutcome> {

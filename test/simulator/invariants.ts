@@ -120,12 +120,13 @@ export const INVARIANTS: Readonly<Record<string, Checker>> = {
   },
 
   /**
-   * Views and terms grow for every observer, and a term belongs to one leadership; the inputs of a tick never change once sealed. A registry that lost
+   * Views and terms grow for every observer, and a term belongs to one leadership, whatever the registry forgot (term 1 excepted: who knows of no term
+   * cannot tell a registry that forgot the first one from a new one); the inputs of a tick never change once sealed. A registry that lost
    * its store counts revisions from 1 again: its lives are looked at one by one, and a compare-and-set whose writer learnt the revision in an earlier
    * life may hit it by accident. Such a write is nobody's mistake (its term is fenced by nodes and commits: I6); what replaces it is held to it again.
    */
   *I7(records) {
-    const terms = new Map<string, Of<"term">>(), views = new Map<string, number>(), sealed = new Map<string, string>(), committed = new Set<string>();
+    const terms = new Map<string, Of<"term">>(), views = new Map<string, number>(), sealed = new Map<string, string>(), committed = new Set<string>(), given = new Map<number, string>();
     for (const record of records) {
       if (record.kind === "forgot") {
         views.delete(record.observer);
@@ -133,12 +134,13 @@ export const INVARIANTS: Readonly<Record<string, Checker>> = {
         // What was sealed and not committed is nowhere any more, so the tick is sealed anew; what a COMMIT names stays on its leader's disk.
         if (record.observer === "log") for (const key of sealed.keys()) if (!committed.has(key)) sealed.delete(key);
       } else if (record.kind === "term") {
-        const { observer, term, nonce = "" } = record, before = terms.get(observer);
-        if (before !== undefined && record.isStale !== true) {
-          if (term < before.term) yield `${observer} saw term ${term} after term ${before.term}`;
-          if (term === before.term && nonce !== "" && nonce !== before.nonce) yield `${observer} saw term ${term} of ${nonce} after ${before.nonce === "" ? "it had been left" : `that of ${before.nonce}`}`;
-        }
+        const { observer, term, nonce = "" } = record, before = terms.get(observer), holder = given.get(term) ?? nonce;
+        const isHeld = before !== undefined && record.isStale !== true;
+        if (isHeld && term < before.term) yield `${observer} saw term ${term} after term ${before.term}`;
+        else if (isHeld && term === before.term && nonce !== "" && nonce !== before.nonce) yield `${observer} saw term ${term} of ${nonce} after ${before.nonce === "" ? "it had been left" : `that of ${before.nonce}`}`;
+        else if (nonce !== "" && nonce !== holder && term > 1) yield `term ${term} was given to ${holder} and to ${nonce}`;
         terms.set(observer, record);
+        if (nonce !== "") given.set(term, holder);
       } else if (record.kind === "view") {
         const before = views.get(record.observer) ?? 0;
         if (record.view < before && record.isStale !== true) yield `${record.observer} saw view ${record.view} after view ${before}`;
