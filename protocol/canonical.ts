@@ -14,7 +14,12 @@ type TypedArrayType<T> = { new (buffer: ArrayBuffer, offset: number, length: num
 if (new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1) throw new Error("this machine is big-endian; the canonical encoding is little-endian");
 
 const UTF8 = new TextEncoder();
+const NOTHING = new Uint8Array(0);
 const align = (offset: number): number => (offset + 7) & ~7;
+
+/** Taken by one writer, and left behind when it has finished: most texts are short, and an array buffer costs more than writing them. */
+let spare: { readonly bytes: Uint8Array<ArrayBuffer>; readonly view: DataView } | null = null;
+const SPARE_BYTES_MAX = 65_536;
 
 /** Writes values in the one order and layout that hashes are taken of. */
 export class CanonicalWriter {
@@ -24,8 +29,9 @@ export class CanonicalWriter {
 
   /** `bytesExpected`: how many there will probably be; it grows beyond. */
   constructor(bytesExpected = 4096) {
-    this.bytes = new Uint8Array(bytesExpected);
-    this.view = new DataView(this.bytes.buffer);
+    this.bytes = spare?.bytes ?? new Uint8Array(bytesExpected);
+    this.view = spare?.view ?? new DataView(this.bytes.buffer);
+    spare = null;
   }
 
   private reserve(size: number): number {
@@ -62,14 +68,19 @@ export class CanonicalWriter {
   /** Length in elements, padding to 8, the elements. */
   array(values: TypedArray): this {
     this.u32(values.length);
-    this.reserve(align(this.length) - this.length);
+    const end = this.reserve(align(this.length) - this.length);
+    this.bytes.fill(0, end, this.length);
     const offset = this.reserve(values.byteLength);
     this.bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), offset);
     return this;
   }
 
+  /** What was written; the writer is of no use any more. */
   finish(): Uint8Array {
-    return this.bytes.slice(0, this.length);
+    const { bytes, view } = this, written = bytes.slice(0, this.length);
+    this.bytes = NOTHING;
+    if (bytes.length <= SPARE_BYTES_MAX) spare = { bytes, view };
+    return written;
   }
 }
 
@@ -122,13 +133,16 @@ export class CanonicalReader {
   }
 }
 
-const HEX = Array.from({ length: 256 }, (_, value) => value.toString(16).padStart(2, "0"));
+/** Arguments of one call that are sure to fit on the stack: twice as many. */
+const HEX_BYTES_MAX = 1024;
+const DIGITS = Array.from("0123456789abcdef", (character) => character.charCodeAt(0));
 
-/** Lower-case hexadecimal digits of bytes. */
+/** Lower-case hexadecimal digits of bytes. All at once: a text that grew digit by digit is a tree that every later use flattens. */
 export function toHex(bytes: Uint8Array): string {
-  let text = "";
-  for (const value of bytes) text += HEX[value];
-  return text;
+  if (bytes.length > HEX_BYTES_MAX) return toHex(bytes.subarray(0, HEX_BYTES_MAX)) + toHex(bytes.subarray(HEX_BYTES_MAX));
+  const codes: number[] = [];
+  for (let index = 0; index < bytes.length; index += 1) codes.push(DIGITS[bytes[index] >> 4], DIGITS[bytes[index] & 15]);
+  return String.fromCharCode(...codes);
 }
 
 const digit = (character: number): number => (character < 0x61 ? character - 0x30 : character - 0x57);

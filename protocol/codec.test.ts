@@ -27,6 +27,12 @@ describe("plan", () => {
     expect(decodePlan(shifted.subarray(3))).toEqual(PLAN);
   });
 
+  test("has the same bytes whatever was written before it", () => {
+    const before = encodePlan(PLAN);
+    encodePlan({ ...PLAN, steps: ["opened at last", "clicked"], weights: new Int16Array(PLAN.weights.length + 5).fill(-1) });
+    expect(encodePlan(PLAN)).toEqual(before);
+  });
+
   test("has a hash that a change of any field changes", () => {
     const base = planHash(PLAN, sha256);
     expect(planHash(structuredClone(PLAN), sha256)).toBe(base);
@@ -95,7 +101,7 @@ describe("messages", () => {
     const record: RunRecord = {
       run: hex, spec: { kernelSpec: "expose-2", arithmeticProfile: "nest8-2", planHash: hex, seed: [1, 2 ** 32 - 1], agents: 70_000, ticks: 3 }, number: 255, label: "\u00e9t\u00e9 \u{1f600}".repeat(9), priority: -40_000, attempt: 256,
       firstAttempt: 65_536, term: 2 ** 40, change: 127, view: 128, state: "running", wanted: { shards: 3 }, execution: { shards: 3, workers: 1, backend: "auto", population: "stored", spanTicks: 1, checkpointTicks: 0 },
-      shards: Array.from({ length: 20 }, (_, index) => ({ index, first: index * 300, count: 1 })), owners: ["n".repeat(300), ""], unfit: [], checkedTick: -1, dispute: null, code: "", reason: "\ufeff x".repeat(20_000), tick: -1, root: hex, exposures: 2 ** 53 - 1, seconds: 0.1, backends: ["reference"], suspectFrom: -1,
+      shards: Array.from({ length: 20 }, (_, index) => ({ index, first: index * 300, count: 1 })), owners: ["n".repeat(300), ""], unfit: [], checkedTick: -1, uncheckedFrom: -1, dispute: null, code: "", reason: "\ufeff x".repeat(20_000), tick: -1, root: hex, exposures: 2 ** 53 - 1, seconds: 0.1, backends: ["reference"], suspectFrom: -1,
     };
     const out: ShardOut = { run: hex, attempt: 1, tick: 0, span: 2, shard: 0, view: 1, incarnation: "n", backend: "reference", states: new Uint8Array(0), hashes: new Uint8Array(300).fill(9), personas: [0, -200], counts: new Uint32Array(20_000).fill(7), sections: new Uint32Array(1), mail: new Uint32Array(0) };
     const packr = new Packr({ useRecords: false, int64AsType: "number" });
@@ -133,4 +139,11 @@ describe("messages", () => {
     expect(() => COMMIT.decode(bytes)).toThrow(expect.objectContaining({ code: "CORRUPT" }));
     expect(COMMIT.read(bytes)).toBe(null);
   });
+});
+
+test("hexadecimal digits are Node's, of any number of bytes", () => {
+  for (const length of [0, 1, 32, 1024, 1025, 5000]) {
+    const bytes = Uint8Array.from({ length }, (_, index) => (index * 37) & 255);
+    expect(toHex(bytes)).toBe(Buffer.from(bytes).toString("hex"));
+  }
 });

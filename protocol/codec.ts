@@ -12,6 +12,10 @@ const packr = new Packr({ useRecords: false, int64AsType: "number" });
 /** Whether each codec keeps what it decoded, by the very array that it was read from. */
 let isKept = false;
 
+/** Where an array holds what was decoded from it. A property dies with its array at no cost; of weak maps with many entries each collection walks every one. */
+const DECODED = Symbol("decoded");
+type Keeping = Uint8Array & { [DECODED]?: { readonly schema: string; readonly message: unknown } };
+
 /** From here on what was decoded from an array of bytes comes back when the same array is decoded again: for a process that plays many, where none may write to bytes or messages. */
 export function keepDecoded(): void {
   isKept = true;
@@ -34,8 +38,9 @@ interface Codec<T> {
 
 function codec<T extends object>(schema: string, fields: Fields<T>): Codec<T> {
   const names = Object.keys(fields) as (keyof T & string)[];
-  const kinds = names.map((name) => fields[name]);
-  const kept = new WeakMap<Uint8Array, T>();
+  const kinds = names.map((name) => fields[name]), checks = kinds.map((kind) => FIELD_CHECK[kind]);
+  /** Every message begins as a copy of it: of one shape, and never grown. */
+  const blank = Object.fromEntries(names.map((name) => [name, null]));
   const keys = ["schema", ...names].map(keyBytes), head = Uint8Array.of(...HEAD, ...keyBytes(schema));
 
   /** Values in the order of the fields, the schema first, from a map in any order. */
@@ -57,10 +62,10 @@ function codec<T extends object>(schema: string, fields: Fields<T>): Codec<T> {
   function decode(bytes: Uint8Array): T {
     const values = readEnvelope(bytes, keys) ?? anyEnvelope(bytes);
     if (values[0] !== schema) throw new PopulaceError("CORRUPT", `a message of schema ${String(values[0])} came where ${schema} was expected; do all processes run the same version?`, { schema });
-    const message: Record<string, unknown> = {};
+    const message: Record<string, unknown> = { ...blank };
     for (let index = 0; index < names.length; index += 1) {
       const name = names[index], kind = kinds[index], value = unpackField(kind, values[index + 1]);
-      check(schema, name, kind, value);
+      if (!checks[index](value)) refuse(schema, name, kind, value);
       message[name] = value;
     }
     return message as T;
@@ -73,7 +78,7 @@ function codec<T extends object>(schema: string, fields: Fields<T>): Codec<T> {
       const values: unknown[] = [schema];
       for (let index = 0; index < names.length; index += 1) {
         const name = names[index], value = message[name];
-        check(schema, name, kinds[index], value);
+        if (!checks[index](value)) refuse(schema, name, kinds[index], value);
         values.push(ArrayBuffer.isView(value) ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : value);
       }
       // A copy of its own: msgpackr hands out views of a buffer that it reuses.
@@ -81,8 +86,10 @@ function codec<T extends object>(schema: string, fields: Fields<T>): Codec<T> {
     },
     decode(bytes) {
       if (!isKept) return decode(bytes);
-      let message = kept.get(bytes);
-      if (message === undefined) kept.set(bytes, (message = decode(bytes)));
+      const kept = (bytes as Keeping)[DECODED];
+      if (kept?.schema === schema) return kept.message as T;
+      const message = decode(bytes);
+      (bytes as Keeping)[DECODED] = { schema, message };
       return message;
     },
     read(bytes) {
@@ -123,8 +130,8 @@ const FIELD_CHECK: Readonly<Record<FieldKind, (value: unknown) => boolean>> = {
   objects: (value) => Array.isArray(value) && value.every((entry) => typeof entry === "object" && entry !== null),
 };
 
-function check(schema: string, name: string, kind: FieldKind, value: unknown): void {
-  if (!FIELD_CHECK[kind](value)) throw new PopulaceError("CORRUPT", `${schema}: field ${name} should be of kind ${kind}; it is ${value === undefined ? "missing" : typeof value}`, { schema, name });
+function refuse(schema: string, name: string, kind: FieldKind, value: unknown): never {
+  throw new PopulaceError("CORRUPT", `${schema}: field ${name} should be of kind ${kind}; it is ${value === undefined ? "missing" : typeof value}`, { schema, name });
 }
 
 /** One codec a message: fields in fixed order, checked when read; CORRUPT for anything else. */
@@ -132,7 +139,7 @@ export const TICK_OPEN = codec<TickOpen>("TickOpen/1", { run: "text", attempt: "
 export const SHARD_OUT = codec<ShardOut>("ShardOut/3", { run: "text", attempt: "integer", tick: "integer", span: "integer", shard: "integer", view: "integer", incarnation: "text", backend: "text", hashes: "bytes", states: "bytes", personas: "pair", counts: "u32", sections: "u32", mail: "u32" });
 export const COMMIT = codec<Commit>("Commit/3", { run: "text", attempt: "integer", term: "integer", tick: "integer", prevRoot: "text", inputHash: "text", root: "text", sumsHash: "text", checkpoint: "texts", sections: "f64", manifest: "texts", tickSums: "f64", sums: "text", exposures: "integer", authors: "texts", backends: "texts", seconds: "number" });
 export const INPUT = codec<Input>("Input/1", { run: "text", tick: "integer", eventIds: "texts" });
-export const RUN_RECORD = codec<RunRecord>("RunRecord/4", { run: "text", spec: "object", number: "integer", label: "text", priority: "signed", attempt: "integer", firstAttempt: "integer", term: "integer", change: "integer", view: "integer", state: "text", wanted: "object", execution: "object or null", shards: "objects", owners: "texts", unfit: "texts", checkedTick: "signed", dispute: "object or null", suspectFrom: "signed", code: "text", reason: "text", tick: "signed", root: "text", exposures: "integer", seconds: "number", backends: "texts" });
+export const RUN_RECORD = codec<RunRecord>("RunRecord/5", { run: "text", spec: "object", number: "integer", label: "text", priority: "signed", attempt: "integer", firstAttempt: "integer", term: "integer", change: "integer", view: "integer", state: "text", wanted: "object", execution: "object or null", shards: "objects", owners: "texts", unfit: "texts", checkedTick: "signed", uncheckedFrom: "signed", dispute: "object or null", suspectFrom: "signed", code: "text", reason: "text", tick: "signed", root: "text", exposures: "integer", seconds: "number", backends: "texts" });
 export const HEARTBEAT = codec<Heartbeat>("Heartbeat/6", { incarnation: "text", state: "text", workers: "integer", backends: "texts", backendReason: "text", exposuresPerSecond: "number", memoryBytes: "number", exposures: "integer", term: "integer", loopLagMs: "number", allowsBehaviors: "flag", jobs: "texts" });
 export const NODE_FAILURE = codec<NodeFailure>("NodeFailure/3", { run: "text", attempt: "integer", tick: "integer", shard: "integer", incarnation: "text", code: "text", message: "text", outputs: "texts" });
 export const RUN_STOP = codec<RunStop>("RunStop/2", { run: "text", attempt: "integer", term: "integer", reason: "text" });

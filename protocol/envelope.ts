@@ -39,14 +39,12 @@ const SHORT_TEXT = 16;
 
 class Reader {
   private at = HEADER_BYTES;
-  private readonly view: DataView;
   private readonly bytes: Uint8Array;
   private readonly buffer: Buffer;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
     this.buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   isAtEnd(): boolean {
@@ -62,7 +60,7 @@ class Reader {
   }
 
   value(): unknown {
-    const { bytes, view } = this;
+    const { bytes, buffer } = this;
     if (this.at >= bytes.length) return UNKNOWN;
     const type = bytes[this.at++];
     if (type < 0x80) return type;
@@ -77,22 +75,22 @@ class Reader {
       case 0xc0: return null;
       case 0xc2: return false;
       case 0xc3: return true;
-      case 0xc4: return this.binary(view.getUint8(at));
-      case 0xc5: return this.binary(view.getUint16(at));
-      case 0xc6: return this.binary(view.getUint32(at));
-      case 0xcb: return view.getFloat64(at);
-      case 0xcc: return view.getUint8(at);
-      case 0xcd: return view.getUint16(at);
-      case 0xce: return view.getUint32(at);
-      case 0xd0: return view.getInt8(at);
-      case 0xd1: return view.getInt16(at);
-      case 0xd2: return view.getInt32(at);
-      case 0xd9: return this.text(view.getUint8(at));
-      case 0xda: return this.text(view.getUint16(at));
-      case 0xdb: return this.text(view.getUint32(at));
-      case 0xdc: return this.list(view.getUint16(at));
-      case 0xdd: return this.list(view.getUint32(at));
-      case 0xde: return this.map(view.getUint16(at));
+      case 0xc4: return this.binary(bytes[at]);
+      case 0xc5: return this.binary(buffer.readUInt16BE(at));
+      case 0xc6: return this.binary(buffer.readUInt32BE(at));
+      case 0xcb: return buffer.readDoubleBE(at);
+      case 0xcc: return bytes[at];
+      case 0xcd: return buffer.readUInt16BE(at);
+      case 0xce: return buffer.readUInt32BE(at);
+      case 0xd0: return buffer.readInt8(at);
+      case 0xd1: return buffer.readInt16BE(at);
+      case 0xd2: return buffer.readInt32BE(at);
+      case 0xd9: return this.text(bytes[at]);
+      case 0xda: return this.text(buffer.readUInt16BE(at));
+      case 0xdb: return this.text(buffer.readUInt32BE(at));
+      case 0xdc: return this.list(buffer.readUInt16BE(at));
+      case 0xdd: return this.list(buffer.readUInt32BE(at));
+      case 0xde: return this.map(buffer.readUInt16BE(at));
       default: return UNKNOWN;
     }
   }
@@ -140,20 +138,25 @@ class Reader {
 /** Bytes of number or length after each type from 0xc0 to 0xdf. */
 const WIDTH = [0, 0, 0, 0, 1, 2, 4, 1, 2, 4, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 1, 1, 1, 1, 1, 1, 2, 4, 2, 4, 2, 4];
 
-/** Written into and grown as messages need it; what leaves it is a copy. */
-let scratch = Buffer.alloc(4096);
+/** Messages are written one behind the other into slabs of so many bytes: an array buffer of its own costs more than writing a short message. A message that is kept keeps its slab. */
+const SLAB_BYTES = 16_384;
+let scratch = Buffer.allocUnsafeSlow(SLAB_BYTES), used = 0;
 
 class Writer {
-  private at = HEADER_BYTES;
+  private from = used;
+  private at = used;
 
   constructor(entries: number) {
-    scratch[0] = 0xde;
-    scratch[1] = entries >> 8;
-    scratch[2] = entries & 0xff;
+    this.reserve(HEADER_BYTES);
+    scratch[this.at] = 0xde;
+    scratch[this.at + 1] = entries >> 8;
+    scratch[this.at + 2] = entries & 0xff;
+    this.at += HEADER_BYTES;
   }
 
   bytes(): Uint8Array {
-    return new Uint8Array(scratch.subarray(0, this.at));
+    used = this.at;
+    return new Uint8Array(scratch.buffer, this.from, this.at - this.from);
   }
 
   key(bytes: Uint8Array): void {
@@ -177,9 +180,11 @@ class Writer {
 
   private reserve(bytes: number): void {
     if (this.at + bytes <= scratch.length) return;
-    const grown = Buffer.alloc(2 * (this.at + bytes));
-    grown.set(scratch.subarray(0, this.at));
+    const written = this.at - this.from, grown = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, 2 * (written + bytes)));
+    grown.set(scratch.subarray(this.from, this.at));
     scratch = grown;
+    this.from = used = 0;
+    this.at = written;
   }
 
   /** The type with the least bytes for a length: `types` for lengths of one, two and four bytes. */

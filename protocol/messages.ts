@@ -178,6 +178,8 @@ export interface RunRecord {
   readonly unfit: readonly string[];
   /** Through this tick double runs have ended, -1 = none have: a checkpoint after it may hold what they are about to contradict, and nothing begins there. */
   readonly checkedTick: number;
+  /** First tick of the first interval up to there in which drawn blocks were computed once only, for their double run was given up; -1 = none. */
+  readonly uncheckedFrom: number;
   /** The two outputs of a frozen run that disagree; null elsewhere. */
   readonly dispute: Dispute | null;
   /** First tick whose committed root a later computation contradicts, as somebody found after the commit; -1 = none. Computing the run anew clears it. */

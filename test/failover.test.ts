@@ -350,7 +350,7 @@ describe("runs", () => {
     expect((await coordinator.run(undisturbed.runId))!.unfit).toEqual([expect.stringMatching(/^broken/)]);
   });
 
-  test("a divergence freezes the run and keeps both outputs; a third computation decides, and the liar computes it no more", async () => {
+  test("a divergence freezes the run and keeps both outputs; a third computation decides, also where the log fails just then, and the liar computes it no more", async () => {
     const cluster = testCluster();
     open.push(cluster);
     const liar = await cluster.node({ lie: true });
@@ -372,8 +372,16 @@ describe("runs", () => {
     const frozen = (await coordinator.run(undisturbed.runId))!;
     expect(frozen.state).toBe("frozen");
     expect(frozen.dispute).not.toBeNull();
+    const { log } = cluster.shared, { purge } = log;
+    let outages = 0;
+    Object.assign(log, { purge: async (subject: string, below: number) => {
+      if (subject !== commitSubject(TENANT, undisturbed.runId) || outages > 0) return purge.call(log, subject, below);
+      outages += 1;
+      throw new PopulaceError("UNAVAILABLE", "planted: the log does not answer", {});
+    } });
     await coordinator.resolve(undisturbed.runId);
     expectSame(await coordinator.wait(undisturbed.runId));
+    expect(outages).toBe(1);
     expect((await coordinator.run(undisturbed.runId))!.unfit).toContain(`${liar.incarnation} reference`);
   });
 

@@ -1,9 +1,9 @@
 import { startNode, startWorkersInline, type RunningNode } from "@populace/agent-runtime";
 import { startCoordinator, type Coordinator, type CoordinatorOptions } from "@populace/coordinator";
-import { memoryPorts, type EmbeddedPorts, type Ports } from "@populace/io";
+import { memoryPorts, sha256, type EmbeddedPorts, type Ports } from "@populace/io";
 import { openBackend } from "@populace/kernels/backends";
 import { samplePlan } from "@populace/kernels/sample-plan";
-import { RUN_RECORD, SHARD_OUT, bodyOf, outSubject, runKey, type Plan, type RunRecord, type ShardOut } from "@populace/protocol";
+import { RUN_RECORD, SHARD_OUT, bodyOf, commitSubject, outSubject, planHash, runIdOf, runKey, runSpecOf, type Plan, type RunRecord, type ShardOut } from "@populace/protocol";
 import { afterEach, describe, expect, test } from "vitest";
 import { memoryOf } from "./simulator/memory.ts";
 
@@ -63,7 +63,7 @@ class Cluster {
       registry: { ...registry, get: through(registry.get), list: through(registry.list), watch: (filter, receive) => registry.watch(filter, (key, entry) => (isCut ? undefined : receive(key, entry))) },
     };
     const { kernels } = await openBackend("reference", "expose");
-    const memory = memoryOf(kernels.expose, () => 0, () => {});
+    const memory = memoryOf(kernels.expose, () => 0, new Set(), () => {});
     // Equal speeds, whatever the machine is busy with.
     const startPool = (size: number) => startWorkersInline(size, { kernel: memory.kernel, exposuresPerSecond: 1e6, pace: () => new Promise((resolve) => setImmediate(resolve)) });
     const node = startNode({ ports: wires, tenant: TENANT, workers: 1, incarnation: name, backend: "reference", startPool });
@@ -191,6 +191,20 @@ describe("double runs", () => {
     expect(outcome.roots).toEqual(await rootsOf(plan));
     // Two intervals between checkpoints, five shards.
     expect(cluster.coordinator.metrics().counters).toMatchObject({ doubleRuns: 10, doubleRunsGivenUp: 0, divergences: 0 });
+  });
+
+  test("one that needs the plan and commits which were lost has them again, also when the run has come to its end", async () => {
+    const cluster = await clusterOf(["a", "b"], { doubleRunShare: 1 });
+    const hash = planHash(plan, sha256), run = runIdOf(runSpecOf(plan, hash), sha256), lost: Promise<unknown>[] = [];
+    // Nothing was computed a second time yet, so nobody has the plan in memory for it.
+    await cluster.coordinator.submit(plan, { shards: 5, checkpointTicks: 1000, spanTicks: 1 }, {
+      onProgress({ tick }) {
+        if (tick === plan.ticks && lost.length === 0) lost.push(cluster.ports.blobs.remove(hash), cluster.ports.log.purge(commitSubject(TENANT, run), Number.MAX_SAFE_INTEGER));
+      },
+    });
+    expect(lost.length).toBe(2);
+    expect(cluster.coordinator.metrics().counters).toMatchObject({ doubleRuns: 5, doubleRunsGivenUp: 0 });
+    expect((await cluster.record(run)).uncheckedFrom).toBe(-1);
   });
 
   test("a node that computes something else is found out: the run freezes and keeps both outputs", async () => {

@@ -7,11 +7,14 @@ import { openCluster } from "../cli/cluster-client.ts";
 import { runPopulace } from "../cli/program.ts";
 import { TENANT, testCluster, until } from "./helpers/cluster.ts";
 
-test("a replay that contradicts a finished run marks it and every release that rests on it; computed anew, the run is sound and the old release is not", async () => {
+const plan = samplePlan(33, { agents: [120, 60], ticks: 5, influence: true, worlds: 2, scenarios: 1, steps: 2, traits: 3 });
+
+/** A cluster with a node, and its commands. */
+async function servedCluster({ lie = false, doubleRunShare = 0.01 }) {
   const cluster = testCluster();
   onTestFinished(() => cluster.close());
-  const liar = await cluster.node({ lie: true });
-  const { coordinator } = await cluster.coordinator("only");
+  const node = await cluster.node({ lie });
+  const { coordinator } = await cluster.coordinator("only", { doubleRunShare });
   await coordinator.leading();
   const server = await serveGrpc({ listen: "127.0.0.1:0", services: [controlService({ coordinatorOf: () => ({ coordinator, tenant: TENANT }), ports: cluster.shared, version: "0.0.0" })] });
   const client = openCluster({ addresses: [server.address] });
@@ -24,8 +27,11 @@ test("a replay that contradicts a finished run marks it and every release that r
     const code = await runPopulace([...args, "--cluster", server.address, "--json"], new AbortController().signal, { out: (text) => { out += text; }, err: () => {} });
     return { code, out };
   };
+  return { cluster, node, coordinator, client, populace };
+}
 
-  const plan = samplePlan(33, { agents: [120, 60], ticks: 5, influence: true, worlds: 2, scenarios: 1, steps: 2, traits: 3 });
+test("a replay that contradicts a finished run marks it and every release that rests on it; computed anew, the run is sound and the old release is not", async () => {
+  const { cluster, node: liar, coordinator, client, populace } = await servedCluster({ lie: true });
   const table = new TextEncoder().encode("{}"), other = new TextEncoder().encode("{ }");
   const lied = await coordinator.submit(plan, { shards: 2, spanTicks: 1 });
   const unforced = { table, runs: [lied.runId] };
@@ -56,4 +62,10 @@ test("a replay that contradicts a finished run marks it and every release that r
   expect((await client.call("Get", { run: lied.runId })).suspectFrom).toBeUndefined();
   expect((await client.call("Releases", {})).releases.map(({ suspect }) => suspect)).toEqual(Array.from({ length: 2 }, () => `run ${lied.runId.slice(0, 12)} was computed again, to another root`));
   expect(await client.call("Release", { force: "a test of suspicion", table, runs: [lied.runId], note: "rests on what is sound" })).toMatchObject({ number: 3, suspect: "" });
+});
+
+test("a run whose double runs were given up says from which tick on", async () => {
+  const { coordinator, populace } = await servedCluster({ doubleRunShare: 1 });
+  const { runId } = await coordinator.submit(plan, { shards: 2, spanTicks: 1, checkpointTicks: 1000 });
+  expect(JSON.parse((await populace("runs", "show", runId)).out)).toMatchObject({ state: "done", uncheckedFrom: 0 });
 });

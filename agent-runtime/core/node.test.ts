@@ -14,7 +14,7 @@ const open = (tick: number, more: Partial<TickOpen> = {}): TickOpen => ({
 });
 const record = (more: Partial<RunRecord> = {}): RunRecord => ({
   run: RUN, attempt: 1, view: 1, state: "running", shards: SHARDS, owners: [ME, ME], reason: "",
-  number: 1, label: "", priority: 0, firstAttempt: 1, term: 1, change: 0, wanted: {}, unfit: [], checkedTick: -1, dispute: null, suspectFrom: -1, code: "", tick: -1, root: RUN, exposures: 0, seconds: 0, backends: [],
+  number: 1, label: "", priority: 0, firstAttempt: 1, term: 1, change: 0, wanted: {}, unfit: [], checkedTick: -1, uncheckedFrom: -1, dispute: null, suspectFrom: -1, code: "", tick: -1, root: RUN, exposures: 0, seconds: 0, backends: [],
   spec: { kernelSpec: "expose-2", arithmeticProfile: "nest8-2", planHash: "", seed: [0, 0], agents: 20, ticks: 9 },
   execution: { shards: 2, workers: 1, backend: "reference", population: "stored", spanTicks: 1, checkpointTicks: 0 }, ...more,
 });

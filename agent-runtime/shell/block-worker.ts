@@ -29,7 +29,7 @@ const zeroHashes = new Map<number, Uint8Array>();
 
 // Not from @populace/io, and the imports above by their narrow doors: a thread that loads a database, a logger and the whole
 // domain takes 0.3 s of processor time to start.
-const sha256 = (bytes: Uint8Array): Uint8Array => hash("sha256", bytes, "buffer");
+const sha256 = (bytes: Uint8Array): Uint8Array => new Uint8Array(Buffer.from(hash("sha256", bytes, "binary"), "binary"));
 
 /** A worker that takes its node's messages one after another: a later one may speak of what an earlier one is still building. */
 export function blockWorker({ worker, progress, openKernel, measure, send }: BlockWorkerOptions): (message: ToWorker) => void {

@@ -65,7 +65,7 @@ class Drive {
     const { workers, population = "stored", span = 1, checkpointTicks = 0 } = this.options;
     const record = RUN_RECORD.encode({
       run: this.run, spec: runSpecOf(this.plan, hash), attempt: this.attempt, view: this.view, state: "running", shards: this.shards, owners, reason: "",
-      number: 1, label: "", priority: 0, firstAttempt: 1, term: this.term, change: 1, wanted: {}, unfit: [], checkedTick: -1, dispute: null, suspectFrom: -1, code: "", tick: -1, root: this.run, exposures: 0, seconds: 0, backends: [],
+      number: 1, label: "", priority: 0, firstAttempt: 1, term: this.term, change: 1, wanted: {}, unfit: [], checkedTick: -1, uncheckedFrom: -1, dispute: null, suspectFrom: -1, code: "", tick: -1, root: this.run, exposures: 0, seconds: 0, backends: [],
       execution: { shards: this.shards.length, workers, backend: "reference", population, spanTicks: span, checkpointTicks },
     });
     const current = await this.ports.registry.get(runKey(TENANT, this.run));

@@ -95,7 +95,7 @@ export function secondComputations(options: SecondOptions): SecondComputations {
     const hash = record.spec.planHash;
     if (plan?.hash !== hash) {
       const bytes = await ports.blobs.get(hash);
-      if (bytes === null) return null;
+      if (bytes === null) throw new PopulaceError("NOT_FOUND", `run ${request.run}: its plan ${hash} is not in the blob store`, { run: request.run });
       plan = { hash, plan: decodePlan(bytes) };
     }
     const pool = options.poolFor(plan.plan);

@@ -57,6 +57,9 @@ const unitOf = (run: Run): string => ({ behavior: "agent ticks", ledger: "outcom
 /** What is said of a run that is suspect from a tick on. */
 export const suspectText = (tick: number): string => `from tick ${tick} on: another computation came to another root; submit it again to compute it anew`;
 
+/** What is said of a run some of whose double runs were given up, the first of them for the ticks from this one on. */
+const uncheckedText = (tick: number): string => `from tick ${tick} on: blocks drawn for a double run were computed once only, for there was no second node or what it needed was lost`;
+
 /** One run of a cluster, for `runs show --cluster`. */
 export async function clusterRun(context: Parameters<typeof withCluster>[0], options: RunOptions): Promise<{ readonly json: Readonly<Record<string, unknown>>; readonly lines: readonly string[] }> {
   return withCluster(context, options, async (cluster) => {
@@ -83,7 +86,7 @@ export async function clusterRuns(context: Parameters<typeof withCluster>[0], op
 
 function runLines(run: Run): readonly string[] {
   return ([
-    ["run", run.run], ["kind", run.kind], ["state", `${run.state}${run.reason === "" ? "" : `: ${plain(run.reason)}`}`], ["root hash", run.root], ...(run.suspectFrom === undefined ? [] : [["suspect", suspectText(run.suspectFrom)] as const]), ["ticks", `${run.tick + 1} of ${run.ticks}`],
+    ["run", run.run], ["kind", run.kind], ["state", `${run.state}${run.reason === "" ? "" : `: ${plain(run.reason)}`}`], ["root hash", run.root], ...(run.suspectFrom === undefined ? [] : [["suspect", suspectText(run.suspectFrom)] as const]), ...(run.uncheckedFrom === undefined ? [] : [["unchecked", uncheckedText(run.uncheckedFrom)] as const]), ["ticks", `${run.tick + 1} of ${run.ticks}`],
     [unitOf(run), `${count(run.exposures)} in ${duration(run.seconds)}${run.backends.length === 0 ? "" : `, backend ${run.backends.join("+")}`}`],
   ] as const).map(([name, value]) => `${name.padEnd(14)}${value}`);
 }

@@ -272,7 +272,7 @@ const announcement = (coordinator: Coordinator, release: Release): Announcement 
 const runMessage = (row: RunRecord, tenant: string): Run => ({
   run: row.run, state: row.state, reason: row.reason, code: row.code, attempt: row.attempt, tick: row.tick, ticks: row.spec.ticks, root: row.root, agents: row.spec.agents,
   exposures: row.exposures, exposuresTotal: 0, seconds: row.seconds, backends: row.backends, execution: row.execution, priority: row.priority, label: row.label, planHash: row.spec.planHash, tenant,
-  kind: isLedger(row.spec) ? "ledger" : ({ [BEHAVIOR_SPEC]: "behavior", [JOB_SPEC]: "job" })[row.spec.kernelSpec] ?? "study", ...(row.suspectFrom < 0 ? {} : { suspectFrom: row.suspectFrom }),
+  kind: isLedger(row.spec) ? "ledger" : ({ [BEHAVIOR_SPEC]: "behavior", [JOB_SPEC]: "job" })[row.spec.kernelSpec] ?? "study", ...(row.suspectFrom < 0 ? {} : { suspectFrom: row.suspectFrom }), ...(row.uncheckedFrom < 0 ? {} : { uncheckedFrom: row.uncheckedFrom }),
 });
 
 const headOf = (outcome: RunOutcome): OutcomeHead => ({

@@ -105,7 +105,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
   try {
     expected = await commits.reconcile();
-    let canContinue = record.state === "running" && record.execution !== null;
+    // The last leader may have come no further than to record that this attempt counts no more.
+    let canContinue = record.state === "running" && record.execution !== null && record.attempt >= record.firstAttempt;
     for (let attempts = 1; ; attempts += 1) {
       try {
         return await attemptRun(canContinue);
@@ -136,7 +137,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     signal.throwIfAborted();
 
     // Nodes that do not know the run read it.
-    if (!(await blobs.has(record.spec.planHash))) await blobs.put(encodePlan(plan));
+    await restorePlan();
     const { checkedTick } = record;
     const base = await startingPoint();
     if (base.start === plan.ticks) return finish();
@@ -171,11 +172,12 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       seconds: () => (isBehaviorPlan(plan) ? [] : fitMembers()).filter(([, member]) => !isDraining(member)).map(([incarnation, { heartbeat }]) => ({ incarnation, backends: heartbeat.backends })),
       knowsSeconds: context.knowsMembers,
       view: () => record.view,
+      restorePlan,
     });
     /** Double runs that are under way, and those that have ended: what they needed is cleared by the loop, once the record says so. */
     let checking: Promise<void> = Promise.resolve();
     let isChecked = true;
-    const ended: { readonly tick: number; clear(): Promise<void> }[] = [];
+    const ended: { readonly from: number; readonly tick: number; isGivenUp: boolean; clear(): Promise<void> }[] = [];
     let checkpointedTick = base.start - 1, lastSlot = 0;
     let placedFor = "", moving: readonly string[] | null = null;
     const stops = [
@@ -282,7 +284,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         else if (tick === plan.ticks) afterChecks(outs, tick - 1, async () => {});
         onProgress({ tick, ticks: plan.ticks, exposures, exposuresTotal });
       }
-      await Promise.race([failure.promise, checking]);
+      await checkingEnds();
       await clearChecked();
       return finish();
     }
@@ -329,16 +331,27 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     /** Has drawn blocks of the ticks since the last checkpoint computed a second time; what they need is cleared when that has ended, and everything before it. */
     function afterChecks(outs: readonly ShardOut[], lastTick: number, clear: () => Promise<void>): void {
       const checks = second.check({ tick: checkpointedTick + 1, span: lastTick - checkpointedTick, outs });
-      const over = { tick: lastTick, clear };
+      const over = { from: checkpointedTick + 1, tick: lastTick, isGivenUp: false, clear };
       if (checks === null && isChecked) return void ended.push(over);
       isChecked = false;
       const mine = checking = Promise.all([checking, checks]).then(([, checked]) => {
         counters.doubleRuns += checked?.asked ?? 0;
         counters.doubleRunsGivenUp += (checked?.asked ?? 0) - (checked?.answered ?? 0);
+        over.isGivenUp = checked !== null && checked.answered < checked.asked;
         ended.push(over);
         isChecked = checking === mine;
       });
       checking.catch((error: unknown) => failure.reject(error));
+    }
+
+    /** Of a run that has come to its end nobody else misses commits that the log lost, and nodes cannot compute anything a second time without them. */
+    async function checkingEnds(): Promise<void> {
+      for (let isOver = false; !isOver; ) {
+        const woken = new AbortController();
+        isOver = await Promise.race([failure.promise, checking.then(() => true), clock.sleep(LIMITS.auditRepeats * LIMITS.tickOpenRepeatMs, woken.signal).then(() => false, () => false)]);
+        woken.abort(null);
+        if (!isOver) await commits.reconcile(true);
+      }
     }
 
     /** The record first: whoever takes over goes on from a checkpoint that was checked, and finds there what it needs. */
@@ -346,10 +359,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       // A dispute that has just begun needs all that was said.
       if (record.dispute !== disputed) return;
       for (let over = ended.shift(); over !== undefined; over = ended.shift()) {
-        const { tick, clear } = over;
+        const { from, tick, isGivenUp, clear } = over;
+        const checked = { checkedTick: tick, uncheckedFrom: isGivenUp && record.uncheckedFrom < 0 ? from : record.uncheckedFrom };
         // The last ones are written with the end of the run.
-        if (tick < plan.ticks - 1) await amend({ checkedTick: tick });
-        else record = { ...record, checkedTick: tick };
+        if (tick < plan.ticks - 1) await amend(checked);
+        else record = { ...record, ...checked };
         await clear();
       }
     }
@@ -577,15 +591,24 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const newest = readCommit(store, tenant, run, checked)!;
       if (newest.checkpoint.length === blocks.length && await isWhole([...new Set(newest.checkpoint)])) {
         const sums = await soundSums(newest);
-        record = { ...record, checkedTick: checked };
+        record = { ...record, ...checkedTo(checked) };
         if (sums !== null) return { start: checked + 1, sums: new Float64Array(new Uint8Array(sums).buffer), healed: later, checkpoints: [checked, ...later] };
       }
       counters.checkpointsLost += 1;
       logger.error({ run, tick: checked, alarm: "checkpoint lost" }, "the newest checkpoint is incomplete; the run is recomputed from its beginning, and the checkpoint written again");
     }
-    record = { ...record, checkedTick: -1 };
+    record = { ...record, ...checkedTo(-1) };
     const all = [...checkpointsAfter(-1, checked), ...later];
     return { ...atBeginning, healed: all, checkpoints: [...all] };
+  }
+
+  /** What comes after `tick` is checked anew. */
+  function checkedTo(tick: number): Pick<RunRecord, "checkedTick" | "uncheckedFrom"> {
+    return { checkedTick: tick, uncheckedFrom: record.uncheckedFrom > tick ? -1 : record.uncheckedFrom };
+  }
+
+  async function restorePlan(): Promise<void> {
+    if (!(await blobs.has(record.spec.planHash))) await blobs.put(encodePlan(plan));
   }
 
   /** Committed ticks after `after`, to `last`, that have a checkpoint. */
@@ -623,7 +646,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
    */
   async function takeBack(changed: RunRecord, firstAttempt: number, kept: readonly Commit[]): Promise<void> {
     const { tick, root, exposures, backends } = kept.at(-1) ?? { tick: -1, root: run, exposures: 0, backends: [] };
-    record = await changeRecord(context, { ...changed, firstAttempt, checkedTick: Math.min(changed.checkedTick, tick), tick, root, exposures, backends });
+    record = await changeRecord(context, { ...changed, firstAttempt, ...checkedTo(Math.min(changed.checkedTick, tick)), tick, root, exposures, backends });
     for (const body of await purgeSlots(ports, tenant, run)) await blobs.remove(body);
     for (const subject of [openSubject(tenant, run, "*"), commitSubject(tenant, run)]) await log.purge(subject, Number.MAX_SAFE_INTEGER);
     await store.transaction((tables) => {

@@ -79,7 +79,7 @@ test("commits of a run that began anew, which came before its record, take the p
   for (const each of anew) service.append("leader", commitSubject("t", RUN), COMMIT.encode(each));
   await passes();
   const record: RunRecord = {
-    run: RUN, attempt: 2, firstAttempt: 2, term: 1, change: 1, view: 1, state: "running", number: 1, label: "", priority: 0, wanted: {}, execution: null, shards: [], owners: [], unfit: [], checkedTick: -1, dispute: null, suspectFrom: -1,
+    run: RUN, attempt: 2, firstAttempt: 2, term: 1, change: 1, view: 1, state: "running", number: 1, label: "", priority: 0, wanted: {}, execution: null, shards: [], owners: [], unfit: [], checkedTick: -1, uncheckedFrom: -1, dispute: null, suspectFrom: -1,
     code: "", reason: "", tick: -1, root: RUN, exposures: 0, seconds: 0, backends: [], spec: { kernelSpec: "k", arithmeticProfile: "p", planHash: "", seed: [0, 0], agents: 1, ticks: TICKS },
   };
   void registry.create(runKey("t", RUN), RUN_RECORD.encode(record));

@@ -20,6 +20,8 @@ export interface SecondRunsOptions {
   /** Whether there are no others: a new leader has yet to hear them. */
   knowsSeconds(): boolean;
   view(): number;
+  /** Puts the plan back that nodes read, should it be lost. */
+  restorePlan(): Promise<void>;
 }
 
 /** Ticks that were committed since a checkpoint, and who computed the last of them by shard. */
@@ -47,8 +49,8 @@ export interface SecondRuns {
   close(): void;
 }
 
-/** A check that nobody answered for so long, though there are nodes, is given up: it must not hold up a run for ever. */
-const CHECK_MS_MAX = 30_000;
+/** A check that nobody answered when it was asked for so often, though there are nodes, is given up: it must not hold up a run for ever. No time, for whoever stood still has not asked. */
+const ASKED_MAX = 30;
 
 /** Begins to listen for answers of second computations. */
 export function secondRuns(options: SecondRunsOptions): SecondRuns {
@@ -101,7 +103,7 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
   };
 
   async function checkShard(shard: Shard, blocks: readonly number[], tick: number, span: number, first: Pick<ShardOut, "incarnation" | "backend">): Promise<boolean> {
-    const key = keyOf(shard.index, tick), begunMs = clock.monotonicMs(), answered = Promise.withResolvers<void>();
+    const key = keyOf(shard.index, tick), answered = Promise.withResolvers<void>();
     let isAnswered = false;
     let compared = 0;
     open.set(key, (count) => {
@@ -112,7 +114,8 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
     const mine = (turn += 1);
     try {
       // The same node while it lives; a repetition of what it works on costs nothing.
-      while (!isAnswered && !closed.signal.aborted && clock.monotonicMs() - begunMs < CHECK_MS_MAX) {
+      for (let asked = 0; !isAnswered && !closed.signal.aborted && asked < ASKED_MAX; asked += 1) {
+        if (asked > 0) await options.restorePlan().catch((error: unknown) => logger.warn({ run, error: String(error) }, "the plan could not be put back; it will be tried again"));
         const second = secondOf(options.seconds(), first.incarnation, first.backend, mine);
         if (second === null && isAlone()) break;
         if (second !== null) ask({ incarnation: second.incarnation, backend: second.backend, shard: shard.index, tick, span, checkpoint: false, blocks });

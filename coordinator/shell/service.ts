@@ -517,7 +517,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     // Of an unknown run there may be commits of another version of this program.
     if (isFresh || (before === null && (await log.last(commitSubject(tenant, run))) !== null)) await forgetRun(ports, tenant, run);
     const attempt = (before?.attempt ?? 0) + 1;
-    const anew = { tick: -1, checkedTick: -1, root: run, exposures: 0, seconds: 0, backends: [], firstAttempt: attempt, execution: null, shards: [], owners: [] };
+    const anew = { tick: -1, checkedTick: -1, uncheckedFrom: -1, root: run, exposures: 0, seconds: 0, backends: [], firstAttempt: attempt, execution: null, shards: [], owners: [] };
     const first = { number: 1 + (readRecords(store, tenant).at(-1)?.number ?? 0), label: "", priority: 0, view: 0, term, change: 0 };
     const record = await changeRecord({ ports, tenant, term }, {
       ...(before === null ? { ...first, ...anew } : isFresh ? { ...before, ...anew } : before),
@@ -541,7 +541,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       ? { ...before, attempt: before.attempt + 1, state: isSettled(before.state) ? transition(before.state, "submitted") : before.state, code: "", reason: "" }
       : {
           run, spec, number: 1 + (readRecords(store, tenant).at(-1)?.number ?? 0), label: `ledger of ${plan.model}`, priority: 0, attempt: 1, firstAttempt: 1, term, change: 0, view: 0, state: "submitted",
-          wanted: {}, execution: null, shards: [], owners: [], unfit: [], checkedTick: -1, dispute: null, suspectFrom: -1, code: "", reason: "", tick: -1, root: run, exposures: 0, seconds: 0, backends: [],
+          wanted: {}, execution: null, shards: [], owners: [], unfit: [], checkedTick: -1, uncheckedFrom: -1, dispute: null, suspectFrom: -1, code: "", reason: "", tick: -1, root: run, exposures: 0, seconds: 0, backends: [],
         });
     carry(mine, record);
     return record;

@@ -1,6 +1,7 @@
 import { PopulaceError } from "@populace/domain";
 import type { Store, StoreRange, StoreRow, StoreTables } from "../ports.ts";
 import { storeKey } from "../store-key.ts";
+import { copyOf } from "./copy.ts";
 import type { SimulatedLife, SimulatedWorld } from "./world.ts";
 
 /** What a disk holds, by the key with its table. */
@@ -76,7 +77,7 @@ export function simulatedDisk(world: SimulatedWorld): SimulatedDisk {
       put(seen, key, bytes);
     };
     try {
-      const result = action({ get, range, put: (table, key, bytes) => change(storeKey(table, key), new Uint8Array(bytes)), remove: (table, key) => change(storeKey(table, key), null) });
+      const result = action({ get, range, put: (table, key, bytes) => change(storeKey(table, key), copyOf(bytes)), remove: (table, key) => change(storeKey(table, key), null) });
       if (changes.length > 0) pending.push(changes);
       transactions += 1;
       return result;

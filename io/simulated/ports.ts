@@ -2,6 +2,7 @@ import { PopulaceError } from "@populace/domain";
 import { IO_LIMITS } from "../limits.ts";
 import type { LogEntry, Ports, RegistryEntry, RegistryResult, Stop } from "../ports.ts";
 import { assertSubject, subjectMatcher } from "../subject.ts";
+import { copyOf } from "./copy.ts";
 import { checkedBlob, type SimulatedService } from "./service.ts";
 import type { SimulatedNetwork } from "./network.ts";
 import type { SimulatedLife, SimulatedWorld } from "./world.ts";
@@ -44,8 +45,8 @@ export interface SimulatedHub {
  */
 export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, service: SimulatedService): SimulatedHub {
   const subscriptions = new Set<Subscription>();
-  /** Who hears a subject, by process; until somebody subscribes or ends. */
-  const hearers = new Map<string, ReadonlyMap<SimulatedLife, readonly Subscription[]>>();
+  /** Who hears a subject, by process. A list is never written to again: messages under way have it. */
+  const hearers = new Map<string, Map<SimulatedLife, readonly Subscription[]>>();
   const wakeFollowers = new Set<(subject: string) => void>(), wakeWatchers = new Set<(key: string) => void>();
   const listeners: ((from: string, subject: string, bytes: Uint8Array) => void)[] = [];
   let failures = 0, dropped = 0, unanswered = 0;
@@ -104,7 +105,7 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
     }
 
     function change(key: string, bytes: Uint8Array | null, expected: number | null): Promise<RegistryResult> {
-      const own = bytes === null ? null : new Uint8Array(bytes), learntIn = learnt.get(`${key} ${expected}`) ?? service.registryLife;
+      const own = bytes === null ? null : copyOf(bytes), learntIn = learnt.get(`${key} ${expected}`) ?? service.registryLife;
       return learning(key, (): RegistryResult => {
         const result = service.change(life.name, key, own, expected, learntIn);
         if (result.ok) for (const wake of wakeWatchers) wake(key);
@@ -117,7 +118,7 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
       bus: {
         publish(subject, bytes) {
           assertSubject(subject);
-          const own = new Uint8Array(bytes);
+          const own = copyOf(bytes);
           life.step(() => {
             for (const listen of listeners) listen(life.name, subject, own);
             for (const [hearer, heard] of hearersOf(subject)) carry(life.name, hearer, heard, subject, own);
@@ -126,21 +127,21 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
         subscribe(filter, receive) {
           const subscription: Subscription = { life, matches: subjectMatcher(filter), receive, pending: new Set(), last: Promise.resolve(), isLive: true };
           subscriptions.add(subscription);
-          hearers.clear();
+          for (const [subject, heard] of hearers) if (subscription.matches(subject)) heard.set(life, [...heard.get(life) ?? [], subscription]);
           return () => {
             subscription.isLive = false;
             subscriptions.delete(subscription);
-            hearers.clear();
+            forgetHearers(life);
           };
         },
       },
       log: {
         append: (subject, bytes, expectedLast) => {
-          const own = new Uint8Array(bytes);
+          const own = copyOf(bytes);
           return ask(() => { assertSubject(subject); return service.append(life.name, subject, own, expectedLast); });
         },
         fill: (subject, bytes) => {
-          const own = new Uint8Array(bytes);
+          const own = copyOf(bytes);
           return ask(() => {
             assertSubject(subject);
             return service.fill(life.name, subject, own);
@@ -163,7 +164,7 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
       },
       blobs: {
         put: (bytes) => {
-          const own = new Uint8Array(bytes);
+          const own = copyOf(bytes);
           return ask(() => service.putBlob(own));
         },
         get: async (address) => {
@@ -196,7 +197,7 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
           life.within(() => { for (const entry of entries) last = last.then(() => (isLive ? attended(() => receive(entry)) : undefined)); });
         }, again);
       }
-      const matches = subjectMatcher(filter), wakeFor = (subject: string): void => { if (matches(subject)) wake(); };
+      const matches = subjectMatcher(filter), wakeFor = (subject: string): void => { if (life.isAlive && matches(subject)) wake(); };
       wakeFollowers.add(wakeFor);
       wake();
       return () => {
@@ -222,6 +223,11 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
     }
   }
 
+  /** Of every subject that the process hears: who is left is found again. */
+  function forgetHearers(life: SimulatedLife): void {
+    for (const [subject, heard] of hearers) if (heard.has(life)) hearers.delete(subject);
+  }
+
   function hearersOf(subject: string): ReadonlyMap<SimulatedLife, readonly Subscription[]> {
     let found = hearers.get(subject);
     if (found === undefined) hearers.set(subject, (found = Map.groupBy([...subscriptions].filter(({ life, matches }) => life.isAlive && matches(subject)), ({ life }) => life)));
@@ -232,7 +238,7 @@ export function simulatedHub(world: SimulatedWorld, network: SimulatedNetwork, s
   function carry(from: string, life: SimulatedLife, heard: readonly Subscription[], subject: string, bytes: Uint8Array): void {
     if (!life.isAlive) {
       for (const subscription of heard) subscriptions.delete(subscription);
-      return hearers.clear();
+      return forgetHearers(life);
     }
     if (!service.isUp || network.isCut(from, SERVICE) || network.isCut(SERVICE, life.name)) return;
     const message: Underway = { droppedBy: [] };

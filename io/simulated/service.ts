@@ -60,7 +60,8 @@ export interface SimulatedService {
 /** A service that is up and holds nothing. */
 export function simulatedService(chance: Chance): SimulatedService {
   let entries: LogEntry[] = [];
-  const lastOf = new Map<string, LogEntry>();
+  /** Entries by subject, and by subject without its last token. */
+  const ofSubject = new Map<string, LogEntry[]>(), ofParent = new Map<string, LogEntry[]>();
   const cursors = new Map<string, number>();
   const records = new Map<string, { revision: number; bytes: Uint8Array | null }>();
   const blobs = new Map<string, Uint8Array>();
@@ -72,24 +73,36 @@ export function simulatedService(chance: Chance): SimulatedService {
     if (isFull) throw new PopulaceError("STORE_FAILED", `${subject}: the log is at its byte limit; purge finished runs or raise the limit`, { subject });
     const entry: LogEntry = { subject, sequence: (sequence += 1), bytes };
     entries.push(entry);
-    lastOf.set(subject, entry);
+    enter(entry);
     tell({ kind: "entry", entry, by });
     return entry;
   }
-  function index(): void {
-    lastOf.clear();
-    for (const entry of entries) lastOf.set(entry.subject, entry);
+  function enter(entry: LogEntry): void {
+    const { subject } = entry;
+    append(ofSubject, subject, entry);
+    append(ofParent, subject.slice(0, subject.lastIndexOf(".")), entry);
   }
+  function index(): void {
+    ofSubject.clear();
+    ofParent.clear();
+    for (const entry of entries) enter(entry);
+  }
+  const lastOf = (subject: string): LogEntry | undefined => ofSubject.get(subject)?.at(-1);
   /** What tells whether a subject matches, by filter. */
   const matchers = new Map<string, { readonly matches: (subject: string) => boolean; readonly prefix: string }>();
+  /** All that can match a filter: few, where its wildcard is the last token or it has none. */
+  function candidates(filter: string, prefix: string): readonly LogEntry[] {
+    if (prefix === filter) return ofSubject.get(filter) ?? [];
+    return prefix.length === filter.length - 1 && filter.endsWith(".*") ? ofParent.get(filter.slice(0, -2)) ?? [] : entries;
+  }
   function read(filter: string, after: number, limit: number): LogEntry[] {
     let matcher = matchers.get(filter);
     if (matcher === undefined) matchers.set(filter, (matcher = { matches: subjectMatcher(filter), prefix: literalPrefix(filter) }));
-    const { matches, prefix } = matcher, found: LogEntry[] = [];
-    // One subject, and nothing of it that is new.
-    if (prefix === filter && (lastOf.get(filter)?.sequence ?? 0) <= after) return found;
-    for (let at = after === 0 ? 0 : firstAfter(entries, after); at < entries.length && found.length < limit; at += 1) {
-      const entry = entries[at];
+    const { matches, prefix } = matcher, among = candidates(filter, prefix), first = after === 0 ? 0 : firstAfter(among, after);
+    if (among !== entries) return among.slice(first, Math.min(among.length, first + limit));
+    const found: LogEntry[] = [];
+    for (let at = first; at < among.length && found.length < limit; at += 1) {
+      const entry = among[at];
       if (entry.subject.startsWith(prefix) && matches(entry.subject)) found.push(entry);
     }
     return found;
@@ -110,7 +123,7 @@ export function simulatedService(chance: Chance): SimulatedService {
     },
     forgetAll() {
       entries = [];
-      lastOf.clear();
+      index();
       cursors.clear();
       records.clear();
       blobs.clear();
@@ -135,15 +148,15 @@ export function simulatedService(chance: Chance): SimulatedService {
     onEvent: (listen) => void listeners.push(listen),
 
     append(by, subject, bytes, expectedLast) {
-      const last = lastOf.get(subject)?.sequence ?? 0;
+      const last = lastOf(subject)?.sequence ?? 0;
       if (expectedLast !== undefined && last !== expectedLast) return { appended: false, lastSequence: last };
       return { appended: true, sequence: store(by, subject, bytes).sequence };
     },
     fill(by, subject, bytes) {
-      const stored = lastOf.get(subject);
+      const stored = lastOf(subject);
       return stored === undefined ? { filled: true, sequence: store(by, subject, bytes).sequence } : { filled: false, stored: stored.bytes };
     },
-    last: (subject) => lastOf.get(subject) ?? null,
+    last: (subject) => lastOf(subject) ?? null,
     read,
     consume: (cursor, filter, limit) => read(filter, cursors.get(cursor) ?? 0, limit),
     acknowledge(cursor, upTo) {
@@ -188,6 +201,12 @@ export function simulatedService(chance: Chance): SimulatedService {
     corruptBlob: (address, bytes) => void blobs.set(address, bytes),
     bytesHeld: () => entries.reduce((sum, { bytes }) => sum + bytes.length, 0),
   };
+}
+
+function append(to: Map<string, LogEntry[]>, key: string, entry: LogEntry): void {
+  const list = to.get(key);
+  if (list === undefined) to.set(key, [entry]);
+  else list.push(entry);
 }
 
 /** Checks bytes that came from afar against their address. CORRUPT when they do not match. */

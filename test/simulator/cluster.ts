@@ -100,8 +100,11 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   const say = trace === undefined ? () => {} : (line: string): void => trace(`${world.nowMs().toFixed(1).padStart(10)} ${line}`);
   const terms = new Set<number>();
   const committedEver = new Set<string>();
+  /** By run: up to which tick there is no gap. */
+  const committedTo = new Map<string, number>();
   const shardsOf = new Map<string, readonly Shard[]>();
   const quarantined = new Set<string>();
+  const flippedIn = new Set<string>();
   const hasFlips = schedule.strikes.some(({ fault }) => fault.kind === "state bit flipped" || fault.kind === "output bit flipped");
 
   // ---- what is seen ----
@@ -129,9 +132,9 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
         }
         const record = RUN_RECORD.read(event.entry.bytes);
         if (record === null) return;
-        const { run, attempt, firstAttempt, shards, state, owners, view, unfit } = record;
+        const { run, attempt, firstAttempt, shards, state, owners, view, unfit, uncheckedFrom } = record;
         if (shards.length > 0) shardsOf.set(run, shards);
-        records.push({ kind: "attempt", run, attempt, firstAttempt });
+        records.push({ kind: "attempt", run, attempt, firstAttempt, uncheckedFrom });
         quarantine(run, unfit);
         say(`run ${run.slice(0, 8)} is ${state}, view ${view}: ${owners.join(" ")}`);
       }
@@ -174,10 +177,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     const line = (fields: Readonly<Record<string, unknown>>, event: string): void => {
       if (event === "TickOpen refused") counts.refusals += 1;
       if (fields["code"] === "DIVERGENCE") counts.divergences += 1;
-      if (hasFlips && event.startsWith("a double run was given up")) {
-        counts.unchecked += 1;
-        records.push({ kind: "unchecked", run: String(fields["run"]), attempt: Number(fields["attempt"]) });
-      }
+      if (hasFlips && event.startsWith("a double run was given up")) counts.unchecked += 1;
       say(`${name}: ${event} ${JSON.stringify(fields)}`);
     };
     return trace === undefined ? { ...SILENT, warn: line, error: line } : { debug: line, info: line, warn: line, error: line };
@@ -237,7 +237,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   }
 
   function inlineWork(life: SimulatedLife, process: NodeProcess, incarnation: string): InlineWork {
-    process.memory = hasFlips ? memoryOf(kernel, world.chance, (what) => {
+    process.memory = hasFlips ? memoryOf(kernel, world.chance, flippedIn, (what) => {
       counts.flipped += 1;
       records.push({ kind: "flipped", by: incarnation });
       say(`${incarnation}: FLIPPED ${what}`);
@@ -375,8 +375,9 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   let committedTick = -1, struck = 0, disturbances = 0, lastDisturbedMs = 0, nextStrikes = 0;
   function committed(): void {
     const ticks = truths.map(({ run, plan }) => {
-      let tick = -1;
+      let tick = committedTo.get(run) ?? -1;
       while (tick + 1 < plan.ticks && committedEver.has(`${run} ${tick + 1}`)) tick += 1;
+      committedTo.set(run, tick);
       return tick;
     });
     counts.ticks = committedEver.size;

@@ -288,11 +288,10 @@ function standing(records: readonly ClusterRecord[]): readonly ClusterRecord[] {
   });
 }
 
-/** Runs that a bit may have falsified unseen: of their last attempt some blocks were computed once only, as was said. */
+/** Runs that a bit may have falsified unseen: some of their blocks were computed once only, as their record says in the end. */
 function uncheckedRuns(records: readonly ClusterRecord[]): ReadonlySet<string> {
-  const last = new Map<string, number>();
-  for (const { run, attempt } of of(records, "attempt")) last.set(run, Math.max(last.get(run) ?? 0, attempt));
-  return new Set(of(records, "unchecked").filter(({ run, attempt }) => attempt >= (last.get(run) ?? 0)).map(({ run }) => run));
+  const last = new Map(of(records, "attempt").map((record) => [record.run, record]));
+  return new Set([...last.values()].filter(({ uncheckedFrom }) => uncheckedFrom >= 0).map(({ run }) => run));
 }
 
 /** The input that each tick was sealed with: the one its first commit names where a service forgot another (I7 holds the rest to be one), else the first. */

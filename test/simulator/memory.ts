@@ -14,8 +14,11 @@ interface Held extends HeldBlock {
   inner: HeldBlock;
 }
 
-/** `flipped` is told of every bit that did flip. */
-export function memoryOf(kernel: ExposeKernel, chance: Chance, flipped: (what: string) => void): Memory {
+/**
+ * `flipped` is told of every bit that did flip. A block is flipped in once among all memories that share `flippedIn`: two nodes whose bits make one
+ * state false alike agree with each other, and no majority can tell which of three is sound.
+ */
+export function memoryOf(kernel: ExposeKernel, chance: Chance, flippedIn: Set<string>, flipped: (what: string) => void): Memory {
   let states = 0, outputs = 0, isForCheckpoint = false;
   function flip(bytes: Uint8Array, what: string): void {
     const bit = Math.floor(chance() * bytes.length * 8);
@@ -31,8 +34,11 @@ export function memoryOf(kernel: ExposeKernel, chance: Chance, flipped: (what: s
     kernel: {
       async open(plan, form, pause) {
         const session = await kernel.open(plan, form, pause);
+        const keyOf = ({ block }: HeldBlock): string => `${plan.personas[block.persona].key.join(" ")} ${block.firstAgent}`;
+        const mayFlip = (held: HeldBlock): boolean => !flippedIn.has(keyOf(held));
         async function flipIn(held: Held, what: string): Promise<void> {
           states -= 1;
+          flippedIn.add(keyOf(held));
           const state = await session.stateOf(held.inner);
           flip(state, `the state of block ${held.block.persona}/${held.block.firstAgent} ${what}`);
           held.inner = await session.hold(held.block, state);
@@ -44,10 +50,12 @@ export function memoryOf(kernel: ExposeKernel, chance: Chance, flipped: (what: s
             return held;
           },
           async step(held, tick, span, climate, onTick) {
-            if (states > 0 && !isForCheckpoint) await flipIn(held[Math.floor(chance() * held.length)] as Held, `before tick ${tick}`);
+            const sound = states > 0 && !isForCheckpoint ? held.filter(mayFlip) : [];
+            if (sound.length > 0) await flipIn(sound[Math.floor(chance() * sound.length)] as Held, `before tick ${tick}`);
             await session.step(held.map((each) => (each as Held).inner), tick, span, climate, (index, t, output) => {
-              if (outputs === 0) return onTick(index, t, output);
+              if (outputs === 0 || !mayFlip(held[index])) return onTick(index, t, output);
               outputs -= 1;
+              flippedIn.add(keyOf(held[index]));
               const whole = output.whole.slice();
               flip(new Uint8Array(whole.buffer), `the output of tick ${t}`);
               onTick(index, t, { ...output, whole, counts: whole.subarray(0, output.counts.length), sections: whole.subarray(output.counts.length) });
@@ -55,7 +63,7 @@ export function memoryOf(kernel: ExposeKernel, chance: Chance, flipped: (what: s
           },
           live: (blocks, onTick) => session.live(blocks, onTick),
           async stateOf(held) {
-            if (states > 0) await flipIn(held as Held, "before its checkpoint");
+            if (states > 0 && mayFlip(held)) await flipIn(held as Held, "before its checkpoint");
             return session.stateOf((held as Held).inner);
           },
           release: (held) => session.release((held as Held).inner),

@@ -32,10 +32,8 @@ export type ClusterRecord =
   | { readonly kind: "calm"; readonly atMs: number }
   /** A bit of a node's memory flipped. A run's record was written. A third computation contradicted a node. */
   | { readonly kind: "flipped"; readonly by: string }
-  | { readonly kind: "attempt"; readonly run: string; readonly attempt: number; readonly firstAttempt: number }
+  | { readonly kind: "attempt"; readonly run: string; readonly attempt: number; readonly firstAttempt: number; readonly uncheckedFrom: number }
   | { readonly kind: "quarantined"; readonly run: string; readonly incarnation: string }
-  /** Some blocks of an attempt were not compared with a second computation, as its leader said. */
-  | { readonly kind: "unchecked"; readonly run: string; readonly attempt: number }
   /** Something that must stay bounded. */
   | { readonly kind: "usage"; readonly what: string; readonly value: number; readonly bound: number }
   /** A process ended of an error that nobody caught. */

@@ -5,11 +5,13 @@ import { startNode, startWorkersInline } from "@populace/agent-runtime";
 import { startCoordinator, type Coordinator } from "@populace/coordinator";
 import { simulatedDisk, simulatedHub, simulatedNetwork, simulatedService, simulatedWorld, type SimulatedLife } from "@populace/io/simulated";
 import { openBackend } from "@populace/kernels/backends";
-import { HEARTBEAT, LEADER_RECORD, RUN_RECORD, RUN_STOP, TICK_OPEN, VIEW_RECORD, commitSubject, heartbeatSubject, leaderKey, runKey, stopSubject, viewKey, type Heartbeat, type Input, type ViewRecord } from "@populace/protocol";
+import { initialClimate } from "@populace/kernels";
+import { HEARTBEAT, LEADER_RECORD, RUN_RECORD, RUN_STOP, TICK_OPEN, VIEW_RECORD, blocksOf, commitSubject, heartbeatSubject, leaderKey, runKey, stopSubject, viewKey, type Heartbeat, type Input, type ViewRecord } from "@populace/protocol";
 import { describe, expect, test } from "vitest";
 import { chanceOf } from "./chance.ts";
 import { runSchedule } from "./cluster.ts";
 import { INVARIANTS, violations } from "./invariants.ts";
+import { memoryOf } from "./memory.ts";
 import { PLANTED } from "./planted.ts";
 import type { ClusterRecord, CommitSeen, Expected } from "./records.ts";
 import { FAULT_KINDS, FAULTS_MIN, KINDS_MIN, scheduleOf } from "./schedule.ts";
@@ -74,6 +76,21 @@ describe("the simulated cluster", () => {
     }
     expect(flipped).toBeGreaterThan(0);
     expect(quarantined).toBeGreaterThan(0);
+  });
+
+  test("bits of a block flip once, in one memory: two that make its state false alike could not be told from a sound one", async () => {
+    const { kernels } = await openBackend("reference", "expose"), { plan } = await sampleTruth(1), flippedIn = new Set<string>(), flipped: string[] = [];
+    for (const name of ["one", "other"]) {
+      const memory = memoryOf(kernels.expose, () => 0, flippedIn, (what) => flipped.push(`${name}: ${what}`));
+      const session = await memory.kernel.open(plan, "stored");
+      const held = await Promise.all(blocksOf(plan).slice(0, 3).map((block) => session.hold(block)));
+      memory.flipState();
+      memory.flipOutput();
+      for (const each of held) await session.stateOf(each);
+      await session.step(held, 0, 1, initialClimate(plan), () => {});
+      session.close();
+    }
+    expect(flipped).toEqual(["one: bit 0 of the state of block 0/0 before its checkpoint", "one: bit 0 of the output of tick 0", "other: bit 0 of the state of block 2/0 before its checkpoint"]);
   });
 
   test("no schedule is empty", () => {
@@ -225,7 +242,7 @@ describe("a registry that loses its store between two leaderships", () => {
 
 describe("planted bugs", () => {
   // The seed from which on it is found at once; any other finds it too, later.
-  const FIRST: Readonly<Record<string, number>> = { "no fencing": 113, "late slot": 30, "duplicate counted": 26, "no flush": 1, "acknowledged before the flush": 197, "reopened without its sealed input": 1, "no double run": 9 };
+  const FIRST: Readonly<Record<string, number>> = { "no fencing": 113, "late slot": 30, "duplicate counted": 1, "no flush": 1, "acknowledged before the flush": 197, "reopened without its sealed input": 1, "no double run": 12 };
   test.each(Object.keys(FIRST))("%s: found within 1,000 seeds", { timeout: 400_000 }, async (name) => {
     const { failed } = await simulate("--plant", name, "--first", String(FIRST[name]), "--seeds", "1000");
     expect(failed.length).toBe(1);
@@ -322,7 +339,7 @@ describe("the invariants", () => {
   });
 
   test("where bits flipped, what was said in an attempt that was given up is excused, and a run that was not checked; an outcome is not", () => {
-    const flipped: ClusterRecord = { kind: "flipped", by: "b" }, attempt = (number: number): ClusterRecord => ({ kind: "attempt", run: "r", attempt: number, firstAttempt: number });
+    const flipped: ClusterRecord = { kind: "flipped", by: "b" }, attempt = (number: number, uncheckedFrom = -1): ClusterRecord => ({ kind: "attempt", run: "r", attempt: number, firstAttempt: number, uncheckedFrom });
     const later = good.map((record): ClusterRecord => (record.kind === "commit" ? { ...record, commit: { ...record.commit, attempt: 2 } } : record.kind === "slot" ? { ...record, slot: { ...record.slot, attempt: 2 } } : record));
     const wrong: readonly ClusterRecord[] = [slot("b", 1, 7), seen(commit(0, { root: "other" }))];
     expect(check([flipped, ...wrong, ...good])).toEqual(expect.arrayContaining(["I2", "I3", "I4"]));
@@ -330,8 +347,8 @@ describe("the invariants", () => {
     expect(check([attempt(1), ...wrong, attempt(2), ...later])).not.toEqual([]);
     const lied: ClusterRecord = { ...outcome, root: "other" } as ClusterRecord;
     expect(check([flipped, ...good, lied])).toEqual(["I3"]);
-    expect(check([flipped, attempt(1), { kind: "unchecked", run: "r", attempt: 1 }, ...good, lied])).toEqual([]);
-    expect(check([flipped, { kind: "unchecked", run: "r", attempt: 1 }, attempt(2), ...later, lied])).toEqual(["I3"]);
+    expect(check([flipped, attempt(1), attempt(1, 0), ...good, lied])).toEqual([]);
+    expect(check([flipped, attempt(1, 0), attempt(2), ...later, lied])).toEqual(["I3"]);
   });
 
   test("I2 finds two roots of one tick in two copies, I4 two outputs where no truth is known", () => {
