@@ -3,7 +3,7 @@ import { PopulaceError } from "@populace/domain";
 import { boundsFor, createTurns } from "@populace/coordinator";
 import { memoryStore, type Store } from "@populace/io";
 import { samplePlan } from "@populace/kernels/sample-plan";
-import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, TICK_OPEN, commitSubject, haltSubject, openSubject, recomputeSubject, outSubject, runKey, schemaOf } from "@populace/protocol";
+import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, RUN_RECORD, TICK_OPEN, commitSubject, haltSubject, openSubject, recomputeSubject, outSubject, runKey, schemaOf } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { TENANT, testCluster, until, type TestCluster, type TestCoordinator } from "./helpers/cluster.ts";
@@ -292,6 +292,32 @@ describe("what was stored is lost", () => {
 });
 
 describe("runs", () => {
+  test("a run is not done before its sums are on the leader's disk, though the blob store loses them while they are fetched and the registry does not answer", async () => {
+    const cluster = testCluster();
+    open.push(cluster);
+    await cluster.node();
+    const first = await cluster.coordinator("only");
+    await first.coordinator.leading();
+    const { registry, blobs } = cluster.shared, { has, get, put } = blobs, { update } = registry;
+    let sums = "", isLost = false, unanswered = 0;
+    // The last blob of a run is its sums.
+    blobs.put = async (bytes) => (sums = await put(bytes));
+    blobs.get = async (hash) => {
+      if (hash === sums && unanswered === 0 && !isLost && (await commitsIn(cluster, undisturbed.runId)).length === COUPLED.ticks) {
+        isLost = true;
+        await blobs.remove(hash);
+      }
+      return get(hash);
+    };
+    registry.update = async (key, bytes, revision) => {
+      const result = await update(key, bytes, revision);
+      if (isLost && key === runKey(TENANT, undisturbed.runId) && RUN_RECORD.decode(bytes).state === "done" && unanswered++ === 0) throw new PopulaceError("UNAVAILABLE", "planted: no answer", {});
+      return result;
+    };
+    expectSame(await first.coordinator.submit(COUPLED, EXECUTION));
+    expect([isLost, unanswered > 0, await has(sums)]).toEqual([true, true, true]);
+  });
+
   test("the registry forgets a run: a coordinator still knows it, and its leader writes it again for the outcome", async () => {
     const { cluster, first, second } = await pair();
     const { runId } = await first.coordinator.submit(COUPLED, EXECUTION);

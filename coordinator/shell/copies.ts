@@ -2,11 +2,13 @@ import { PopulaceError } from "@populace/domain";
 import type { Blobs, Store } from "@populace/io";
 import { hasCopy, readCopy, writeCopy } from "./run-store.ts";
 
-/** Keeps a blob on this coordinator's own disk; does nothing when it is there already, or is (no longer) to be had. */
-export async function keepCopy(ports: { readonly blobs: Blobs; readonly store: Store }, hash: string): Promise<void> {
-  if (hash === "" || hasCopy(ports.store, hash)) return;
+/** Keeps a blob on this coordinator's own disk; false when it is neither there nor (any longer) to be had. */
+export async function keepCopy(ports: { readonly blobs: Blobs; readonly store: Store }, hash: string): Promise<boolean> {
+  if (hash === "" || hasCopy(ports.store, hash)) return true;
   const bytes = await ports.blobs.get(hash);
-  if (bytes !== null) await ports.store.transaction((tables) => writeCopy(tables, hash, bytes));
+  if (bytes === null) return false;
+  await ports.store.transaction((tables) => writeCopy(tables, hash, bytes));
+  return true;
 }
 
 /** A blob, from the own disk when the blob store has lost it, which is then given it back; null when neither has it. */

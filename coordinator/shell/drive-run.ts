@@ -741,8 +741,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     // What is done is read from COMMIT by everybody: it is whole then, and what it names is on this disk too.
     if (!context.isAlone) {
       await commits.reconcile(true);
-      if (!(await blobs.has(last.sums))) throw new AttemptLost("the sums of the run are gone from the blob store");
-      await keepCopy(ports, last.sums);
+      if ((await soundSums(last)) === null || !(await keepCopy(ports, last.sums))) throw new AttemptLost("the sums of the run are gone from the blob store");
     }
     // Done on this disk, and the registry did not answer when it was told.
     if (record.state === "done") record = await changeRecord(context, record);

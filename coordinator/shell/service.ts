@@ -280,8 +280,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       const suspicion = suspicionHere(announced);
       if (suspicion !== "" && !allowSuspect) throw new PopulaceError("DIVERGENCE", `what is to be released is suspect: ${suspicion}; submit the run again to compute it anew, or allow it with --allow-suspect`, { runs: announced.runs });
       for (const hash of [announced.content, announced.model]) {
-        if (hash !== "" && await blobOrCopy(ports, hash) === null) throw new PopulaceError("NOT_FOUND", `what is to be released, ${hash}, is not in the blob store; put it there first`, { content: hash });
-        if (!isAlone) await keepCopy(ports, hash);
+        const isHeld = hash === "" || (await blobOrCopy(ports, hash) !== null && (isAlone || await keepCopy(ports, hash)));
+        if (!isHeld) throw new PopulaceError("NOT_FOUND", `what is to be released, ${hash}, is not in the blob store; put it there first`, { content: hash });
       }
       // Whoever lives and knows of a later release has said so by then.
       const unheardMs = mine.sinceMs + leaseTtlMs - clock.monotonicMs();
