@@ -161,7 +161,7 @@ export interface RunRecord {
   /** Higher ones are given more of the cluster; 0 = ordinary. */
   readonly priority: number;
   readonly attempt: number;
-  /** Commits of earlier attempts do not count: the run was begun anew. */
+  /** Commits of earlier attempts do not count: the run was begun anew, or gone on with from what was checked of it. */
   readonly firstAttempt: number;
   /** Term of the leader who wrote this, and how many times the record was written before. */
   readonly term: number;

@@ -250,6 +250,29 @@ describe("what was stored is lost", () => {
     expect(second.coordinator.metrics().counters.attemptsRestarted).toBe(1);
   });
 
+  test.each(["the deposed leader", "the next leader"])("COMMIT, the slots, and nobody knows that %s has commits that a flipped bit made false: they are computed anew and leave its disk", async (whose) => {
+    const { cluster, first, second } = await pair();
+    const dead = first.stopAt("before", ({ argument, method }) => method === "fill" && argument.endsWith(".input.7"));
+    void first.coordinator.submit(COUPLED, EXECUTION).catch(() => {});
+    await dead;
+    const run = undisturbed.runId, liar = whose === "the deposed leader" ? first : second;
+    await until(() => commitsOf(second.store, run).length === 7);
+    expect((await second.coordinator.run(run))!.checkedTick).toBe(3);
+    await liar.store.transaction((tables) => {
+      for (const { key, bytes } of tables.range("commits", { prefix: `${TENANT} ${run} ` })) {
+        const commit = COMMIT.decode(bytes);
+        if (commit.tick > 4) tables.put("commits", key, COMMIT.encode({ ...commit, root: `false ${commit.tick}`, prevRoot: commit.tick === 5 ? commit.prevRoot : `false ${commit.tick - 1}` }));
+      }
+    });
+    if (liar === first) await second.store.transaction((tables) => { for (const { key, bytes } of tables.range("commits", { prefix: `${TENANT} ${run} ` })) if (COMMIT.decode(bytes).tick > 4) tables.remove("commits", key); });
+    await drop(cluster, "log", isCommitOf(() => true));
+    await cluster.shared.log.purge(outSubject(TENANT, run, 1, "*", "*"), Number.MAX_SAFE_INTEGER);
+    await second.coordinator.leading();
+    expectSame(await second.coordinator.wait(run));
+    first.go();
+    for (const { store } of [first, second]) await until(() => commitsOf(store, run).join() === undisturbed.roots.join());
+  });
+
   test("a block of the checkpoint, and everything that the nodes held: the run is recomputed from its beginning and the checkpoint written again", async () => {
     const { cluster, first } = await pair();
     const sealed = first.stopAt("before", ({ argument, method }) => method === "fill" && argument.endsWith(".input.6"));

@@ -20,7 +20,7 @@ import { commitLog } from "./commit-log.ts";
 import { blobOrCopy, keepCopy } from "./copies.ts";
 import type { Counters } from "./metrics.ts";
 import { changeRecord } from "./record-writer.ts";
-import { discardCommits, markGarbage, readCommit, readCommits, readEnd, readLastCommit, writeCommit } from "./run-store.ts";
+import { discardCommits, markGarbage, readCommit, readCommits, readCommitsAfter, readEnd, readLastCommit, writeCommit } from "./run-store.ts";
 import { secondRuns } from "./second-runs.ts";
 import { storeCommits } from "./store-commits.ts";
 
@@ -138,10 +138,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
     // Nodes that do not know the run read it.
     await restorePlan();
+    const { checkedTick } = record;
     const base = await startingPoint();
     if (base.start === plan.ticks) return finish();
     if (!isContinued) {
-      await begin();
+      await begin(checkedTick);
       // Not before the new attempt is recorded: a later leader that continued the old one would be refused by nodes that were told it is over.
       if (superseded !== null) stopNodes("superseded", superseded);
       superseded = null;
@@ -534,23 +535,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         return true;
       }
       const kept = isSound ? readCommits(store, tenant, run).slice(0, base.start) : [];
-      const { tick, root, exposures, backends } = kept.at(-1) ?? { tick: -1, root: run, exposures: 0, backends: [] };
-      record = await changeRecord(context, { ...decided, firstAttempt: attempt + 1, ...checkedTo(Math.min(decided.checkedTick, tick)), tick, root, exposures, backends });
-      await takeBack(kept.map((commit) => ({ ...commit, attempt: attempt + 1, term })));
-      commits = commitLog(context, record);
-      expected = await commits.reconcile();
-      throw new AttemptLost(`the run ${kept.length === 0 ? "begins anew" : `goes on from tick ${tick}`} without what was contradicted`);
-    }
-
-    /** Of what was committed only `kept` stays, committed anew on this disk: the log is to be completed from it. Sealed inputs stay. */
-    async function takeBack(kept: readonly Commit[]): Promise<void> {
-      for (const body of await purgeSlots(ports, tenant, run)) await blobs.remove(body);
-      for (const subject of [openSubject(tenant, run, "*"), commitSubject(tenant, run)]) await log.purge(subject, Number.MAX_SAFE_INTEGER);
-      await store.transaction((tables) => {
-        discardCommits(tables, tenant, run);
-        for (const commit of kept) writeCommit(tables, tenant, commit, true);
-      });
-      await store.flushed();
+      await takeBack(decided, attempt + 1, kept);
+      throw new AttemptLost(`the run ${kept.length === 0 ? "begins anew" : `goes on from tick ${record.tick}`} without what was contradicted`);
     }
 
     async function sealInputs(tick: number, span: number): Promise<readonly string[]> {
@@ -654,12 +640,34 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     return whole;
   }
 
-  /** A new attempt: shards, owners and execution for the nodes there are. A disputed run keeps its shards, and the reference backend computes it. */
-  async function begin(): Promise<void> {
+  /**
+   * Of what was committed only `kept` counts from attempt `firstAttempt` on, committed anew: what other disks have of earlier ones leaves them once they
+   * hear of it. Sealed inputs stay.
+   */
+  async function takeBack(changed: RunRecord, firstAttempt: number, kept: readonly Commit[]): Promise<void> {
+    const { tick, root, exposures, backends } = kept.at(-1) ?? { tick: -1, root: run, exposures: 0, backends: [] };
+    record = await changeRecord(context, { ...changed, firstAttempt, ...checkedTo(Math.min(changed.checkedTick, tick)), tick, root, exposures, backends });
+    for (const body of await purgeSlots(ports, tenant, run)) await blobs.remove(body);
+    for (const subject of [openSubject(tenant, run, "*"), commitSubject(tenant, run)]) await log.purge(subject, Number.MAX_SAFE_INTEGER);
+    await store.transaction((tables) => {
+      discardCommits(tables, tenant, run);
+      for (const commit of kept) writeCommit(tables, tenant, { ...commit, attempt: firstAttempt, term }, true);
+    });
+    await store.flushed();
+    commits = commitLog(context, record);
+    expected = await commits.reconcile();
+  }
+
+  /**
+   * A new attempt: shards, owners and execution for the nodes there are. A disputed run keeps its shards, and the reference backend computes it. Otherwise
+   * commits after `checkedTick` count no more, for they are computed anew: other disks may hold false ones that COMMIT forgot before their double runs.
+   */
+  async function begin(checkedTick: number): Promise<void> {
     if (record.state !== "planned") {
       const attempt = record.attempt + (record.state === "running" ? 1 : 0);
       record = await changeRecord(context, { ...record, state: transition(record.state, "planned"), attempt, code: "", reason: "" });
     }
+    if (record.dispute === null && record.firstAttempt < record.attempt) await takeBack(record, record.attempt, readCommitsAfter(store, tenant, run, -1, checkedTick));
     await waitForNodes();
     disputants = record.dispute === null ? [] : await nodesOf(record.dispute.outputs);
     const members = fitMembers().map(([, member]) => member.heartbeat);
