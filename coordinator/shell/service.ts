@@ -688,7 +688,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       let plan: Plan | null = null;
       await throughOutages(mine, run, signal, async () => {
         plan ??= await planOf(record);
-        await driveRun(context, plan, readRecord(store, tenant, run)!, signal, onProgress);
+        const newest = readRecord(store, tenant, run)!;
+        // Settled by an earlier leader, whose record came after the lead was taken over.
+        if (isSettled(newest.state)) return mend(newest, mine.leadership.term);
+        await driveRun(context, plan, newest, signal, onProgress);
       });
     } finally {
       release();
