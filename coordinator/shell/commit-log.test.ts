@@ -1,3 +1,4 @@
+import { PopulaceError } from "@populace/domain";
 import { SILENT, memoryPorts } from "@populace/io";
 import { COMMIT, commitSubject, type Commit } from "@populace/protocol";
 import { expect, test } from "vitest";
@@ -17,7 +18,7 @@ test("terms of COMMIT never fall, though what was lost of an earlier term is app
     // The log was wiped; a leader of term 2, whose disk had been full, began it anew and computed tick 1 itself. This disk has term 1 beyond it.
     for (const one of [commit(0, 1), commit(1, 2)]) await ports.log.append(subject, COMMIT.encode(one));
     await ports.store.transaction((tables) => { for (let tick = 0; tick < 4; tick += 1) writeCommit(tables, TENANT, commit(tick, 1), false); });
-    const commits = commitLog({ ports, tenant: TENANT, term: 3, logger: SILENT, counters: noCounts() }, { run: RUN, firstAttempt: 1 });
+    const commits = commitLog({ ports, tenant: TENANT, term: 3, logger: SILENT, counters: noCounts(), assertLeads: () => {} }, { run: RUN, firstAttempt: 1 });
     await commits.reconcile();
     await ports.store.transaction((tables) => writeCommit(tables, TENANT, commit(4, 3), true));
     await commits.append([commit(4, 3)]);
@@ -35,7 +36,7 @@ test("what another leader appended and the log lost is appended again before the
   try {
     for (const one of [commit(0, 1), commit(1, 1)]) await ports.log.append(subject, COMMIT.encode(one));
     await ports.store.transaction((tables) => { for (let tick = 0; tick < 2; tick += 1) writeCommit(tables, TENANT, commit(tick, 1), false); });
-    const counters = noCounts(), commits = commitLog({ ports, tenant: TENANT, term: 2, logger: SILENT, counters }, { run: RUN, firstAttempt: 1 });
+    const counters = noCounts(), commits = commitLog({ ports, tenant: TENANT, term: 2, logger: SILENT, counters, assertLeads: () => {} }, { run: RUN, firstAttempt: 1 });
     await commits.reconcile();
     // The deposed leader still appends tick 2; it is heard of here, and then the log loses it.
     await ports.store.transaction((tables) => { writeCommit(tables, TENANT, commit(2, 1), false); writeCommit(tables, TENANT, commit(3, 2), true); });
@@ -54,9 +55,29 @@ test("commits from before a run began anew, which its leader did not live to tak
   try {
     for (const one of [commit(0, 1), commit(1, 1), commit(2, 1), anew(0), anew(1)]) await ports.log.append(subject, COMMIT.encode(one));
     await ports.store.transaction((tables) => { for (const one of [anew(0), commit(1, 1), commit(2, 1)]) writeCommit(tables, TENANT, one, false); });
-    const commits = commitLog({ ports, tenant: TENANT, term: 3, logger: SILENT, counters: noCounts() }, { run: RUN, firstAttempt: 3 });
+    const commits = commitLog({ ports, tenant: TENANT, term: 3, logger: SILENT, counters: noCounts(), assertLeads: () => {} }, { run: RUN, firstAttempt: 3 });
     await commits.reconcile();
     expect(readCommits(ports.store, TENANT, RUN).map(({ tick, attempt }) => [tick, attempt])).toEqual([[0, 3], [1, 3]]);
+  } finally {
+    await ports.close();
+  }
+});
+
+test("a leader that lost the lead between two appends makes no more of them, though the log lost what was there", async () => {
+  const ports = memoryPorts(), subject = commitSubject(TENANT, RUN), { log } = ports;
+  let leads = true;
+  try {
+    await ports.store.transaction((tables) => { for (let tick = 0; tick < 3; tick += 1) writeCommit(tables, TENANT, commit(tick, 1), true); });
+    const forgetful = { ...ports, log: { ...log, async append(...asked: Parameters<typeof log.append>) {
+      const result = await log.append(...asked);
+      await log.purge(subject, Number.MAX_SAFE_INTEGER);
+      leads = false;
+      return result;
+    } } };
+    const assertLeads = (): void => { if (!leads) throw new PopulaceError("STALE_TERM", "another one leads", {}); };
+    const commits = commitLog({ ports: forgetful, tenant: TENANT, term: 1, logger: SILENT, counters: noCounts(), assertLeads }, { run: RUN, firstAttempt: 1 });
+    await expect(commits.append([commit(0, 1), commit(1, 1), commit(2, 1)])).rejects.toMatchObject({ code: "STALE_TERM" });
+    expect(await log.read(subject)).toEqual([]);
   } finally {
     await ports.close();
   }

@@ -14,6 +14,8 @@ export interface CommitLogContext {
   readonly term: number;
   readonly logger: Logger;
   readonly counters: Counters;
+  /** STALE_TERM unless this coordinator still leads: asked before every append. */
+  assertLeads(): void;
 }
 
 export interface CommitLog {
@@ -48,6 +50,7 @@ export function commitLog(context: CommitLogContext, record: Pick<RunRecord, "ru
 
   /** Terms of COMMIT never fall: what is appended again behind commits of a later term carries that one. */
   async function put(commit: Commit): Promise<boolean> {
+    context.assertLeads();
     const stamped = commit.term < lastTerm ? { ...commit, term: lastTerm } : commit;
     const result = await log.append(subject, await fitBody(COMMIT.encode(stamped), blobs), lastSequence);
     if (!result.appended) return false;

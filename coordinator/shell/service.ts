@@ -758,7 +758,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   /** Gives a finished run back what the transport has lost of it and this disk has: plan, sums and, in a term, its record and commits. */
   async function mend(record: RunRecord, term: number): Promise<void> {
     if (term > 0) await publishRecord({ ports, tenant, term }, record);
-    if (term > 0) await commitLog({ ports, tenant, term, logger, counters }, record).reconcile(true);
+    if (term > 0) await commitLog({ ports, tenant, term, logger, counters, assertLeads: () => reign?.leadership.assertValid() }, record).reconcile(true);
     for (const hash of [record.spec.planHash, readLastCommit(store, tenant, record.run)?.sums ?? ""]) if (hash !== "") await blobOrCopy(ports, hash);
   }
 
