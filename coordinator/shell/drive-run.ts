@@ -294,6 +294,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const beganMs = clock.monotonicMs();
       context.assertLeads();
       const fresh = await storeCommits({ store, tenant, term }, run, span, expected);
+      // Of a run that a later leader began anew, this disk may hold nothing any more: here, and after each wait below.
+      context.assertLeads();
       const { tick } = span.at(-1)!;
       if (!isSame(readCommit(store, tenant, run, tick)!, span.at(-1)!)) {
         throw new PopulaceError("DIVERGENCE", `run ${short}, tick ${tick}: the checkpoint that was committed names other states than were computed now; the run is frozen, begin it anew with --fresh`, { run, tick });
@@ -302,6 +304,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       await store.flushed();
       context.assertLeads();
       await commits.append(fresh);
+      context.assertLeads();
       counters.ticksCommitted += fresh.length;
       counters.exposuresCommitted += fresh.at(-1)!.exposures - (fresh[0].tick === 0 ? 0 : readCommit(store, tenant, run, fresh[0].tick - 1)!.exposures);
       counters.commits += 1;

@@ -93,6 +93,19 @@ describe("the simulated cluster", () => {
     expect(flipped).toEqual(["one: bit 0 of the state of block 0/0 before its checkpoint", "one: bit 0 of the output of tick 0", "other: bit 0 of the state of block 2/0 before its checkpoint"]);
   });
 
+  test("a deposed leader stands down though the run of its append under way was begun anew meanwhile, and taken off its disk", async () => {
+    const report = await runSchedule({
+      seed: 9200800, coordinators: 2, nodes: 3, plans: [2, 1], hasGateway: true, workers: 2, shards: 5, spanTicks: 2, checkpointTicks: 1000, population: "stored", computeMs: 1,
+      strikes: [
+        { tick: 1, afterMs: 0, step: 7, fault: { kind: "delay", rate: 0.05, delayMs: 2000, ms: 274 } }, { tick: 1, afterMs: 29, step: 0, fault: { kind: "service forgets all" } },
+        { tick: 1, afterMs: 389, step: 12, fault: { kind: "service forgets all" } }, { tick: 1, afterMs: 0, step: 11, fault: { kind: "blob bit flipped" } },
+        { tick: 2, afterMs: 53, step: 12, fault: { kind: "delay", rate: 0.3, delayMs: 100, ms: 4923 } },
+      ],
+    });
+    expect(report.violations).toEqual([]);
+    expect(report.counts.terms).toBeGreaterThan(1);
+  });
+
   test("no schedule is empty", () => {
     for (let seed = 1; seed <= 300; seed += 1) {
       const { coordinators, nodes, strikes } = scheduleOf(seed, { kinds: FAULT_KINDS });
