@@ -19,7 +19,7 @@ import { driveRun, forgetRun, purgeSlots, type RunContext } from "./drive-run.ts
 import { followTenant } from "./follow.ts";
 import { lead, type Leadership } from "./leadership.ts";
 import { noCounts, type CoordinatorMetrics } from "./metrics.ts";
-import { changeRecord, publishRecord } from "./record-writer.ts";
+import { changeRecord, claimRecord, publishRecord } from "./record-writer.ts";
 import { announceRelease, releasesOf } from "./releases.ts";
 import { runReader, type RunReader } from "./run-reader.ts";
 import { decodeRecord, discardCommits, forgetGarbage, markGarbage, readCommit, readCommitsAfter, readEnd, readFinalTick, readFirstCommit, readGarbage, readLastCommit, readLastRelease, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
@@ -661,7 +661,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         checkpointBytes: options.ledgerCheckpointBytes ?? LIMITS.ledgerCheckpointBytes, horizonDays: options.ledgerHorizonDays ?? LIMITS.ledgerHorizonDays, today: () => Math.floor((options.nowMs ?? Date.now)() / DAY_MS),
         flushed: () => flushedBy(mine, run), knowsStandbys: () => isAlone || clock.monotonicMs() - takenUpMs > leaseTtlMs, standbyMs: leaseTtlMs,
       };
-      return throughOutages(mine, run, signal, () => driveLedger(context, readRecord(store, tenant, run)!, signal));
+      return throughOutages(mine, run, signal, async () => driveLedger(context, await claimRecord(context, run), signal));
     }
     let release: () => void;
     try {
@@ -688,7 +688,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       let plan: Plan | null = null;
       await throughOutages(mine, run, signal, async () => {
         plan ??= await planOf(record);
-        await driveRun(context, plan, readRecord(store, tenant, run)!, signal, onProgress);
+        await driveRun(context, plan, await claimRecord(context, run), signal, onProgress);
       });
     } finally {
       release();
