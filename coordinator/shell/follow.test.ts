@@ -3,13 +3,18 @@ import { simulatedDisk, simulatedHub, simulatedNetwork, simulatedService, simula
 import { COMMIT, RUN_RECORD, commitSubject, runKey, type Commit, type RunRecord } from "@populace/protocol";
 import { expect, test } from "vitest";
 import { followTenant } from "./follow.ts";
-import { readCommits } from "./run-store.ts";
+import { readCommits, readRecord } from "./run-store.ts";
 
 const RUN = "aa", TICKS = 12;
 const commit = (tick: number, attempt = 1, term = 1): Commit => ({
   run: RUN, attempt, term, tick, prevRoot: tick === 0 ? RUN : `root-${tick - 1}`, inputHash: "", root: `root-${tick}`, sumsHash: "", checkpoint: [], manifest: [], sections: new Float64Array(0), tickSums: new Float64Array(0),
   sums: "", exposures: 0, authors: [], backends: [], seconds: 0,
 });
+
+const RECORD: RunRecord = {
+  run: RUN, attempt: 1, firstAttempt: 1, term: 1, change: 1, view: 1, state: "running", number: 1, label: "", priority: 0, wanted: {}, execution: null, shards: [], owners: [], unfit: [], checkedTick: -1, uncheckedFrom: -1, dispute: null, suspectFrom: -1,
+  code: "", reason: "", tick: -1, root: RUN, exposures: 0, seconds: 0, backends: [], spec: { kernelSpec: "k", arithmeticProfile: "p", planHash: "", seed: [0, 0], agents: 1, ticks: TICKS },
+};
 
 /** Ticks on the disk of a standby that refused everything while ticks 3 to 6 were committed; COMMIT had lost those below `lostBelow` by the time it took something again. */
 async function ticksKept(lostBelow: number): Promise<readonly number[]> {
@@ -36,6 +41,26 @@ async function ticksKept(lostBelow: number): Promise<readonly number[]> {
 
 test("a standby whose disk was full for a while fills the gap from COMMIT", async () => {
   expect(await ticksKept(0)).toEqual(Array.from({ length: TICKS }, (_, tick) => tick));
+});
+
+test("what the disk refused is fetched again when there is room, though nothing more comes", async () => {
+  const world = simulatedWorld(() => 0.5), service = simulatedService(world.chance), hub = simulatedHub(world, simulatedNetwork(world), service), disk = simulatedDisk(world);
+  const standby = world.life("standby"), store = disk.open(standby), { registry } = hub.portsOf(world.life("leader")), flushed: number[] = [];
+  const stop = followTenant({ ...hub.portsOf(standby), store }, "t", SILENT, { onTerm() {}, onFlushed(_, tick) { flushed.push(tick); }, onRecord() {}, onStale() {} });
+  const passes = async (ms: number): Promise<void> => {
+    const untilMs = world.nowMs() + ms;
+    world.after(ms, () => {});
+    await world.run(() => world.nowMs() >= untilMs);
+  };
+  disk.setFull(true);
+  void registry.create(runKey("t", RUN), RUN_RECORD.encode(RECORD));
+  for (let tick = 0; tick < 3; tick += 1) service.append("leader", commitSubject("t", RUN), COMMIT.encode(commit(tick)));
+  await passes(1000);
+  expect([readCommits(store, "t", RUN), readRecord(store, "t", RUN)]).toEqual([[], null]);
+  disk.setFull(false);
+  await passes(1000);
+  stop();
+  expect([readCommits(store, "t", RUN).map(({ tick }) => tick), flushed, readRecord(store, "t", RUN)?.run]).toEqual([[0, 1, 2], [0, 1, 2], RUN]);
 });
 
 test("a gap that COMMIT has too is left to the next leader", async () => {
@@ -78,11 +103,7 @@ test("commits of a run that began anew, which came before its record, take the p
   const anew = Array.from({ length: 4 }, (_, tick): Commit => ({ ...commit(tick, 2), ...(tick === 0 ? {} : { root: `true-${tick}` }), ...(tick < 2 ? {} : { prevRoot: `true-${tick - 1}` }) }));
   for (const each of anew) service.append("leader", commitSubject("t", RUN), COMMIT.encode(each));
   await passes();
-  const record: RunRecord = {
-    run: RUN, attempt: 2, firstAttempt: 2, term: 1, change: 1, view: 1, state: "running", number: 1, label: "", priority: 0, wanted: {}, execution: null, shards: [], owners: [], unfit: [], checkedTick: -1, uncheckedFrom: -1, dispute: null, suspectFrom: -1,
-    code: "", reason: "", tick: -1, root: RUN, exposures: 0, seconds: 0, backends: [], spec: { kernelSpec: "k", arithmeticProfile: "p", planHash: "", seed: [0, 0], agents: 1, ticks: TICKS },
-  };
-  void registry.create(runKey("t", RUN), RUN_RECORD.encode(record));
+  void registry.create(runKey("t", RUN), RUN_RECORD.encode({ ...RECORD, attempt: 2, firstAttempt: 2 }));
   await passes();
   stop();
   expect(readCommits(store, "t", RUN).map(({ attempt, root }) => [attempt, root])).toEqual(anew.map(({ attempt, root }) => [attempt, root]));

@@ -1,19 +1,26 @@
-import type { LogEntry, Logger, Ports, Stop, Store, StoreTables } from "@populace/io";
+import type { LogEntry, Logger, Ports, RegistryEntry, Stop, Store, StoreTables } from "@populace/io";
 import { COMMIT, HELD, bodyOf, commitSubject, heldSubject, isLedgerBase, releaseKey, runKey, type Commit, type RunRecord } from "@populace/protocol";
 import { newerRecord } from "../core/takeover.ts";
 import { keepCopy } from "./copies.ts";
 import { adoptCheckpoint, compactLedger, holdCheckpoint } from "./ledger-checkpoints.ts";
 import { decodeRecord, decodeRelease, discardCommits, discardStale, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord, writeRelease } from "./run-store.ts";
 
+/** Between two tries to take in what the disk refused. */
+const FETCH_MS = 250;
+
 /**
  * Keeps the own store level with COMMIT (also with what others hold of a COMMIT that lost it) and the registry, flushed: what a standby needs to lead, and the second copy of what the
- * transport may lose. A gap (the disk refused a commit) is filled from COMMIT; what cannot be fitted in then (COMMIT has the gap too, two roots) is
+ * transport may lose. What the disk refused is fetched again until it is taken, and a gap in the commits is filled from COMMIT; what cannot be fitted in then (COMMIT has the gap too, two roots) is
  * left to the reconciliation of the next leader. What a ledger's checkpoint stands for leaves the disk once all of the checkpoint is there. `onTerm` hears the
  * terms of others, `onFlushed` how far a run is on this disk, `onRecord` every change of a run, `onStale` the
  * own record where the registry was given one of an earlier term.
  */
 export function followTenant(ports: Ports & { readonly store: Store }, tenant: string, logger: Logger, hooks: { onTerm(term: number): void; onFlushed(run: string, tick: number): void; onRecord(record: RunRecord): void; onStale(own: RunRecord): void }): Stop {
-  const { bus, log, registry, blobs, store } = ports;
+  const { bus, log, registry, blobs, store, clock } = ports;
+  const closing = new AbortController();
+  /** How to fetch again what the disk refused, by what it is of. */
+  const refused = new Map<string, () => Promise<void>>();
+  let isFetching = false;
   /** Last tick before a gap that COMMIT could not fill, by run. */
   const gaps = new Map<string, number>();
 
@@ -83,39 +90,74 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
     }
   }
 
+  async function onRecord(entry: RegistryEntry | null): Promise<void> {
+    const there = decodeRecord(entry?.bytes ?? null);
+    if (there === null) return;
+    hooks.onTerm(there.term);
+    const own = readRecord(store, tenant, there.run);
+    if (own !== null && own.term > there.term) return hooks.onStale(own);
+    const isAnew = await store.transaction((tables): boolean => {
+      const here = readRecord(tables, tenant, there.run);
+      if (newerRecord(here, there) !== there) return false;
+      raiseTerm(tables, tenant, there.term);
+      writeRecord(tables, tenant, there);
+      return there.firstAttempt > (here?.firstAttempt ?? 0) && discardStale(tables, tenant, there.run, there.firstAttempt);
+    });
+    // What came before the record could not be fitted in.
+    if (isAnew) await catchUp(there.run, readEnd(store, tenant, there.run).tick);
+    await keepCopy(ports, there.spec.planHash);
+    await store.flushed();
+    hooks.onRecord(there);
+  }
+
+  async function onRelease(entry: RegistryEntry | null): Promise<void> {
+    const release = entry === null ? null : decodeRelease(entry.bytes);
+    if (release === null) return;
+    await store.transaction((tables) => writeRelease(tables, tenant, release));
+    for (const hash of [release.content, release.model]) await keepCopy(ports, hash);
+  }
+
+  /** Takes something in; what fails is remembered, for `again` to fetch it. */
+  async function taken(of: string, take: () => Promise<void>, again: () => Promise<void>): Promise<void> {
+    try {
+      await take();
+    } catch (error) {
+      refused.set(of, again);
+      logger.warn({ of, error: String(error) }, "what could not be kept is fetched again until it can");
+      if (!isFetching) void fetchAgain();
+      throw error;
+    }
+  }
+
+  async function fetchAgain(): Promise<void> {
+    isFetching = true;
+    while (refused.size > 0 && !closing.signal.aborted) {
+      await clock.sleep(FETCH_MS, closing.signal).catch(() => {});
+      for (const [of, again] of closing.signal.aborted ? [] : [...refused]) {
+        refused.delete(of);
+        await again().catch(() => refused.set(of, again));
+      }
+    }
+    isFetching = false;
+  }
+
+  const watched = (key: string, take: (entry: RegistryEntry | null) => Promise<void>): Stop =>
+    registry.watch(key, (at, entry) => taken(at, () => take(entry), async () => take(await registry.get(at))));
+
   const stops = [
-    log.follow(commitSubject(tenant, "*"), 0, async (entry) => onCommit(await decode(entry))),
+    log.follow(commitSubject(tenant, "*"), 0, async (entry) => {
+      const commit = await decode(entry);
+      await taken(entry.subject, () => onCommit(commit), () => catchUp(commit.run, readEnd(store, tenant, commit.run).tick));
+    }),
     bus.subscribe(heldSubject(tenant, "*"), async (subject, bytes) => {
       for (const body of HELD.decode(bytes).commits) await onCommit(COMMIT.decode(await bodyOf(body, blobs, `a commit under ${subject}`)));
     }),
-    registry.watch(runKey(tenant, "*"), async (_, entry) => {
-      const there = decodeRecord(entry?.bytes ?? null);
-      if (there === null) return;
-      hooks.onTerm(there.term);
-      const own = readRecord(store, tenant, there.run);
-      if (own !== null && own.term > there.term) return hooks.onStale(own);
-      const isAnew = await store.transaction((tables): boolean => {
-        const here = readRecord(tables, tenant, there.run);
-        if (newerRecord(here, there) !== there) return false;
-        raiseTerm(tables, tenant, there.term);
-        writeRecord(tables, tenant, there);
-        return there.firstAttempt > (here?.firstAttempt ?? 0) && discardStale(tables, tenant, there.run, there.firstAttempt);
-      });
-      // What came before the record could not be fitted in.
-      if (isAnew) await catchUp(there.run, readEnd(store, tenant, there.run).tick);
-      await keepCopy(ports, there.spec.planHash);
-      await store.flushed();
-      hooks.onRecord(there);
-    }),
-    registry.watch(releaseKey(tenant, "*"), async (_, entry) => {
-      const release = entry === null ? null : decodeRelease(entry.bytes);
-      if (release === null) return;
-      await store.transaction((tables) => writeRelease(tables, tenant, release));
-      for (const hash of [release.content, release.model]) await keepCopy(ports, hash);
-    }),
+    watched(runKey(tenant, "*"), onRecord),
+    watched(releaseKey(tenant, "*"), onRelease),
   ];
   logger.info({ tenant }, "coordinator follows");
   return () => {
+    closing.abort(null);
     for (const stop of stops) stop();
   };
 }

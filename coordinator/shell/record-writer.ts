@@ -2,7 +2,7 @@ import { PopulaceError } from "@populace/domain";
 import type { Ports, Store } from "@populace/io";
 import { RUN_RECORD, runKey, type RunRecord } from "@populace/protocol";
 import { newerRecord } from "../core/takeover.ts";
-import { decodeRecord, raiseTerm, readRecord, readTerm, writeRecord } from "./run-store.ts";
+import { decodeRecord, discardStale, raiseTerm, readRecord, readTerm, writeRecord } from "./run-store.ts";
 
 interface Writer {
   readonly ports: Ports & { readonly store: Store };
@@ -27,6 +27,31 @@ export async function changeRecord({ ports, tenant, term }: Writer, changed: Run
   await store.flushed();
   await publishRecord({ ports, tenant, term }, record);
   return record;
+}
+
+/**
+ * The record of a run that this leader is to drive, in its term: with the last that an earlier leader wrote, which can write no more from here on. What was
+ * read before could change while this one goes on with it. STALE_TERM when a leader with a higher term has written it.
+ */
+export async function claimRecord({ ports, tenant, term }: Writer, run: string): Promise<RunRecord> {
+  const { registry, store } = ports, key = runKey(tenant, run);
+  for (;;) {
+    const own = readRecord(store, tenant, run)!;
+    if (own.term === term) return own;
+    const entry = await registry.get(key), there = entry === null ? null : decodeRecord(entry.bytes);
+    const newest = newerRecord(there, own)!, claimed = { ...newest, term, change: newest.change + 1 };
+    if (newest.term > term) throw stale(run, term, newest.term);
+    const bytes = RUN_RECORD.encode(claimed);
+    const result = entry === null ? await registry.create(key, bytes) : await registry.update(key, bytes, entry.revision);
+    if (!result.ok) continue;
+    await store.transaction((tables) => {
+      raiseTerm(tables, tenant, term);
+      if (own.firstAttempt < claimed.firstAttempt) discardStale(tables, tenant, run, claimed.firstAttempt);
+      writeRecord(tables, tenant, claimed);
+    });
+    await store.flushed();
+    return claimed;
+  }
 }
 
 /** Brings the registry to this record, unless it has a newer one of this term already. STALE_TERM when a higher term wrote there. */

@@ -19,7 +19,7 @@ import { driveRun, forgetRun, purgeSlots, type RunContext } from "./drive-run.ts
 import { followTenant } from "./follow.ts";
 import { lead, type Leadership } from "./leadership.ts";
 import { noCounts, type CoordinatorMetrics } from "./metrics.ts";
-import { changeRecord, publishRecord } from "./record-writer.ts";
+import { changeRecord, claimRecord, publishRecord } from "./record-writer.ts";
 import { announceRelease, releasesOf } from "./releases.ts";
 import { runReader, type RunReader } from "./run-reader.ts";
 import { decodeRecord, discardCommits, forgetGarbage, markGarbage, readCommit, readCommitsAfter, readEnd, readFinalTick, readFirstCommit, readGarbage, readLastCommit, readLastRelease, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
@@ -661,7 +661,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         checkpointBytes: options.ledgerCheckpointBytes ?? LIMITS.ledgerCheckpointBytes, horizonDays: options.ledgerHorizonDays ?? LIMITS.ledgerHorizonDays, today: () => Math.floor((options.nowMs ?? Date.now)() / DAY_MS),
         flushed: () => flushedBy(mine, run), knowsStandbys: () => isAlone || clock.monotonicMs() - takenUpMs > leaseTtlMs, standbyMs: leaseTtlMs,
       };
-      return throughOutages(mine, run, signal, () => driveLedger(context, readRecord(store, tenant, run)!, signal));
+      return throughOutages(mine, run, signal, async () => driveLedger(context, await claimRecord(context, run), signal));
     }
     let release: () => void;
     try {
@@ -688,10 +688,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       let plan: Plan | null = null;
       await throughOutages(mine, run, signal, async () => {
         plan ??= await planOf(record);
-        const newest = readRecord(store, tenant, run)!;
-        // Settled by an earlier leader, whose record came after the lead was taken over.
-        if (isSettled(newest.state)) return mend(newest, mine.leadership.term);
-        await driveRun(context, plan, newest, signal, onProgress);
+        const claimed = await claimRecord(context, run);
+        // An earlier leader has ended it, which was heard after the lead was taken over.
+        if (isSettled(claimed.state)) return mend(claimed, mine.leadership.term);
+        await driveRun(context, plan, claimed, signal, onProgress);
       });
     } finally {
       release();

@@ -278,10 +278,13 @@ function standing(records: readonly ClusterRecord[]): readonly ClusterRecord[] {
   }
   const latest = new Map<string, number>(), keyOf = ({ observer, commit }: Of<"commit">): string => `${observer} ${commit.run} ${commit.tick}`;
   for (const record of of(records, "commit")) latest.set(keyOf(record), Math.max(latest.get(keyOf(record)) ?? 0, record.commit.attempt));
+  const counts = ({ commit }: Of<"commit">): boolean => commit.attempt >= (last.get(commit.run)?.firstAttempt ?? 0), rootOf = ({ commit }: Of<"commit">): string => `${commit.run} ${commit.tick} ${commit.root}`;
   // A checkpoint that a later attempt took again is nobody's any more.
-  const replaced = (record: Of<"commit">): Of<"commit"> => (record.commit.attempt < latest.get(keyOf(record))! ? { ...record, commit: { ...record.commit, checkpoint: [] } } : record);
+  const replaced = (record: Of<"commit">): Of<"commit"> => (record.commit.attempt < latest.get(keyOf(record))! || !counts(record) ? { ...record, commit: { ...record.commit, checkpoint: [] } } : record);
+  // One from before that is in the chain that counts: its copy may not have heard yet that it was committed anew.
+  const roots = new Set(of(records, "commit").filter(counts).map(rootOf));
   return records.map((record) => (record.kind === "commit" ? replaced(record) : record)).filter((record) => {
-    if (record.kind === "commit") return record.commit.attempt >= (last.get(record.commit.run)?.firstAttempt ?? 0);
+    if (record.kind === "commit") return counts(record) || roots.has(rootOf(record));
     if (record.kind === "slot") return record.slot.attempt >= (last.get(record.slot.run)?.attempt ?? 0);
     if (record.kind === "restored") return record.attempt >= (last.get(record.run)?.attempt ?? 0);
     return true;

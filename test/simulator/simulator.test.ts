@@ -375,6 +375,9 @@ describe("the invariants", () => {
     expect(check([flipped, ...good, lied])).toEqual(["I3"]);
     expect(check([flipped, attempt(1), attempt(1, 0), ...good, lied])).toEqual([]);
     expect(check([flipped, attempt(1, 0), attempt(2), ...later, lied])).toEqual(["I3"]);
+    // A copy that has heard of the first ticks only that they were committed anew, and of its last one.
+    const copy = [seen(commit(0), "store-2"), seen(commit(1, { attempt: 2 }), "store-2")];
+    expect(check([flipped, attempt(1), attempt(2), ...later, ...copy])).toEqual([]);
   });
 
   test("I2 finds two roots of one tick in two copies, I4 two outputs where no truth is known", () => {
