@@ -688,7 +688,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       let plan: Plan | null = null;
       await throughOutages(mine, run, signal, async () => {
         plan ??= await planOf(record);
-        await driveRun(context, plan, await claimRecord(context, run), signal, onProgress);
+        const claimed = await claimRecord(context, run);
+        // An earlier leader has ended it, which was heard after the lead was taken over.
+        if (isSettled(claimed.state)) return mend(claimed, mine.leadership.term);
+        await driveRun(context, plan, claimed, signal, onProgress);
       });
     } finally {
       release();

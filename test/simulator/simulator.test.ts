@@ -106,6 +106,19 @@ describe("the simulated cluster", () => {
     expect(report.counts.terms).toBeGreaterThan(1);
   });
 
+  test("a leader that hears after its claim that a run was done already leaves it so, and gives the registry what it forgot of it", async () => {
+    const report = await runSchedule({
+      seed: 9201921, coordinators: 3, nodes: 4, plans: [2, 5], hasGateway: true, workers: 2, shards: 4, spanTicks: 5, checkpointTicks: 3, population: "stored", computeMs: 20,
+      strikes: [
+        { tick: -1, afterMs: 72, step: 7, fault: { kind: "stop coordinator", coordinator: 0, downMs: 4377 } }, { tick: 1, afterMs: 0, step: 8, fault: { kind: "kill coordinator", coordinator: 1, downMs: 193 } },
+        { tick: 3, afterMs: 656, step: 3, fault: { kind: "pause coordinator", coordinator: 2, ms: 985 } }, { tick: 11, afterMs: 0, step: 11, fault: { kind: "service forgets all" } },
+        { tick: 13, afterMs: 0, step: 1, fault: { kind: "pause coordinator", coordinator: 2, ms: 627 } }, { tick: 16, afterMs: 313, step: 2, fault: { kind: "service forgets all" } },
+      ],
+    });
+    expect(report.violations).toEqual([]);
+    expect(report.counts.terms).toBeGreaterThan(2);
+  });
+
   test("no schedule is empty", () => {
     for (let seed = 1; seed <= 300; seed += 1) {
       const { coordinators, nodes, strikes } = scheduleOf(seed, { kinds: FAULT_KINDS });
