@@ -364,6 +364,13 @@ describe("the invariants", () => {
     expect(inputsOf([...anew, seen(commit(0, { run: "s", prevRoot: "s", inputHash: "j" }))]).get(0)?.eventIds).toEqual(["x"]);
   });
 
+  test("a late append that a log which lost its store takes by accident is excused where it repeats a commit", () => {
+    const anew: readonly ClusterRecord[] = [0, 1, 2].map((tick) => seen(commit(tick, { term: 2 }))), late = seen(commit(1)), forgot: ClusterRecord = { kind: "forgot", observer: "log", atMs: 0 };
+    expect(check([...good, forgot, ...anew, late])).toEqual([]);
+    expect(check([...good, forgot, ...anew.slice(0, 1), late])).toContain("I6");
+    expect(check([...good, late])).toContain("I6");
+  });
+
   test("where bits flipped, what was said in an attempt that was given up is excused, and a run that was not checked; an outcome is not", () => {
     const flipped: ClusterRecord = { kind: "flipped", by: "b" }, attempt = (number: number, uncheckedFrom = -1): ClusterRecord => ({ kind: "attempt", run: "r", attempt: number, firstAttempt: number, uncheckedFrom });
     const later = good.map((record): ClusterRecord => (record.kind === "commit" ? { ...record, commit: { ...record.commit, attempt: 2 } } : record.kind === "slot" ? { ...record, slot: { ...record.slot, attempt: 2 } } : record));
