@@ -662,15 +662,15 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   }
 
   /**
-   * A new attempt: shards, owners and execution for the nodes there are. A disputed run keeps its shards, and the reference backend computes it. Otherwise
-   * commits after `checkedTick` count no more, for they are computed anew: other disks may hold false ones that COMMIT forgot before their double runs.
+   * A new attempt: shards, owners and execution for the nodes there are. A disputed run keeps its shards, and the reference backend computes it. Otherwise,
+   * in a cluster, commits after `checkedTick` count no more, for they are computed anew: other disks may hold false ones that COMMIT forgot before their double runs.
    */
   async function begin(checkedTick: number): Promise<void> {
     if (record.state !== "planned") {
       const attempt = record.attempt + (record.state === "running" ? 1 : 0);
       record = await changeRecord(context, { ...record, state: transition(record.state, "planned"), attempt, code: "", reason: "" });
     }
-    if (record.dispute === null && record.firstAttempt < record.attempt) await takeBack(record, record.attempt, readCommitsAfter(store, tenant, run, -1, checkedTick));
+    if (!context.isAlone && record.dispute === null && record.firstAttempt < record.attempt) await takeBack(record, record.attempt, readCommitsAfter(store, tenant, run, -1, checkedTick));
     await waitForNodes();
     disputants = record.dispute === null ? [] : await nodesOf(record.dispute.outputs);
     const members = fitMembers().map(([, member]) => member.heartbeat);
