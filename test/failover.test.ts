@@ -318,6 +318,25 @@ describe("runs", () => {
     expect([isLost, unanswered > 0, await has(sums)]).toEqual([true, true, true]);
   });
 
+  test("a run that is done on the disk of a standby alone is known to the leader again, and is not lost (simulator seed 5020181)", async () => {
+    const cluster = testCluster();
+    open.push(cluster);
+    await cluster.node();
+    const first = await cluster.coordinator("first");
+    await first.coordinator.leading();
+    const { runId } = await first.coordinator.submit(COUPLED, EXECUTION);
+    first.stop();
+    const { registry, log } = cluster.shared, key = runKey(TENANT, runId);
+    await registry.remove(key, (await registry.get(key))!.revision);
+    await log.purge(commitSubject(TENANT, runId), Number.MAX_SAFE_INTEGER);
+    const second = await cluster.coordinator("second");
+    await second.coordinator.leading();
+    expect(await second.coordinator.run(runId)).toBeNull();
+    first.go();
+    await until(async () => (await second.coordinator.run(runId))?.state === "done");
+    expectSame(await second.coordinator.submit(COUPLED, EXECUTION));
+  });
+
   test("the registry forgets a run: a coordinator still knows it, and its leader writes it again for the outcome", async () => {
     const { cluster, first, second } = await pair();
     const { runId } = await first.coordinator.submit(COUPLED, EXECUTION);

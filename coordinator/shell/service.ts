@@ -613,9 +613,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     await registry.create(runKey(tenant, record.run), RUN_RECORD.encode(record));
   }
 
-  /** A leader whose disk was full when a run was entered does not know it once the registry has lost its store: who does gives it back, and it is taken up. */
+  /** A leader whose disk was full when a run was entered does not know it once the registry has lost its store: who does gives it back, and it is taken up; one that is done is known, and computed again where its commits are gone. */
   async function offerRuns(): Promise<void> {
-    for (const record of readRecords(store, tenant)) if (!isSettled(record.state)) await giveBack(record);
+    const there = new Set((await registry.list(runKey(tenant, "*"))).map(({ key }) => key));
+    for (const record of readRecords(store, tenant)) if (!there.has(runKey(tenant, record.run))) await giveBack(record);
   }
 
   async function known(runId: string): Promise<RunRecord> {

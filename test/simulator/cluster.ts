@@ -9,7 +9,7 @@ import {
 } from "@populace/io/simulated";
 import type { ExposeKernel } from "@populace/kernels";
 import { openBackend } from "@populace/kernels/backends";
-import { COMMIT, HEARTBEAT, INPUT, RELEASE, RUN_RECORD, SHARD_OUT, TICK_OPEN, VIEW_RECORD, LEADER_RECORD, eventIdOf, inputHashOf, keepDecoded, leaderKey, viewKey, type Shard } from "@populace/protocol";
+import { COMMIT, HEARTBEAT, INPUT, RELEASE, RUN_RECORD, SHARD_OUT, TICK_OPEN, VIEW_RECORD, LEADER_RECORD, eventIdOf, inputHashOf, keepDecoded, leaderKey, viewKey, type Shard, commitSubject, type Commit } from "@populace/protocol";
 import { chanceOf } from "./chance.ts";
 import { LEDGER, marketOf, startGateway, type RunningGateway } from "./gateway.ts";
 import { violations, type Violation } from "./invariants.ts";
@@ -57,6 +57,7 @@ export interface SeedCounts {
   quarantined: number;
   /** Double runs that the product gave up, and said so. */
   unchecked: number;
+  parted: number;
   lost: number;
   duplicated: number;
   delayed: number;
@@ -95,7 +96,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   const world = simulatedWorld(chanceOf(schedule.seed, "world"));
   const network = simulatedNetwork(world), service = simulatedService(world.chance), hub = simulatedHub(world, network, service);
   const records: ClusterRecord[] = [];
-  const counts: SeedCounts = { ticks: 0, terms: 0, views: 0, repairs: 0, refusals: 0, divergences: 0, flipped: 0, quarantined: 0, unchecked: 0, lost: 0, duplicated: 0, delayed: 0, stale: 0 };
+  const counts: SeedCounts = { ticks: 0, terms: 0, views: 0, repairs: 0, refusals: 0, divergences: 0, flipped: 0, quarantined: 0, unchecked: 0, parted: 0, lost: 0, duplicated: 0, delayed: 0, stale: 0 };
   const faults: Partial<Record<FaultKind, number>> = {};
   const say = trace === undefined ? () => {} : (line: string): void => trace(`${world.nowMs().toFixed(1).padStart(10)} ${line}`);
   const terms = new Set<number>();
@@ -147,6 +148,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       if (committedEver.has(key)) counts.repairs += 1;
       committedEver.add(key);
       records.push({ kind: "commit", observer: "log", commit, atMs: world.nowMs() });
+      if (commit.run === LEDGER) part(commit, event.by);
       if (commit.run === LEDGER) records.push({ kind: "ledgered", run: LEDGER, tick: commit.tick, eventIds: commit.manifest.map(eventIdOf) });
       say(`COMMIT ${commit.run.slice(0, 8)} tick ${commit.tick} term ${commit.term} by ${event.by}`);
       committed();
@@ -181,6 +183,19 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       say(`${name}: ${event} ${JSON.stringify(fields)}`);
     };
     return trace === undefined ? { ...SILENT, warn: line, error: line } : { debug: line, info: line, warn: line, error: line };
+  }
+
+  /** The ledger's ticks as they were first committed. */
+  const firstRoots = new Map<number, string>();
+  function part({ run, tick, root }: Commit, by: string): void {
+    const before = firstRoots.get(tick) ?? root;
+    firstRoots.set(tick, before);
+    if (before === root || service.read(commitSubject(TENANT, run), 0, Number.MAX_SAFE_INTEGER).some(({ bytes }) => COMMIT.decode(bytes).root === before)) return;
+    const holders = coordinators.filter(({ disk }) => disk.rows("commits").some(({ bytes }) => { const held = COMMIT.decode(bytes); return held.run === run && held.root === before; }));
+    if (!holders.every(({ name, life }) => name !== by && (life === null || life.isPaused))) return;
+    records.push({ kind: "parted", run, tick });
+    counts.parted += 1;
+    say(`the ledger goes on from tick ${tick} without what only ${holders.map(({ name }) => name).join(" and ")} holds`);
   }
 
   // ---- processes ----

@@ -28,6 +28,8 @@ export type ClusterRecord =
   /** An outside event was acknowledged to its sender; a ledger tick committed these. */
   | { readonly kind: "acknowledged"; readonly eventId: string }
   | { readonly kind: "ledgered"; readonly run: string; readonly tick: number; readonly eventIds: readonly string[] }
+  /** A ledger's tick was committed otherwise than before: the log had lost it, and no coordinator whose disk had it was there to say so. */
+  | { readonly kind: "parted"; readonly run: string; readonly tick: number }
   /** From here on nobody disturbs the cluster. */
   | { readonly kind: "calm"; readonly atMs: number }
   /** A bit of a node's memory flipped. A run's record was written. A third computation contradicted a node. */

@@ -364,6 +364,13 @@ describe("the invariants", () => {
     expect(inputsOf([...anew, seen(commit(0, { run: "s", prevRoot: "s", inputHash: "j" }))]).get(0)?.eventIds).toEqual(["x"]);
   });
 
+  test("a ledger whose only copy was away while the log lost it is excused, and nothing else is", () => {
+    const other: readonly ClusterRecord[] = [seen(commit(0, { run: "l" })), seen(commit(0, { run: "l", root: "other" }))], parted: ClusterRecord = { kind: "parted", run: "l", tick: 0 };
+    expect(check([...good, ...other])).toContain("I2");
+    expect(check([...good, parted, ...other])).toEqual([]);
+    expect(check([...good, parted, seen(commit(0, { root: "other" }), "store-2")])).toContain("I2");
+  });
+
   test("a late append that a log which lost its store takes by accident is excused where it repeats a commit", () => {
     const anew: readonly ClusterRecord[] = [0, 1, 2].map((tick) => seen(commit(tick, { term: 2 }))), late = seen(commit(1)), forgot: ClusterRecord = { kind: "forgot", observer: "log", atMs: 0 };
     expect(check([...good, forgot, ...anew, late])).toEqual([]);
