@@ -99,6 +99,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   let record = begun;
   /** The attempt that the next one takes the place of. */
   let superseded: number | null = null;
+  /** The dispute that ends this attempt; on record when the run is frozen, and not before: a leader who took over meanwhile would take the disputed attempt for the one that decides. */
+  let begunDispute: Dispute | null | undefined;
   /** Nodes with a part in the dispute: others decide it, where there are others. */
   let disputants: readonly string[] = [];
   let expected: ReadonlyMap<number, string> = new Map();
@@ -128,6 +130,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
   async function attemptRun(isContinued: boolean): Promise<RunRecord> {
     const abandoned = new AbortController();
+    begunDispute = undefined;
     const failure = Promise.withResolvers<never>();
     failure.promise.catch(() => {});
     signal.addEventListener("abort", () => {
@@ -360,7 +363,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     /** The record first: whoever takes over goes on from a checkpoint that was checked, and finds there what it needs. */
     async function clearChecked(): Promise<void> {
       // A dispute that has just begun needs all that was said.
-      if (record.dispute !== disputed) return;
+      if (begunDispute !== undefined) return;
       for (let over = ended.shift(); over !== undefined; over = ended.shift()) {
         const { from, tick, isGivenUp, clear } = over;
         const checked = { checkedTick: tick, uncheckedFrom: isGivenUp && record.uncheckedFrom < 0 ? from : record.uncheckedFrom };
@@ -375,7 +378,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     async function amend(changes: Partial<RunRecord>): Promise<void> {
       const before = record;
       const written = await changeRecord(context, { ...before, ...changes });
-      record = record === before ? written : { ...written, dispute: record.dispute, unfit: record.unfit };
+      record = record === before ? written : { ...written, unfit: record.unfit };
     }
 
     async function onSlot(entry: LogEntry): Promise<void> {
@@ -408,7 +411,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       logger.warn({ run, attempt, node: incarnation, code, message, decision }, "a node failed");
       if (decision === "freeze") {
         // With one of them alone nobody could say who else has a part in it.
-        record = { ...record, dispute: failed.outputs.length < 2 ? null : { attempt, tick, shard, outputs: failed.outputs } };
+        begunDispute ??= failed.outputs.length < 2 ? null : { attempt, tick, shard, outputs: failed.outputs };
         failure.reject(error);
       } else if (decision === "fail") failure.reject(error);
       else if (decision === "repair") failure.reject(new AttemptLost(message, { cause: error }));
@@ -766,7 +769,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   async function change(state: RunState, code: string, reason: string): Promise<void> {
     const last = readLastCommit(store, tenant, run);
     record = await changeRecord(context, {
-      ...record, state: transition(record.state, state), code, reason, seconds: seconds(),
+      ...record, ...(state === "frozen" && begunDispute !== undefined ? { dispute: begunDispute } : {}), state: transition(record.state, state), code, reason, seconds: seconds(),
       ...(last === null ? {} : { tick: last.tick, root: last.root, exposures: last.exposures, backends: last.backends }),
     });
   }

@@ -133,9 +133,10 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
         }
         const record = RUN_RECORD.read(event.entry.bytes);
         if (record === null) return;
-        const { run, attempt, firstAttempt, shards, state, owners, view, unfit, uncheckedFrom } = record;
+        const { run, attempt, firstAttempt, shards, state, owners, view, unfit, uncheckedFrom, dispute } = record;
         if (shards.length > 0) shardsOf.set(run, shards);
         records.push({ kind: "attempt", run, attempt, firstAttempt, uncheckedFrom });
+        if (dispute !== null && dispute.attempt >= attempt && state !== "frozen") records.push({ kind: "disputed", run, attempt });
         quarantine(run, unfit);
         say(`run ${run.slice(0, 8)} is ${state}, view ${view}: ${owners.join(" ")}`);
       }

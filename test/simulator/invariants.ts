@@ -244,11 +244,12 @@ export const INVARIANTS: Readonly<Record<string, Checker>> = {
     }
   },
 
-  /** A node is quarantined only if a bit of its memory had flipped. */
+  /** A node is quarantined only if a bit of its memory had flipped, and no attempt is judge of its own dispute. */
   *liars(records) {
     const flipped = new Set<string>();
     for (const record of records) {
       if (record.kind === "flipped") flipped.add(record.by);
+      if (record.kind === "disputed") yield `attempt ${record.attempt} of run ${short(record.run)} goes on with its own dispute`;
       if (record.kind === "quarantined" && !flipped.has(record.incarnation)) yield `${record.incarnation} was quarantined for what it said of run ${short(record.run)}; no bit of its memory had flipped`;
     }
   },

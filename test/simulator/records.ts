@@ -34,6 +34,8 @@ export type ClusterRecord =
   | { readonly kind: "calm"; readonly atMs: number }
   /** A bit of a node's memory flipped. A run's record was written. A third computation contradicted a node. */
   | { readonly kind: "flipped"; readonly by: string }
+  /** A run's record had an open dispute though it was not frozen, nor an attempt after the disputed one. */
+  | { readonly kind: "disputed"; readonly run: string; readonly attempt: number }
   | { readonly kind: "attempt"; readonly run: string; readonly attempt: number; readonly firstAttempt: number; readonly uncheckedFrom: number }
   | { readonly kind: "quarantined"; readonly run: string; readonly incarnation: string }
   /** Something that must stay bounded. */

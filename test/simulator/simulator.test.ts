@@ -364,6 +364,10 @@ describe("the invariants", () => {
     expect(inputsOf([...anew, seen(commit(0, { run: "s", prevRoot: "s", inputHash: "j" }))]).get(0)?.eventIds).toEqual(["x"]);
   });
 
+  test("an attempt that is judge of its own dispute is found", () => {
+    expect(check([...good, { kind: "disputed", run: "r", attempt: 1 }])).toEqual(["liars"]);
+  });
+
   test("a ledger whose only copy was away while the log lost it is excused, and nothing else is", () => {
     const other: readonly ClusterRecord[] = [seen(commit(0, { run: "l" })), seen(commit(0, { run: "l", root: "other" }))], parted: ClusterRecord = { kind: "parted", run: "l", tick: 0 };
     expect(check([...good, ...other])).toContain("I2");
