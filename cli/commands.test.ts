@@ -2,12 +2,15 @@ import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { runReader } from "@populace/coordinator";
+import { openEmbeddedPorts } from "@populace/io";
 import { SIGNAL_FORMATS } from "@populace/signals";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { startSmallCluster } from "./cluster.fixture.ts";
 import { COMMANDS, NETWORK_COMMANDS, RUN_COMMANDS, SIGNAL_COMMANDS } from "./commands/table.ts";
 import { FORMATS } from "./commands/signals.ts";
 import { RETAILER_FEED, consumerConfidenceCsv, retailerLog, retailerLogCsv, retailerPeople, retailerRecipientsCsv, retailerStudents } from "./examples/retailer.ts";
+import { LOCAL_TENANT } from "./names.ts";
 import { runPopulace } from "./program.ts";
 
 const EXAMPLES = fileURLToPath(new URL("examples/", import.meta.url));
@@ -145,6 +148,13 @@ describe("the JSON contract of the commands", () => {
     expect(await json(0, "restore", file("backup"), "--store", file("store-restored"))).toMatchObject({ runs: backed.runs });
     expect(await json(0, "replay", backed.runs[0].run, "--store", file("store-restored"))).toMatchObject({ rootHash: backed.runs[0].root, isEqual: true });
     expect(await json(0, "simulate", "--model", file("model.json"), "--agents", "2000", "--ticks", "2", "--seed", "5", "--store", file("store-restored"))).toMatchObject({ cached: true });
+    // What lost its plan is left out by name, and the others are backed up all the same.
+    const ports = openEmbeddedPorts(file("store-restored")), lost = backed.runs[0].run as string;
+    await ports.blobs.remove((await runReader(ports, LOCAL_TENANT).run(lost))!.spec.planHash);
+    await ports.close();
+    const { error } = await json(1, "backup", file("backup-partial"), "--store", file("store-restored"));
+    expect(error).toMatchObject({ code: "CORRUPT", message: expect.stringContaining(lost.slice(0, 12)), details: { leftOut: [{ run: lost, state: "done" }] } });
+    expect((await json(0, "restore", file("backup-partial"), "--store", file("store-partial"))).runs.length).toBe(error.details.runs.length);
     const [blob] = readdirSync(join(file("backup"), "blobs"));
     writeFileSync(join(file("backup"), "blobs", blob), "altered");
     expect(await json(1, "restore", file("backup"), "--store", file("store-other"))).toMatchObject({ error: { code: "CORRUPT" } });

@@ -52,8 +52,8 @@ export const backupCommand: CommandDefinition<ArchiveOptions> = {
     const summary = await withPorts(options, false, (ports, tenant) => backup(ports, tenant, options.folder));
     const ended = summary.leftOut.filter(({ state }) => ENDED.includes(state)), missed = summary.leftOut.filter(({ state }) => !ENDED.includes(state));
     const { json, lines } = answer("written to", options.folder, summary);
-    if (missed.length > 0) throw new PopulaceError("CORRUPT", `NATS has lost the plan or the sums of ${named(missed)}; all the rest is in ${options.folder}: submit ${missed.length === 1 ? "it" : "them"} again, which comes to the same root, and back up to a new folder`, json);
-    return { json, lines: ended.length === 0 ? lines : [...lines, `left out, since NATS has lost what they would begin with: ${named(ended)}`] };
+    if (missed.length > 0) throw new PopulaceError("CORRUPT", `the plan or the sums of ${named(missed)} are lost; all the rest is in ${options.folder}: submit ${missed.length === 1 ? "it" : "them"} again, which comes to the same root, and back up to a new folder`, json);
+    return { json, lines: ended.length === 0 ? lines : [...lines, `left out, since what they would begin with is lost: ${named(ended)}`] };
   },
 };
 

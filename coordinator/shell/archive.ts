@@ -26,7 +26,7 @@ const CHECKPOINT_TRIES = 3;
 export interface ArchiveSummary {
   readonly tenant: string;
   readonly runs: readonly { readonly run: string; readonly state: string; readonly tick: number; readonly root: string }[];
-  /** Runs whose plan or sums NATS has lost, and nothing of which is in the archive: submitted again they come to the same root. */
+  /** Runs whose plan or sums are lost, and nothing of which is in the archive: submitted again they come to the same root. */
   readonly leftOut: readonly { readonly run: string; readonly state: string }[];
   readonly releases: number;
   readonly commits: number;
@@ -36,7 +36,7 @@ export interface ArchiveSummary {
 
 type ArchivePorts = { readonly registry: Registry; readonly log: Log; readonly blobs: Blobs };
 
-/** Writes everything of a tenant that cannot be computed again to a folder, new or empty; safe while the cluster works. A run that NATS has lost the plan or the sums of is left out and named. BAD_REQUEST when something lies there, CORRUPT when a ledger or a release has lost what it needs. */
+/** Writes everything of a tenant that cannot be computed again to a folder, new or empty; safe while the cluster works. A run whose plan or sums are lost is left out and named. BAD_REQUEST when something lies there, CORRUPT when a ledger or a release has lost what it needs. */
 export async function backup(ports: ArchivePorts, tenant: string, folder: string): Promise<ArchiveSummary> {
   if (existsSync(folder) && readdirSync(folder).length > 0) throw new PopulaceError("BAD_REQUEST", `${folder} is not empty; name a folder that is new or empty`, { folder });
   for (const part of ["runs", "releases", "blobs"]) mkdirSync(join(folder, part), { recursive: true });
