@@ -226,10 +226,10 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
     async function ticks(): Promise<RunRecord> {
       const { sums } = base;
-      let root = base.start === 0 ? run : readCommit(store, tenant, run, base.start - 1)!.root;
+      let root = base.start === 0 ? run : committedAt(base.start - 1).root;
       let exposures = exposuresIn(sums, shape.columns);
-      const authors = new Set(base.start === 0 ? [] : readCommit(store, tenant, run, base.start - 1)!.authors);
-      const backends = new Set(base.start === 0 ? [] : readCommit(store, tenant, run, base.start - 1)!.backends);
+      const authors = new Set(base.start === 0 ? [] : committedAt(base.start - 1).authors);
+      const backends = new Set(base.start === 0 ? [] : committedAt(base.start - 1).backends);
       for (let tick = base.start; tick < plan.ticks; ) {
         await Promise.race([failure.promise, Promise.resolve()]);
         await clearChecked();
@@ -274,11 +274,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
           });
           root = next;
         }
-        const isFalse = disputed !== null && committed.some((commit) => commit.tick <= committedTick && !isSame(readCommit(store, tenant, run, commit.tick)!, commit));
+        const isFalse = disputed !== null && committed.some((commit) => commit.tick <= committedTick && !isSame(committedAt(commit.tick), commit));
         restsOnFalse ||= isFalse;
         const isDecided = disputed !== null && await judge(disputed, outs, committed);
         // Until it is known who erred, nodes are shown the chain that they know.
-        if (isFalse) root = readCommit(store, tenant, run, tick + span - 1)!.root;
+        if (isFalse) root = committedAt(tick + span - 1).root;
         else await commitSpan(committed);
         if (isDecided) throw new AttemptLost("the dispute is decided");
         tick += span;
@@ -300,7 +300,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       // Of a run that a later leader began anew, this disk may hold nothing any more: here, and after each wait below.
       context.assertLeads();
       const { tick } = span.at(-1)!;
-      if (!isSame(readCommit(store, tenant, run, tick)!, span.at(-1)!)) {
+      if (!isSame(committedAt(tick), span.at(-1)!)) {
         throw new PopulaceError("DIVERGENCE", `run ${short}, tick ${tick}: the checkpoint that was committed names other states than were computed now; the run is frozen, begin it anew with --fresh`, { run, tick });
       }
       if (fresh.length === 0) return;
@@ -309,7 +309,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       await commits.append(fresh);
       context.assertLeads();
       counters.ticksCommitted += fresh.length;
-      counters.exposuresCommitted += fresh.at(-1)!.exposures - (fresh[0].tick === 0 ? 0 : readCommit(store, tenant, run, fresh[0].tick - 1)!.exposures);
+      counters.exposuresCommitted += fresh.at(-1)!.exposures - (fresh[0].tick === 0 ? 0 : committedAt(fresh[0].tick - 1).exposures);
       counters.commits += 1;
       counters.commitSeconds += (clock.monotonicMs() - beganMs) / 1000;
     }
@@ -534,7 +534,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       const liars = others.length > 1 && firstContradicted.size > 0 ? firstContradicted : new Set(others);
       logger.error({ run, tick: mine[0].tick, liars: [...liars], alsoContradicted: [...contradicted].filter((author) => !liars.has(author)), committedFalsely: restsOnFalse, alarm: "dispute decided" }, "the reference backend has decided; who was contradicted is quarantined for this run and those that begin later, until it starts anew");
       const decided = { ...record, dispute: null, unfit: [...new Set([...record.unfit, ...liars])], execution: { ...execution, backend: record.wanted.backend ?? "auto" } };
-      const checkpoint = base.start === 0 ? null : readCommit(store, tenant, run, base.start - 1)!;
+      const checkpoint = base.start === 0 ? null : committedAt(base.start - 1);
       const isSound = contradicted.size === 0 ? !restsOnFalse : checkpoint !== null && !checkpoint.authors.some((author) => contradicted.has(author));
       if (isSound && !restsOnFalse) {
         record = await changeRecord(context, decided);
@@ -591,10 +591,10 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     const isBeforeDispute = (tick: number): boolean => record.dispute === null || tick < record.dispute.tick;
     if (last.tick === plan.ticks - 1 && record.checkedTick >= last.tick && isBeforeDispute(last.tick) && await soundSums(last) !== null) return { healed: [], checkpoints: [], start: plan.ticks, sums: new Float64Array(0) };
     let checked = Math.min(record.checkedTick, last.tick);
-    while (checked >= 0 && readCommit(store, tenant, run, checked)!.checkpoint.length === 0) checked -= 1;
+    while (checked >= 0 && committedAt(checked).checkpoint.length === 0) checked -= 1;
     const later = checkpointsAfter(checked, last.tick);
     if (checked >= 0 && isBeforeDispute(checked)) {
-      const newest = readCommit(store, tenant, run, checked)!;
+      const newest = committedAt(checked);
       if (newest.checkpoint.length === blocks.length && await isWhole([...new Set(newest.checkpoint)])) {
         const sums = await soundSums(newest);
         record = { ...record, ...checkedTo(checked) };
@@ -617,10 +617,18 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     if (!(await blobs.has(record.spec.planHash))) await blobs.put(encodePlan(plan));
   }
 
+  /** Of a run that a later leader began anew this disk may hold nothing any more: STALE_TERM then, or UNAVAILABLE until this coordinator knows of that leader. */
+  function committedAt(tick: number): Commit {
+    const commit = readCommit(store, tenant, run, tick);
+    if (commit !== null) return commit;
+    context.assertLeads();
+    throw new PopulaceError("UNAVAILABLE", `run ${short}: the commit of tick ${tick} has left this disk; the run was begun anew meanwhile`, { run, tick });
+  }
+
   /** Committed ticks after `after`, to `last`, that have a checkpoint. */
   function checkpointsAfter(after: number, last: number): number[] {
     const ticks: number[] = [];
-    for (let tick = after + 1; tick <= last; tick += 1) if (readCommit(store, tenant, run, tick)!.checkpoint.length > 0) ticks.push(tick);
+    for (let tick = after + 1; tick <= last; tick += 1) if (committedAt(tick).checkpoint.length > 0) ticks.push(tick);
     return ticks;
   }
 
@@ -737,9 +745,9 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   }
 
   async function finish(): Promise<RunRecord> {
-    const last = readLastCommit(store, tenant, run)!;
+    const last = committedAt(plan.ticks - 1);
     let checkpointed = last;
-    while (checkpointed.checkpoint.length === 0 && checkpointed.tick > 0) checkpointed = readCommit(store, tenant, run, checkpointed.tick - 1)!;
+    while (checkpointed.checkpoint.length === 0 && checkpointed.tick > 0) checkpointed = committedAt(checkpointed.tick - 1);
     if (record.state === "submitted") record = { ...record, state: transition(record.state, "planned") };
     if (record.state === "planned") record = { ...record, state: transition(record.state, "running") };
     // Where a standby lives, nothing is called done that only this disk and the transport have.

@@ -9,7 +9,7 @@ import {
 } from "@populace/io/simulated";
 import type { ExposeKernel } from "@populace/kernels";
 import { openBackend } from "@populace/kernels/backends";
-import { COMMIT, HEARTBEAT, INPUT, RELEASE, RUN_RECORD, SHARD_OUT, TICK_OPEN, VIEW_RECORD, LEADER_RECORD, eventIdOf, inputHashOf, keepDecoded, leaderKey, viewKey, type Shard, commitSubject, type Commit } from "@populace/protocol";
+import { COMMIT, HEARTBEAT, INPUT, LIMITS, RELEASE, RUN_RECORD, SHARD_OUT, TICK_OPEN, VIEW_RECORD, LEADER_RECORD, eventIdOf, inputHashOf, keepDecoded, leaderKey, viewKey, type Shard, commitSubject, type Commit } from "@populace/protocol";
 import { chanceOf } from "./chance.ts";
 import { LEDGER, marketOf, startGateway, type RunningGateway } from "./gateway.ts";
 import { violations, type Violation } from "./invariants.ts";
@@ -186,6 +186,8 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     return trace === undefined ? { ...SILENT, warn: line, error: line } : { debug: line, info: line, warn: line, error: line };
   }
 
+  /** Processes that are cut off, and when each came back from whatever kept it away. */
+  const cutOff = new Set<string>(), backMs = new Map<string, number>();
   /** The ledger's ticks as they were first committed. */
   const firstRoots = new Map<number, string>();
   function part({ run, tick, root }: Commit, by: string): void {
@@ -193,7 +195,8 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     firstRoots.set(tick, before);
     if (before === root || service.read(commitSubject(TENANT, run), 0, Number.MAX_SAFE_INTEGER).some(({ bytes }) => COMMIT.decode(bytes).root === before)) return;
     const holders = coordinators.filter(({ disk }) => disk.rows("commits").some(({ bytes }) => { const held = COMMIT.decode(bytes); return held.run === run && held.root === before; }));
-    if (!holders.every(({ name, life }) => name !== by && (life === null || life.isPaused))) return;
+    const isAway = ({ name, life }: CoordinatorProcess): boolean => life === null || life.isPaused || cutOff.has(name) || world.nowMs() - (backMs.get(name) ?? 0) < LIMITS.leaseTtlMs;
+    if (!holders.every((process) => process.name !== by && isAway(process))) return;
     records.push({ kind: "parted", run, tick });
     counts.parted += 1;
     say(`the ledger goes on from tick ${tick} without what only ${holders.map(({ name }) => name).join(" and ")} holds`);
@@ -208,6 +211,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     const life = world.life(process.name);
     process.life = life;
     process.starts += 1;
+    backMs.set(process.name, world.nowMs());
     say(`${process.name} starts`);
     startCoordinator({ ports: watched(process, { ...hub.portsOf(life), store: process.disk.open(life) }), tenant: TENANT, ledgerTickMs: LEDGER_TICK_MS, ...(hasFlips ? { doubleRunShare: 1 } : {}), holder: process.name, incarnation: `${process.name}-${process.starts}`, logger: loggerOf(process.name) }).then(
       (coordinator) => { if (process.life === life) process.coordinator = coordinator; },
@@ -509,7 +513,12 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
         const who = fault.kind === "partition" ? fault.process : "gateway";
         const links = [...(fault.direction === "to" ? [] : [[who, "*"]]), ...(fault.direction === "from" ? [] : [["*", who]])];
         for (const [from, to] of links) network.cut(from, to);
-        return up(() => { for (const [from, to] of links) network.heal(from, to); }, fault.ms);
+        cutOff.add(who);
+        return up(() => {
+          for (const [from, to] of links) network.heal(from, to);
+          cutOff.delete(who);
+          backMs.set(who, world.nowMs());
+        }, fault.ms);
       }
       case "loss": return weather({ lossRate: fault.rate }, fault.ms, 0);
       case "duplication": return weather({ duplicateRate: fault.rate }, fault.ms, 0);
@@ -552,7 +561,10 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   function freeze(life: SimulatedLife | null, ms: number): void {
     if (life === null || life.isPaused) return;
     life.pause();
-    up(() => life.resume(), ms);
+    up(() => {
+      life.resume();
+      backMs.set(life.name, world.nowMs());
+    }, ms);
   }
 
   /** Weather changes one thing at a time; what comes of it lasts as long as its longest delay. */
