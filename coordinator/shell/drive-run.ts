@@ -47,6 +47,8 @@ export interface RunContext {
   assertLeads(): void;
   /** Whether this is the only run under way: then blobs that it no longer needs are removed at once. */
   isOnlyRun(): boolean;
+  /** The attempt that is not continued in place, for the registry had forgotten it: another disk may hold more of it, and falsely. */
+  readonly forgottenAttempt: number | null;
   /** Bytes of slots that all runs under way have filled since their checkpoints, by run. */
   readonly slotBytes: Map<string, number>;
   /** What those may be together, as the log has room for. */
@@ -108,7 +110,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   try {
     expected = await commits.reconcile();
     // The last leader may have come no further than to record that this attempt counts no more.
-    let canContinue = record.state === "running" && record.execution !== null && record.attempt >= record.firstAttempt;
+    let canContinue = record.state === "running" && record.execution !== null && record.attempt >= record.firstAttempt && record.attempt !== context.forgottenAttempt;
     for (let attempts = 1; ; attempts += 1) {
       try {
         return await attemptRun(canContinue);

@@ -134,6 +134,8 @@ interface Reign {
   readonly active: Map<string, Active>;
   readonly slotBytes: Map<string, number>;
   readonly wholeOn: Map<string, string>;
+  /** Attempts that the registry had forgotten, by run: COMMIT may have lost what another disk holds of them. */
+  readonly forgotten: Map<string, number>;
   /** By run and standby: what it has on its disk, and when it said so. */
   readonly flushed: Map<string, Map<string, { readonly tick: number; readonly heardMs: number }>>;
 }
@@ -357,11 +359,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     }
     const mine: Reign = {
       leadership, sinceMs: clock.monotonicMs(), membership: noMembers(claimed.view, clock.monotonicMs(), claimed.dead), viewed: Promise.withResolvers(), viewWritten: claimed.view, isWriting: false,
-      active: new Map(), slotBytes: new Map(), wholeOn: new Map(), flushed: new Map(),
+      active: new Map(), slotBytes: new Map(), wholeOn: new Map(), forgotten: new Map(), flushed: new Map(),
     };
     const stopWatching = watchNodes(mine);
     try {
-      const underWay = await takeOver(term);
+      const underWay = await takeOver(term, mine.forgotten);
       leadership.assertValid();
       reign = mine;
       logger.info({ tenant, term, holder, underWay: underWay.length }, "coordinator leads");
@@ -384,7 +386,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
 
   /** Puts store and registry together, record by record; returns the runs to go on with. Their commits are put together when they are driven. */
-  async function takeOver(term: number): Promise<readonly RunRecord[]> {
+  async function takeOver(term: number, forgotten: Map<string, number>): Promise<readonly RunRecord[]> {
     const there = new Map((await registry.list(runKey(tenant, "*"))).map((entry) => decodeRecord(entry.bytes)).filter((record) => record !== null).map((record) => [record.run, record]));
     const here = new Map(readRecords(store, tenant).map((record) => [record.run, record]));
     const underWay: RunRecord[] = [];
@@ -404,6 +406,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       if (isSettled(record.state)) continue;
       if (isAlone) record = await changeRecord({ ports, tenant, term }, { ...record, state: transition(record.state, "paused"), code: "INTERRUPTED", reason: "its coordinator ended; submit it again to go on" });
       else underWay.push(record);
+      if (!there.has(run)) forgotten.set(run, record.attempt);
     }
     for (const release of await releasesOf(registry, tenant)) await store.transaction((tables) => writeRelease(tables, tenant, release));
     await restoreReleases();
@@ -629,6 +632,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   function adopt(record: RunRecord): void {
     if (reign === null || isSettled(record.state) || record.term >= reign.leadership.term || reign.active.has(record.run)) return;
     logger.warn({ run: record.run, term: reign.leadership.term, theirs: record.term }, "a run of an earlier leader is taken up");
+    reign.forgotten.set(record.run, record.attempt);
     carry(reign, record);
   }
 
@@ -685,6 +689,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         flushed: () => flushedBy(mine, run),
         assertLeads: () => mine.leadership.assertValid(),
         isOnlyRun: () => turns.running <= 1,
+        forgottenAttempt: mine.forgotten.get(run) ?? null,
       };
       let plan: Plan | null = null;
       await throughOutages(mine, run, signal, async () => {
