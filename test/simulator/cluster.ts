@@ -611,12 +611,11 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
     (gateway as RunningGateway | null)?.life.kill();
   }
   for (const { name, disk } of coordinators) {
-    // What a ledger's leader stored and never heard to be in COMMIT gives way to what is there.
+    // What a ledger's leader stored last and never heard to be in COMMIT gives way to what is there.
     const tentative = new Set(disk.rows("outbox").map(({ key }) => key));
-    for (const { key, bytes } of disk.rows("commits")) {
-      const commit = COMMIT.decode(bytes);
-      if (commit.run !== LEDGER || !tentative.has(key)) records.push({ kind: "commit", observer: name, commit, atMs: world.nowMs() });
-    }
+    const stored = disk.rows("commits").map(({ key, bytes }) => ({ commit: COMMIT.decode(bytes), isTentative: tentative.has(key) }));
+    const end = stored.findLastIndex(({ commit, isTentative }) => commit.run === LEDGER && !isTentative);
+    for (const [index, { commit }] of stored.entries()) if (commit.run !== LEDGER || index <= end) records.push({ kind: "commit", observer: name, commit, atMs: world.nowMs() });
   }
   records.push({ kind: "usage", what: "bytes of the log", value: service.bytesHeld(), bound: 4_000_000 });
   const { lost, duplicated, delayed } = network.counts();
