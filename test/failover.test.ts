@@ -17,8 +17,8 @@ afterEach(async () => {
   for (const cluster of open.splice(0)) await cluster.close();
 });
 
-async function pair(nodes = 2): Promise<{ readonly cluster: TestCluster; readonly first: TestCoordinator; readonly second: TestCoordinator }> {
-  const cluster = testCluster();
+async function pair(nodes = 2, options: { readonly paceMs?: number } = {}): Promise<{ readonly cluster: TestCluster; readonly first: TestCoordinator; readonly second: TestCoordinator }> {
+  const cluster = testCluster(undefined, options);
   open.push(cluster);
   for (let node = 0; node < nodes; node += 1) await cluster.node();
   const first = await cluster.coordinator("first");
@@ -26,6 +26,16 @@ async function pair(nodes = 2): Promise<{ readonly cluster: TestCluster; readonl
   const second = await cluster.coordinator("second");
   await until(() => first.coordinator.membership().members.size === nodes);
   return { cluster, first, second };
+}
+
+/** A disk that refuses every transaction while it is full. */
+function fillingDisk(): { isFull: boolean; readonly store: Store } {
+  const disk = memoryStore();
+  const filling: { isFull: boolean; store: Store } = {
+    isFull: false,
+    store: { ...disk, transaction: ((action) => (filling.isFull ? Promise.reject(new PopulaceError("STORE_FAILED", "planted: the disk is full", {})) : disk.transaction(action))) as Store["transaction"] },
+  };
+  return filling;
 }
 
 const commitsIn = async (cluster: TestCluster, run: string): Promise<Commit[]> => (await cluster.shared.log.read(commitSubject(TENANT, run))).map((entry) => COMMIT.decode(entry.bytes));
@@ -107,19 +117,15 @@ describe("two coordinators", () => {
     const cluster = testCluster();
     open.push(cluster);
     await cluster.node();
-    let isFull = false;
-    const disk = memoryStore();
-    const { coordinator } = await cluster.coordinator("only", {}, {
-      ...disk,
-      transaction: (action) => (isFull ? Promise.reject(new PopulaceError("STORE_FAILED", "planted: the disk is full", {})) : disk.transaction(action)),
-    });
+    const disk = fillingDisk();
+    const { coordinator } = await cluster.coordinator("only", {}, disk.store);
     await coordinator.leading();
     const { run } = await coordinator.enter(COUPLED, EXECUTION);
-    isFull = true;
+    disk.isFull = true;
     await until(() => coordinator.role === "standby");
     expect(coordinator.leader()).toBeNull();
     await expect(coordinator.enter(COUPLED, EXECUTION)).rejects.toMatchObject({ code: "UNAVAILABLE", details: { leader: "", address: "" } });
-    isFull = false;
+    disk.isFull = false;
     await coordinator.leading();
     expectSame(await coordinator.wait(run));
   });
@@ -128,18 +134,14 @@ describe("two coordinators", () => {
     const cluster = testCluster();
     open.push(cluster);
     await cluster.node();
-    let isFull = false;
-    const disk = memoryStore();
-    const first = await cluster.coordinator("first", {}, {
-      ...disk,
-      transaction: (action) => (isFull ? Promise.reject(new PopulaceError("STORE_FAILED", "planted: the disk is full", {})) : disk.transaction(action)),
-    });
+    const disk = fillingDisk();
+    const first = await cluster.coordinator("first", {}, disk.store);
     await first.coordinator.leading();
     const second = await cluster.coordinator("second");
     const { run } = await first.coordinator.enter(COUPLED, EXECUTION);
-    await first.coordinator.wait(run, { onProgress: ({ tick }) => { isFull ||= tick === 4; } }).then(expectSame);
+    await first.coordinator.wait(run, { onProgress: ({ tick }) => { disk.isFull ||= tick === 4; } }).then(expectSame);
     expect([first.coordinator.role, second.coordinator.role]).toEqual(["standby", "leader"]);
-    isFull = false;
+    disk.isFull = false;
     await second.coordinator.close();
     await first.coordinator.leading();
     expectSame(await first.coordinator.wait(run));
@@ -431,7 +433,8 @@ describe("runs", () => {
   });
 
   test("a run that a liar joined late goes on from the checkpoint before it, on every disk, when the dispute is decided", async () => {
-    const { cluster, first: { coordinator }, second } = await pair();
+    // Slow enough for the liar to be found before the run ends.
+    const { cluster, first: { coordinator }, second } = await pair(2, { paceMs: 8 });
     // No checkpoint but the one that the liar's coming brings about.
     const plan = samplePlan(29, { agents: Array.from({ length: 12 }, () => 30), ticks: 480, influence: true, worlds: 2, scenarios: 1, steps: 2, traits: 3 });
     const { run } = await coordinator.enter(plan, { shards: 12, spanTicks: 1, checkpointTicks: 1000 });
