@@ -219,7 +219,7 @@ function outcomeOf(head: OutcomeHead, bytes: Uint8Array, cached: boolean): RunOu
   }
   const values = new Float64Array(bytes.buffer, 0, bytes.length / 8);
   return {
-    runId: head.run, rootHash: head.root, roots: head.roots, exposures: head.exposures, seconds: head.seconds, backend: head.backend, cached,
+    runId: head.run, rootHash: head.root, roots: head.roots, exposures: head.exposures, seconds: head.seconds, backend: head.backend, cached, uncheckedFrom: head.uncheckedFrom ?? null,
     execution: executionOf(head.execution), counts: values.slice(0, head.counts), tickCounts: values.slice(head.counts),
   };
 }

@@ -162,12 +162,15 @@ describe("the JSON contract of the commands", () => {
   });
 
   it("on a cluster: simulate, sweep and replay as on this machine, with results and report here", async () => {
-    const { address, coordinator, close } = await startSmallCluster();
+    const { address, coordinator, close } = await startSmallCluster({}, 1);
     onTestFinished(close);
     const args = ["--model", file("model.json"), "--seed", "5"], at = ["--cluster", address];
     const here = await json(0, "simulate", ...args, "--agents", "2000", "--ticks", "3", "--store", file("store-here"));
     const there = await json(0, "simulate", ...args, "--agents", "2000", "--ticks", "3", "--store", file("store-there"), "--label", "trial", ...at);
-    expect(there).toMatchObject({ runId: here.runId, rootHash: here.rootHash, exposures: here.exposures, rates: here.rates, cached: false });
+    expect(there).toMatchObject({ runId: here.runId, rootHash: here.rootHash, exposures: here.exposures, rates: here.rates, cached: false, uncheckedFrom: 0 });
+    expect(here.uncheckedFrom).toBeNull();
+    expect(JSON.parse(readFileSync(join(there.outDir, "manifest.json"), "utf8")).execution.uncheckedFrom).toBe(0);
+    for (const [outDir, isUnchecked] of [[there.outDir, true], [here.outDir, false]]) expect(readFileSync(join(outDir, "report.html"), "utf8").includes("Unchecked from tick 0 on"), outDir).toBe(isUnchecked);
     for (const name of ["rates.parquet", "ticks.parquet", "report.html"]) expect(readFileSync(join(there.outDir, name)).length, name).toBeGreaterThan(0);
     expect((await coordinator.runs()).map((run) => run.label)).toEqual(["trial"]);
     expect(await json(0, "replay", here.runId.slice(0, 12), ...at)).toMatchObject({ runId: here.runId, rootHash: here.rootHash, isEqual: true });

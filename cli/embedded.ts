@@ -109,8 +109,8 @@ export function embeddedRunner(options: EmbeddedOptions): EmbeddedRunner {
       const ports = openEmbeddedPorts(options.storeDir, logger);
       try {
         const release = await claimProcess(ports.store, `coordinator ${tenant}`, `the store ${options.storeDir}`);
-        // The claim proves that no other coordinator lives, so the lease of a dead one is not waited for.
-        const coordinator = await startCoordinator({ ports, tenant, logger, alone: true });
+        // The claim proves that no other coordinator lives, so the lease of a dead one is not waited for. There is one node, so nothing is computed a second time.
+        const coordinator = await startCoordinator({ ports, tenant, logger, alone: true, doubleRunShare: 0 });
         return { ports, coordinator, release };
       } catch (error) {
         await ports.close();

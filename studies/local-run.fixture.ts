@@ -42,6 +42,6 @@ export function runHere(plan: Plan): RunOutcome {
   return {
     runId: createHash("sha256").update(JSON.stringify(plan.personas.map((persona) => [persona.id, persona.agents]))).digest("hex"), rootHash: roots.at(-1) ?? "", roots, exposures, seconds: 0, backend: "reference",
     execution: { shards: 1, workers: 1, backend: "reference", population: "stored", spanTicks: 1, checkpointTicks: 0 },
-    counts, tickCounts, cached: false,
+    counts, tickCounts, cached: false, uncheckedFrom: null,
   };
 }

@@ -25,8 +25,8 @@ interface RunManifest {
   readonly codeHash: string;
   readonly planHash: string;
   readonly seed: number;
-  /** `backend`: those that computed it, joined by "+"; `backendReason`: why this machine took its own. */
-  readonly execution: RunOutcome["execution"] & { readonly seconds: number; readonly exposures: number; readonly cached: boolean; readonly backendReason: string };
+  /** `backend`: those that computed it, joined by "+"; `backendReason`: why this machine took its own; `uncheckedFrom`: see RunOutcome. */
+  readonly execution: RunOutcome["execution"] & { readonly seconds: number; readonly exposures: number; readonly cached: boolean; readonly backendReason: string; readonly uncheckedFrom: number | null };
   readonly versions: { readonly populace: string; readonly node: string };
   readonly files: Readonly<Record<string, { readonly rows: number; readonly sha256: string }>>;
 }
@@ -54,7 +54,7 @@ function manifestOf({ plan, outcome, backendReason = "" }: RunToWrite<Plan>, see
   return {
     format: RESULTS_FORMAT, runId: outcome.runId, rootHash: outcome.rootHash, roots: outcome.roots, runSpec: runSpecOf(plan, hash),
     codeHash: sha256Hex(new TextEncoder().encode(["populace code 1", ...specs, `results ${RESULTS_FORMAT}`].join("\n"))), planHash: hash, seed,
-    execution: { ...outcome.execution, backend: outcome.backend, backendReason, seconds: outcome.seconds, exposures: outcome.exposures, cached: outcome.cached },
+    execution: { ...outcome.execution, backend: outcome.backend, backendReason, seconds: outcome.seconds, exposures: outcome.exposures, cached: outcome.cached, uncheckedFrom: outcome.uncheckedFrom },
     versions: { populace: version, node: process.versions.node }, files,
   };
 }

@@ -16,6 +16,8 @@ export interface RunOutcome {
   readonly tickCounts: Float64Array;
   /** True when a run of this id was already committed and was read back instead of computed. */
   readonly cached: boolean;
+  /** First tick from which blocks drawn for a second computation on another node were computed once only, for it was given up; null = none were. */
+  readonly uncheckedFrom: number | null;
 }
 
 export interface RunProgress {

@@ -252,6 +252,14 @@ describe("what was stored is lost", () => {
     expect(second.coordinator.metrics().counters.attemptsRestarted).toBe(1);
   });
 
+  /** What a flipped bit at tick 5 comes to on one disk. */
+  const falsify = async (store: Store, run: string): Promise<void> => store.transaction((tables) => {
+    for (const { key, bytes } of tables.range("commits", { prefix: `${TENANT} ${run} ` })) {
+      const commit = COMMIT.decode(bytes);
+      if (commit.tick > 4) tables.put("commits", key, COMMIT.encode({ ...commit, root: `false ${commit.tick}`, prevRoot: commit.tick === 5 ? commit.prevRoot : `false ${commit.tick - 1}` }));
+    }
+  });
+
   test.each(["the deposed leader", "the next leader"])("COMMIT, the slots, and nobody knows that %s has commits that a flipped bit made false: they are computed anew and leave its disk", async (whose) => {
     const { cluster, first, second } = await pair();
     const dead = first.stopAt("before", ({ argument, method }) => method === "fill" && argument.endsWith(".input.7"));
@@ -260,12 +268,7 @@ describe("what was stored is lost", () => {
     const run = undisturbed.runId, liar = whose === "the deposed leader" ? first : second;
     await until(() => commitsOf(second.store, run).length === 7);
     expect((await second.coordinator.run(run))!.checkedTick).toBe(3);
-    await liar.store.transaction((tables) => {
-      for (const { key, bytes } of tables.range("commits", { prefix: `${TENANT} ${run} ` })) {
-        const commit = COMMIT.decode(bytes);
-        if (commit.tick > 4) tables.put("commits", key, COMMIT.encode({ ...commit, root: `false ${commit.tick}`, prevRoot: commit.tick === 5 ? commit.prevRoot : `false ${commit.tick - 1}` }));
-      }
-    });
+    await falsify(liar.store, run);
     if (liar === first) await second.store.transaction((tables) => { for (const { key, bytes } of tables.range("commits", { prefix: `${TENANT} ${run} ` })) if (COMMIT.decode(bytes).tick > 4) tables.remove("commits", key); });
     await drop(cluster, "log", isCommitOf(() => true));
     await cluster.shared.log.purge(outSubject(TENANT, run, 1, "*", "*"), Number.MAX_SAFE_INTEGER);
@@ -273,6 +276,24 @@ describe("what was stored is lost", () => {
     expectSame(await second.coordinator.wait(run));
     first.go();
     for (const { store } of [first, second]) await until(() => commitsOf(store, run).join() === undisturbed.roots.join());
+  });
+
+  test("the registry and the end of COMMIT, and the deposed leader alone has that end, and falsely: it is computed in a new attempt and leaves its disk (simulator seed 5061124)", async () => {
+    const { cluster, first, second } = await pair();
+    const dead = first.stopAt("before", ({ argument, method }) => method === "fill" && argument.endsWith(".input.7"));
+    void first.coordinator.submit(COUPLED, EXECUTION).catch(() => {});
+    await dead;
+    const run = undisturbed.runId, { registry } = cluster.shared, key = runKey(TENANT, run);
+    await until(() => commitsOf(second.store, run).length === 7);
+    await falsify(first.store, run);
+    await second.store.transaction((tables) => { for (const row of tables.range("commits", { prefix: `${TENANT} ${run} ` })) if (COMMIT.decode(row.bytes).tick > 4) tables.remove("commits", row.key); });
+    await drop(cluster, "log", isCommitOf((tick) => tick > 4));
+    await registry.remove(key, (await registry.get(key))!.revision);
+    await second.coordinator.leading();
+    expectSame(await second.coordinator.wait(run));
+    expect((await second.coordinator.run(run))!.attempt).toBe(2);
+    first.go();
+    await until(() => commitsOf(first.store, run).join() === undisturbed.roots.join());
   });
 
   test("a block of the checkpoint, and everything that the nodes held: the run is recomputed from its beginning and the checkpoint written again", async () => {

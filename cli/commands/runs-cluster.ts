@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { Run } from "@populace/protocol/control";
 import { withCluster, withClusterOptions, type ClusterCommandOptions } from "../cluster-options.ts";
 import type { CommandDefinition } from "../command.ts";
+import { uncheckedText } from "../report/wording.ts";
 import { compact, count, duration, paint, plain, table } from "../output.ts";
 
 interface RunOptions extends ClusterCommandOptions {
@@ -58,7 +59,6 @@ const unitOf = (run: Run): string => ({ behavior: "agent ticks", ledger: "outcom
 export const suspectText = (tick: number): string => `from tick ${tick} on: another computation came to another root; submit it again to compute it anew`;
 
 /** What is said of a run some of whose double runs were given up, the first of them for the ticks from this one on. */
-const uncheckedText = (tick: number): string => `from tick ${tick} on: blocks drawn for a double run were computed once only, for there was no second node or what it needed was lost`;
 
 /** One run of a cluster, for `runs show --cluster`. */
 export async function clusterRun(context: Parameters<typeof withCluster>[0], options: RunOptions): Promise<{ readonly json: Readonly<Record<string, unknown>>; readonly lines: readonly string[] }> {

@@ -7,6 +7,7 @@ import { withClusterOptions, type ClusterCommandOptions } from "../cluster-optio
 import type { CommandDefinition } from "../command.ts";
 import type { ModelFigures } from "../report/page.ts";
 import type { ModelParts } from "../report/report.ts";
+import { uncheckedText } from "../report/wording.ts";
 import { VERSION } from "../version.ts";
 import { compact, count, duration, evidence, paint, plain, rateText, shortened, table } from "../output.ts";
 import { runnerOf } from "../runner.ts";
@@ -102,7 +103,7 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
         json: {
           runId: outcome.runId, rootHash: outcome.rootHash, exposures: outcome.exposures, seconds: outcome.seconds, rates,
           exposuresPerSecond: outcome.exposures / Math.max(outcome.seconds, 1e-9), secondsTotal, peakBytes,
-          backend: outcome.backend, backendReason, calibratedExposuresPerSecond: inUse.exposuresPerSecond, cached: outcome.cached,
+          backend: outcome.backend, backendReason, calibratedExposuresPerSecond: inUse.exposuresPerSecond, cached: outcome.cached, uncheckedFrom: outcome.uncheckedFrom,
           agents: study.agents, ticks: study.ticks, population: compiled.form, formDifference: compiled.formDifference, outDir, unseen,
         },
         lines: [
@@ -112,7 +113,7 @@ export const simulateCommand: CommandDefinition<SimulateOptions> = {
           ),
           ...shown.rest, ...unseen.map((each) => `${plain(each.stimulus)}: ${unseenNote(each)}`), "",
           `run ${paint("bold", outcome.runId)}${outcome.cached ? " (read back from the store; --fresh computes it again)" : ""}`,
-          `root hash ${outcome.rootHash}`,
+          `root hash ${outcome.rootHash}`, ...(outcome.uncheckedFrom === null ? [] : [`unchecked ${uncheckedText(outcome.uncheckedFrom)}`]),
           `${count(outcome.exposures)} exposures in ${duration(outcome.seconds)}, ${compact(outcome.exposures / Math.max(outcome.seconds, 1e-9))}/s, backend ${outcome.backend}`,
           `${duration(secondsTotal)} in all from the start of the process, warm-up and files included${outcome.cached ? "" : ` (${compact(outcome.exposures / secondsTotal)}/s)`}; peak memory ${compact(peakBytes)}B`,
           `results in ${paint("bold", outDir)}; report in ${join(outDir, "report.html")}`,

@@ -3,7 +3,7 @@ import type { Manifest } from "@populace/studies/results";
 import { personaNames, stimulusNames } from "../names.ts";
 import { count, duration } from "../output.ts";
 import type { ModelParts, ReportData, ReportRate, ReportShock } from "./report.ts";
-import { OBSERVATIONAL, PRIOR_ONLY, importedWarning } from "./wording.ts";
+import { OBSERVATIONAL, PRIOR_ONLY, importedWarning, uncheckedText } from "./wording.ts";
 
 /** Sentences a reader of anything made from this model must not miss. */
 export function warningsOf(model: Model): readonly string[] {
@@ -62,7 +62,7 @@ export function runReport(model: Model, parts: ModelParts, manifest: Manifest, r
   return {
     title: `Rehearsal: ${manifest.study.name}`,
     subtitle: `${model.name}, version ${model.version}: ${count(manifest.runSpec.agents)} simulated agents of ${model.mixture.personas.length} personas over ${manifest.runSpec.ticks} ${manifest.runSpec.ticks === 1 ? "tick" : "ticks"}`,
-    warnings: warningsOf(model),
+    warnings: [...warningsOf(model), ...(execution.uncheckedFrom === null ? [] : [`Unchecked ${uncheckedText(execution.uncheckedFrom)}.`])],
     tiles: [
       { label: "simulated exposures", value: count(execution.exposures), note: execution.cached ? "read back from the store" : `in ${duration(execution.seconds)}` },
       { label: "personas", value: String(model.mixture.personas.length), note: `from ${count(model.fit.rows)} rows` },

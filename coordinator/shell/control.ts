@@ -278,6 +278,7 @@ const runMessage = (row: RunRecord, tenant: string): Run => ({
 const headOf = (outcome: RunOutcome): OutcomeHead => ({
   run: outcome.runId, root: outcome.rootHash, roots: outcome.roots, exposures: outcome.exposures, seconds: outcome.seconds, backend: outcome.backend,
   execution: outcome.execution, counts: outcome.counts.length, tickCounts: outcome.tickCounts.length,
+  ...(outcome.uncheckedFrom === null ? {} : { uncheckedFrom: outcome.uncheckedFrom }),
 });
 
 function wantedOf(execution: Execution | null): Partial<ExecutionPlan> {

@@ -63,6 +63,29 @@ test("what the disk refused is fetched again when there is room, though nothing 
   expect([readCommits(store, "t", RUN).map(({ tick }) => tick), flushed, readRecord(store, "t", RUN)?.run]).toEqual([[0, 1, 2], [0, 1, 2], RUN]);
 });
 
+test("an entry that cannot be read does not keep a standby from what came before it", async () => {
+  const world = simulatedWorld(() => 0.5), service = simulatedService(world.chance), hub = simulatedHub(world, simulatedNetwork(world), service), disk = simulatedDisk(world);
+  const standby = world.life("standby"), store = disk.open(standby), subject = commitSubject("t", RUN), { log } = hub.portsOf(standby);
+  let reads = 0;
+  const counted = { ...log, read: (...of: Parameters<typeof log.read>) => { reads += 1; return log.read(...of); } };
+  const stop = followTenant({ ...hub.portsOf(standby), log: counted, store }, "t", SILENT, { onTerm() {}, onFlushed() {}, onRecord() {}, onStale() {} });
+  const passes = async (ms: number): Promise<void> => {
+    const untilMs = world.nowMs() + ms;
+    world.after(ms, () => {});
+    await world.run(() => world.nowMs() >= untilMs);
+  };
+  disk.setFull(true);
+  for (let tick = 0; tick < 3; tick += 1) service.append("leader", subject, COMMIT.encode(commit(tick)));
+  service.append("leader", subject, new Uint8Array([1, 2, 3]));
+  await passes(1000);
+  disk.setFull(false);
+  await passes(5000);
+  const readsBefore = reads;
+  await passes(20_000);
+  stop();
+  expect([readCommits(store, "t", RUN).map(({ tick }) => tick), reads - readsBefore]).toEqual([[0, 1, 2], 0]);
+});
+
 test("a gap that COMMIT has too is left to the next leader", async () => {
   expect(await ticksKept(5)).toEqual([0, 1, 2]);
 });

@@ -1,3 +1,4 @@
+import { PopulaceError } from "@populace/domain";
 import type { LogEntry, Logger, Ports, RegistryEntry, Stop, Store, StoreTables } from "@populace/io";
 import { COMMIT, HELD, bodyOf, commitSubject, heldSubject, isLedgerBase, releaseKey, runKey, type Commit, type RunRecord } from "@populace/protocol";
 import { newerRecord } from "../core/takeover.ts";
@@ -5,8 +6,8 @@ import { keepCopy } from "./copies.ts";
 import { adoptCheckpoint, compactLedger, holdCheckpoint } from "./ledger-checkpoints.ts";
 import { decodeRecord, decodeRelease, discardCommits, discardStale, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord, writeRelease } from "./run-store.ts";
 
-/** Between two tries to take in what the disk refused. */
-const FETCH_MS = 250;
+/** Between two tries to take in what the disk refused: at first, and after many in vain. */
+const FETCH_MS = 250, FETCH_MAX_MS = 2000;
 
 /**
  * Keeps the own store level with COMMIT (also with what others hold of a COMMIT that lost it) and the registry, flushed: what a standby needs to lead, and the second copy of what the
@@ -84,10 +85,17 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
     const subject = commitSubject(tenant, run);
     for (let page = await log.read(subject); page.length > 0; page = await log.read(subject, { after: page.at(-1)!.sequence })) {
       for (const entry of page) {
-        const commit = await decode(entry);
-        if (commit.tick > tick) await onCommit(commit);
+        const commit = await decode(entry).catch(unreadable);
+        if (commit !== null && commit.tick > tick) await onCommit(commit);
       }
     }
+  }
+
+  /** No other try makes an entry readable: the next leader finds it, as a gap. */
+  function unreadable(error: unknown): null {
+    if (!(error instanceof PopulaceError) || error.code !== "CORRUPT") throw error;
+    logger.error({ error: String(error) }, "an entry of COMMIT that cannot be read is passed over");
+    return null;
   }
 
   async function onRecord(entry: RegistryEntry | null): Promise<void> {
@@ -131,11 +139,12 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
 
   async function fetchAgain(): Promise<void> {
     isFetching = true;
-    while (refused.size > 0 && !closing.signal.aborted) {
-      await clock.sleep(FETCH_MS, closing.signal).catch(() => {});
+    for (let waitMs = FETCH_MS; refused.size > 0 && !closing.signal.aborted; ) {
+      await clock.sleep(waitMs, closing.signal).catch(() => {});
+      waitMs = Math.min(waitMs * 2, FETCH_MAX_MS);
       for (const [of, again] of closing.signal.aborted ? [] : [...refused]) {
         refused.delete(of);
-        await again().catch(() => refused.set(of, again));
+        await again().then(() => { waitMs = FETCH_MS; }, () => refused.set(of, again));
       }
     }
     isFetching = false;

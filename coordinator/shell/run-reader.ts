@@ -84,7 +84,7 @@ export function runReader({ registry, log, blobs }: { readonly registry: Registr
       commits.forEach((commit, index) => tickCounts.set(commit.tickSums, index * width));
       return {
         runId: record.run, rootHash: record.root, roots: commits.map((commit) => commit.root), exposures: record.exposures,
-        seconds: record.seconds, backend: record.backends.join("+"), execution: record.execution, counts: record.spec.kernelSpec === JOB_SPEC ? new Float64Array(0) : new Float64Array(new Uint8Array(sums).buffer), tickCounts, cached: true,
+        seconds: record.seconds, backend: record.backends.join("+"), execution: record.execution, counts: record.spec.kernelSpec === JOB_SPEC ? new Float64Array(0) : new Float64Array(new Uint8Array(sums).buffer), tickCounts, cached: true, uncheckedFrom: record.uncheckedFrom < 0 ? null : record.uncheckedFrom,
       };
     },
     async output(runId) {
