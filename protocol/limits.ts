@@ -36,7 +36,7 @@ export const LIMITS = {
   leaseTtlMs: 2000,
   /** One request of the election; unanswered, it is asked again. */
   requestMs: 1000,
-  /** Times a node may fail at one run with an error that a retry can heal before the run does without it; other errors count once. */
+  /** Times in a row a node may fail at one run with an error that a retry can heal before others are asked; other errors count once. */
   nodeFailuresMax: 3,
   /** Repetitions of one TickOpen after which the COMMIT log is compared with the coordinator's own commits. */
   auditRepeats: 4,

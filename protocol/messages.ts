@@ -234,6 +234,8 @@ export interface Heartbeat {
 export interface NodeFailure {
   readonly run: string;
   readonly attempt: number;
+  /** Of the failures that this node has reported: what comes twice is one. */
+  readonly number: number;
   readonly tick: number;
   readonly shard: number;
   readonly incarnation: string;

@@ -418,6 +418,22 @@ describe("runs", () => {
     expect((await coordinator.run(undisturbed.runId))!.unfit).toEqual([expect.stringMatching(/^broken/)]);
   });
 
+  test("a log that takes nothing for a while costs the run no node, and what comes twice is one failure (simulator seed 6007737)", async () => {
+    const { cluster, first } = await pair();
+    const { log, bus } = cluster.shared, { fill } = log, { publish } = bus;
+    let refused = 0;
+    log.fill = async (subject, bytes) => {
+      if (!subject.includes(".out.3.") || first.coordinator.metrics().counters.nodesUnfit > 0) return fill(subject, bytes);
+      refused += 1;
+      throw new PopulaceError("STORE_FAILED", "planted: the log is full", {});
+    };
+    bus.publish = (subject, bytes) => { for (let times = subject.endsWith(".fail") ? 3 : 1; times > 0; times -= 1) publish(subject, bytes); };
+    expectSame(await first.coordinator.submit(COUPLED, EXECUTION));
+    // Three slots of two nodes, three times at least.
+    expect(refused).toBeGreaterThanOrEqual(5);
+    expect((await first.coordinator.run(undisturbed.runId))!.unfit).toEqual([]);
+  });
+
   test("a divergence freezes the run and keeps both outputs; a third computation decides, also where the log fails just then, and the liar computes it no more", async () => {
     const cluster = testCluster();
     open.push(cluster);

@@ -1,5 +1,6 @@
 import { startNode, startWorkersInline, type RunningNode } from "@populace/agent-runtime";
 import { startCoordinator, type Coordinator, type CoordinatorOptions } from "@populace/coordinator";
+import { PopulaceError } from "@populace/domain";
 import { memoryPorts, sha256, type EmbeddedPorts, type Ports } from "@populace/io";
 import { openBackend } from "@populace/kernels/backends";
 import { samplePlan } from "@populace/kernels/sample-plan";
@@ -23,6 +24,8 @@ interface Member {
   lie(): void;
   /** Flips a bit of the next state that it takes for a checkpoint. */
   flip(): void;
+  /** Fails at every shard from now on. */
+  fail(): void;
 }
 
 /** A coordinator and nodes over shared ports in one process; every node sees them through wires of its own. */
@@ -40,7 +43,7 @@ class Cluster {
   }
 
   async join(name: string, isSilent = false): Promise<Member> {
-    let isCut = false, isMuted = isSilent, delayMs = 0, lies = false;
+    let isCut = false, isMuted = isSilent, delayMs = 0, lies = false, fails = false;
     const { bus, log, registry, blobs, clock } = this.ports;
     const never = new Promise<never>(() => {});
     const through = <A extends unknown[], R>(action: (...args: A) => Promise<R>) => (...args: A): Promise<R> => (isCut ? never : action(...args));
@@ -54,6 +57,7 @@ class Cluster {
         ...log, read: through(log.read), last: through(log.last), append: through(log.append),
         fill: through(async (subject, bytes) => {
           if (delayMs > 0) await clock.sleep(delayMs, this.ended.signal).catch(() => {});
+          if (fails) throw new PopulaceError("INTERNAL", "planted: it is broken", {});
           if (!lies) return log.fill(subject, bytes);
           const out = SHARD_OUT.decode(await bodyOf(bytes, blobs, subject));
           out.hashes[40] ^= 1;
@@ -67,7 +71,7 @@ class Cluster {
     // Equal speeds, whatever the machine is busy with.
     const startPool = (size: number) => startWorkersInline(size, { kernel: memory.kernel, exposuresPerSecond: 1e6, pace: () => new Promise((resolve) => setImmediate(resolve)) });
     const node = startNode({ ports: wires, tenant: TENANT, workers: 1, incarnation: name, backend: "reference", startPool });
-    const member = { node, kill: () => { isCut = true; }, delay: (ms: number) => { delayMs = ms; }, lie: () => { lies = true; }, flip: () => memory.flipState(), speak: () => { isMuted = false; } };
+    const member = { node, kill: () => { isCut = true; }, delay: (ms: number) => { delayMs = ms; }, lie: () => { lies = true; }, flip: () => memory.flipState(), fail: () => { fails = true; }, speak: () => { isMuted = false; } };
     this.members.set(name, member);
     await node.ready;
     while (!isSilent && !this.coordinator.membership().members.has(name)) await clock.sleep(5);
@@ -169,6 +173,17 @@ describe("membership during a run", () => {
     expect(cluster.coordinator.membership().view).toBeGreaterThan(viewBefore);
     expect((await cluster.record(outcome.runId)).owners).not.toContain("c");
   });
+});
+
+test("a run whose last node fails while another that is gone still counts fails, and is not waited for", async () => {
+  const plan = planOf(12, 12), cluster = await clusterOf(["a", "b"]);
+  await expect(cluster.coordinator.submit(plan, { shards: 4, checkpointTicks: 0, spanTicks: 1 }, {
+    onProgress({ tick }) {
+      if (tick !== 4) return;
+      cluster.members.get("b")!.kill();
+      cluster.members.get("a")!.fail();
+    },
+  })).rejects.toMatchObject({ code: "INTERNAL", message: expect.stringContaining("every node there is has failed at it") });
 });
 
 test("small runs are whole on one node each, and several of them on different nodes", async () => {

@@ -103,7 +103,7 @@ export function startNode(options: NodeOptions): RunningNode {
   const runs = new Map<string, RunShell>();
   const mailboxes = new Map<string, Mailbox>();
   const inFlight = new Set<Promise<void>>();
-  let backends: readonly string[] = [], backendReason = "", calibrated = 0;
+  let backends: readonly string[] = [], backendReason = "", calibrated = 0, failures = 0;
   // Backends that failed and why: for every run, and for the one that did not fit.
   const lost = new Map<string, string>(), tooSmall = new Map<string, ReadonlyMap<string, string>>();
   // How often a run lost the process of its behavior.
@@ -502,7 +502,7 @@ export function startNode(options: NodeOptions): RunningNode {
     if (code === "INTERRUPTED") return;
     const { shard = 0, tick = open.tick, outputs = [] } = (error instanceof PopulaceError ? error.details : {}) as { readonly shard?: number; readonly tick?: number; readonly outputs?: readonly string[] };
     logger.error({ run: open.run, tick, code, message }, "tick failed");
-    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, tick, shard, incarnation, code, message, outputs }));
+    ports.bus.publish(failSubject(tenant, open.run, open.attempt), NODE_FAILURE.encode({ run: open.run, attempt: open.attempt, number: (failures += 1), tick, shard, incarnation, code, message, outputs }));
   }
 
   const second = secondComputations({

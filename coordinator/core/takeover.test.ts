@@ -89,6 +89,7 @@ test("a node's failure: divergence freezes, what is missing is looked for, what 
   expect(decideFailure("DIVERGENCE", 1, true)).toBe("freeze");
   expect([1, 2, 3].map((failures) => decideFailure("CORRUPT", failures, true))).toEqual(["repair", "repair", "unfit"]);
   expect([1, 2, 3].map((failures) => decideFailure("UNAVAILABLE", failures, false))).toEqual(["retry", "retry", "retry"]);
+  expect([1, 2, 3].map((failures) => decideFailure("STORE_FAILED", failures, true))).toEqual(["retry", "retry", "elsewhere"]);
   expect(decideFailure("BACKEND_MISSING", 1, true)).toBe("unfit");
   expect(decideFailure("of another version", 1, false)).toBe("fail");
   // What is wrong with the data of a job is wrong everywhere; a part that is gone may come again.

@@ -90,7 +90,10 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   let commits = commitLog(context, begun);
   const startedMs = clock.monotonicMs();
   const secondsBefore = Math.max(begun.seconds, readLastCommit(store, tenant, run)?.seconds ?? 0);
-  const failuresBy = new Map<string, number>();
+  /** In a row, by node; those that others are asked instead of, while there are others; and all that were heard of. */
+  const failuresBy = new Map<string, number>(), avoided = new Set<string>(), failuresHeard = new Set<string>();
+  /** A node found a blob damaged or gone. */
+  let isSuspect = false;
   const perAgent = exposuresPerAgent(plan);
   const costOf = (block: Block): number => block.agents * (plan.ticks + perAgent[block.persona]);
   /** Speeds that shards were placed by. */
@@ -392,6 +395,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         barrier = arrive(barrier, out);
         if (barrier === before) return;
         lastSlot = Math.max(lastSlot, entry.sequence);
+        failuresBy.delete(out.incarnation);
         tookMs[out.shard] = clock.monotonicMs() - openedMs;
         context.slotBytes.set(run, (context.slotBytes.get(run) ?? 0) + entry.bytes.length);
         if (barrier.missing === 0) complete.resolve();
@@ -404,11 +408,14 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
 
     function onFailure(failed: NodeFailure): void {
       const { incarnation, code, message, tick, shard } = failed;
+      if (failuresHeard.has(`${incarnation} ${failed.number}`)) return;
+      failuresHeard.add(`${incarnation} ${failed.number}`);
+      isSuspect ||= code === "CORRUPT" || code === "NOT_FOUND";
       const failures = (failuresBy.get(incarnation) ?? 0) + 1;
       failuresBy.set(incarnation, failures);
       counters.nodeFailures += 1;
-      const hasOthers = fitMembers().some(([other]) => other !== incarnation);
-      const decision = decideFailure(code, failures, hasOthers, isJobPlan(plan));
+      const others = fitMembers().filter(([other]) => other !== incarnation);
+      const decision = decideFailure(code, failures, others.length > 0, isJobPlan(plan));
       const error = new PopulaceError(code in ERROR_TABLE ? (code as ErrorCode) : "INTERNAL", message, { run, tick, shard, node: incarnation });
       logger.warn({ run, attempt, node: incarnation, code, message, decision }, "a node failed");
       if (decision === "freeze") {
@@ -417,10 +424,15 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         failure.reject(error);
       } else if (decision === "fail") failure.reject(error);
       else if (decision === "repair") failure.reject(new AttemptLost(message, { cause: error }));
-      else if (decision === "unfit") {
+      else if (decision === "elsewhere" || decision === "unfit") {
         counters.nodesUnfit += 1;
-        record = { ...record, unfit: [...record.unfit, incarnation] };
         mustReplace = true;
+        if (decision === "unfit") record = { ...record, unfit: [...record.unfit, incarnation] };
+        else {
+          // All have had their turn: they have it again.
+          if (others.every(([other]) => avoided.has(other))) avoided.clear();
+          avoided.add(incarnation);
+        }
       }
     }
 
@@ -642,7 +654,6 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   /** Whether all blobs are there and, where a node found one damaged, sound; a damaged one is removed, so that it can be written again. */
   async function isWhole(hashes: readonly string[]): Promise<boolean> {
     let whole = true;
-    const isSuspect = failuresBy.size > 0;
     for (const hash of hashes) {
       if (hash === "" || !(await blobs.has(hash))) whole = false;
       else if (isSuspect) {
@@ -724,8 +735,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   /** The nodes to place among, with the speeds to place by. */
   function candidates(): readonly Candidate[] {
     const fit = fitMembers();
-    const preferred = fit.filter(([incarnation]) => !disputants.includes(incarnation));
-    const nodes = preferred.length > 0 ? preferred : fit;
+    const preferred = fit.filter(([incarnation]) => !disputants.includes(incarnation)), best = preferred.filter(([incarnation]) => !avoided.has(incarnation));
+    const nodes = [best, preferred].find((some) => some.length > 0) ?? fit;
     weights = steadyWeights(weights, weightsOf(plan, nodes.map(([, { heartbeat }]) => heartbeat)));
     return nodes.map(([incarnation, member]) => ({ incarnation, weight: weights.get(incarnation)!, isDraining: isDraining(member) }));
   }
@@ -739,6 +750,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     while (fitMembers().length === 0) {
       signal.throwIfAborted();
       context.assertLeads();
+      // The last one failed while another that was gone still counted.
+      const members = [...context.membership().members.keys()];
+      if (members.length > 0 && context.knowsMembers() && members.every((incarnation) => record.unfit.includes(incarnation))) {
+        throw new PopulaceError("INTERNAL", `run ${short}: every node there is has failed at it; see their logs, and resume the run when they are mended`, { run, node: members[0] });
+      }
       // Never placed: said at once, and not only when somebody wonders why nothing happens.
       if (record.shards.length === 0) checkNodes(plan, [...context.membership().members.values()].map(({ heartbeat }) => heartbeat));
       if (context.isAlone && clock.monotonicMs() > deadline) throw new PopulaceError("UNAVAILABLE", `no node joined tenant ${tenant} within ${LIMITS.nodeWaitMs / 1000} s; start one`, { tenant, run, node: "" });

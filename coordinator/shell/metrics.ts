@@ -31,6 +31,7 @@ export interface Counters {
   /** Commits adopted from COMMIT that the own store lacked, as a leader. */
   commitsAdopted: number;
   checkpointsLost: number;
+  /** Failures that nodes reported, and nodes that others were asked instead of. */
   nodeFailures: number;
   nodesUnfit: number;
   divergences: number;
