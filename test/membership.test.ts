@@ -4,7 +4,7 @@ import { PopulaceError } from "@populace/domain";
 import { memoryPorts, sha256, type EmbeddedPorts, type Ports } from "@populace/io";
 import { openBackend } from "@populace/kernels/backends";
 import { samplePlan } from "@populace/kernels/sample-plan";
-import { RUN_RECORD, SHARD_OUT, bodyOf, commitSubject, outSubject, planHash, runIdOf, runKey, runSpecOf, type Plan, type RunRecord, type ShardOut } from "@populace/protocol";
+import { COMMIT, RUN_RECORD, SHARD_OUT, bodyOf, commitSubject, outSubject, planHash, runIdOf, runKey, runSpecOf, type Plan, type RunRecord, type ShardOut } from "@populace/protocol";
 import { afterEach, describe, expect, test } from "vitest";
 import { memoryOf } from "./simulator/memory.ts";
 
@@ -220,6 +220,24 @@ describe("double runs", () => {
     expect(lost.length).toBe(2);
     expect(cluster.coordinator.metrics().counters).toMatchObject({ doubleRuns: 5, doubleRunsGivenUp: 0 });
     expect((await cluster.record(run)).uncheckedFrom).toBe(-1);
+  });
+
+  test("one whose checkpoint is lost begins at the beginning of the run", async () => {
+    const cluster = await clusterOf(["a", "b"], { doubleRunShare: 1 });
+    const run = runIdOf(runSpecOf(plan, planHash(plan, sha256)), sha256);
+    let lost = 0;
+    const outcome = await cluster.coordinator.submit(plan, { shards: 5, checkpointTicks: 3, spanTicks: 1 }, {
+      async onProgress({ tick }) {
+        if (tick !== 4) return;
+        const commits = (await cluster.ports.log.read(commitSubject(TENANT, run))).map((entry) => COMMIT.decode(entry.bytes));
+        for (const hash of commits[2].checkpoint) {
+          await cluster.ports.blobs.remove(hash);
+          lost += 1;
+        }
+      },
+    });
+    expect([lost, outcome.roots, outcome.uncheckedFrom]).toEqual([10, await rootsOf(plan), null]);
+    expect(cluster.coordinator.metrics().counters).toMatchObject({ doubleRuns: 10, doubleRunsGivenUp: 0, attemptsRestarted: 0 });
   });
 
   test("a node that computes something else is found out: the run freezes and keeps both outputs", async () => {

@@ -100,9 +100,12 @@ export function secondComputations(options: SecondOptions): SecondComputations {
     }
     const pool = options.poolFor(plan.plan);
     if (pool === null) return null;
-    const history = historyOf(plan.plan, request.run, await commitsOf(record), request.tick, request.span);
+    const runPlan = plan.plan, commits = await commitsOf(record);
+    const historyFrom = (those: typeof commits): History | null => historyOf(runPlan, request.run, those, request.tick, request.span);
+    const history = historyFrom(commits);
     if (history === null) return null;
-    return { plan: plan.plan, pool, blocks: blocksOf(plan.plan), shard: record.shards[request.shard], history, backend: isJobPlan(plan.plan) ? JOB_BACKEND : await options.backendFor(request.backend) };
+    const fromBeginning = (): History | null => historyFrom(commits.map((commit) => ({ ...commit, checkpoint: [] })));
+    return { plan: runPlan, pool, blocks: blocksOf(runPlan), shard: record.shards[request.shard], history, fromBeginning, backend: isJobPlan(plan.plan) ? JOB_BACKEND : await options.backendFor(request.backend) };
   }
 
   async function commitsOf(record: RunRecord) {
@@ -192,15 +195,15 @@ export function secondComputations(options: SecondOptions): SecondComputations {
 
   /** Holds the blocks at the start of `tick` on workers, each as many as its share, runs `action` on all and lets go of them. */
   async function onWorkers(work: Work, list: readonly number[], tick: number, action: (worker: number, key: string, blocks: readonly number[]) => Promise<void>): Promise<void> {
-    const { plan: runPlan, pool, blocks, history, backend, request, control } = work;
+    const { plan: runPlan, pool, blocks, backend, request, control } = work;
     const key = `second/${keyOf(request)}`;
+    const { history, states } = await startOf(work, list);
     const climates = history.climates.slice(0, tick - history.checkpoint.tick - 1);
     const byWorker = Map.groupBy([...spreadBlocks(blocks, list, pool.size)], ([, worker]) => worker);
     const results = await Promise.allSettled([...byWorker].map(async ([worker, mine]) => {
       pool.tell(worker, { kind: "open", key, plan: runPlan, backend, population: "procedural", control: control.buffer });
       try {
-        const states = await Promise.all(mine.map(async ([block]) => ({ block, state: history.checkpoint.tick < 0 ? null : await stateOf(request.run, history, block) })));
-        await pool.ask(worker, { kind: "hold", key, blocks: states, replayFrom: history.checkpoint.tick + 1, climates, inboxes: [] });
+        await pool.ask(worker, { kind: "hold", key, blocks: mine.map(([block]) => ({ block, state: states.get(block) ?? null })), replayFrom: history.checkpoint.tick + 1, climates, inboxes: [] });
         await action(worker, key, mine.map(([block]) => block).toSorted((left, right) => left - right));
       } finally {
         pool.tell(worker, { kind: "close", key });
@@ -209,9 +212,23 @@ export function secondComputations(options: SecondOptions): SecondComputations {
     for (const result of results) if (result.status === "rejected") throw result.reason;
   }
 
-  async function stateOf(run: string, history: History, block: number): Promise<Uint8Array> {
-    const state = await ports.blobs.get(history.checkpoint.states[block]);
-    if (state === null) throw new PopulaceError("NOT_FOUND", `run ${run}: the checkpoint of block ${block} at tick ${history.checkpoint.tick} is not in the blob store any more`, { run, block });
+  /** The newest checkpoint with the states of `list`; where one of them is lost or damaged, the beginning of the run. */
+  async function startOf({ request: { run }, history, fromBeginning }: Work, list: readonly number[]): Promise<{ readonly history: History; readonly states: ReadonlyMap<number, Uint8Array> }> {
+    const { tick, states } = history.checkpoint;
+    if (tick < 0) return { history, states: new Map() };
+    try {
+      return { history, states: new Map(await Promise.all(list.map(async (block) => [block, await stateOf(run, tick, block, states[block])] as const))) };
+    } catch (error) {
+      const anew = error instanceof PopulaceError && (error.code === "NOT_FOUND" || error.code === "CORRUPT") ? fromBeginning() : null;
+      if (anew === null) throw error;
+      logger.warn({ run, tick, error: String(error) }, "a second computation begins at the beginning of the run, for the checkpoint is lost");
+      return { history: anew, states: new Map() };
+    }
+  }
+
+  async function stateOf(run: string, tick: number, block: number, hash: string): Promise<Uint8Array> {
+    const state = await ports.blobs.get(hash);
+    if (state === null) throw new PopulaceError("NOT_FOUND", `run ${run}: the checkpoint of block ${block} at tick ${tick} is not in the blob store any more`, { run, block });
     return state;
   }
 }
@@ -224,6 +241,8 @@ interface Work {
   readonly blocks: readonly Block[];
   readonly shard: Shard;
   readonly history: History;
+  /** The same without a checkpoint. */
+  readonly fromBeginning: () => History | null;
   readonly backend: string;
 }
 
