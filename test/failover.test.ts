@@ -1,9 +1,9 @@
 // Coordinators that are stopped, killed, cut off or robbed of what they stored: a run ends with the roots of an undisturbed one.
 import { PopulaceError } from "@populace/domain";
 import { boundsFor, createTurns } from "@populace/coordinator";
-import { memoryStore, type Store } from "@populace/io";
+import { memoryStore, sha256, type Store } from "@populace/io";
 import { samplePlan } from "@populace/kernels/sample-plan";
-import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, RUN_RECORD, TICK_OPEN, commitSubject, haltSubject, openSubject, recomputeSubject, outSubject, runKey, schemaOf } from "@populace/protocol";
+import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, RUN_RECORD, TICK_OPEN, commitSubject, haltSubject, openSubject, recomputeSubject, outSubject, planHash, runKey, schemaOf } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { TENANT, testCluster, until, type TestCluster, type TestCoordinator } from "./helpers/cluster.ts";
@@ -294,6 +294,26 @@ describe("what was stored is lost", () => {
     expect((await second.coordinator.run(run))!.attempt).toBe(2);
     first.go();
     await until(() => commitsOf(first.store, run).join() === undisturbed.roots.join());
+  });
+
+  test("a bit of the plan flips in the blob store before a node has read it: it is written again, and no node is to blame (simulator seed 6034829)", async () => {
+    const { cluster, first } = await pair();
+    const { blobs, store } = cluster.shared, { get } = blobs, plan = planHash(COUPLED, sha256);
+    let isDamaged = false;
+    // The leader reads it first.
+    blobs.get = async (hash) => {
+      const bytes = await get(hash);
+      if (hash !== plan || isDamaged) return bytes;
+      isDamaged = true;
+      await store.transaction((tables) => {
+        const damaged = new Uint8Array(tables.get("blobs", hash)!);
+        damaged[100] ^= 1;
+        tables.put("blobs", hash, damaged);
+      });
+      return bytes;
+    };
+    expectSame(await first.coordinator.submit(COUPLED, EXECUTION));
+    expect([isDamaged, (await first.coordinator.run(undisturbed.runId))!.unfit]).toEqual([true, []]);
   });
 
   test("a block of the checkpoint, and everything that the nodes held: the run is recomputed from its beginning and the checkpoint written again", async () => {
