@@ -47,7 +47,7 @@ export interface SubmitRunOptions {
 const SEARCH_MS = 4000, FAILOVER_MS = 40_000;
 const RETRY_MS = 250;
 /** States that no node or coordinator changes by itself. */
-const SETTLED = ["paused", "frozen", "done", "failed", "canceled"];
+const SETTLED = ["paused", "frozen", "done", "failed", "canceled", "removed"];
 const isSettled = (run: Run): boolean => SETTLED.includes(run.state);
 
 export function openCluster(options: ClusterOptions): ClusterClient {

@@ -161,6 +161,22 @@ describe("the JSON contract of the commands", () => {
     expect(await json(2, "backup", file("backup-2"))).toMatchObject({ error: { code: "BAD_USAGE" } });
   });
 
+  it("runs remove: by id, or all but the newest; from the store with their results, and computed anew when they are submitted again", async () => {
+    const store = file("store-sweep"), { runs } = await json(0, "backup", file("backup-before"), "--store", store), ids = runs.map(({ run }: { run: string }) => run);
+    const at = ["--store", store], rehearsal = ["simulate", "--model", file("model.json"), "--agents", "1000", "--ticks", "2", "--seed", "5", ...at];
+    const first = await json(0, ...rehearsal);
+    expect([first.cached, existsSync(first.outDir)]).toEqual([true, true]);
+    for (const args of [[], [first.runId, "--keep", "1"], [first.runId, "--label", "trial"], ["--keep", "1", "--state", "running"], ["--keep", "-1"]]) expect(await json(2, "runs", "remove", ...args, ...at), args.join(" ")).toMatchObject({ error: { code: "BAD_USAGE" } });
+    expect(await json(2, "runs", "remove", "ffff", ...at)).toMatchObject({ error: { code: "NOT_FOUND" } });
+    expect(await json(0, "runs", "remove", "--keep", "1", "--dry-run", ...at)).toMatchObject({ removed: { length: 3 }, kept: 1, dryRun: true });
+    expect(await json(0, "runs", "remove", first.runId.slice(0, 12), ...at)).toEqual({ removed: [{ run: first.runId, state: "done", label: "" }], kept: 3, dryRun: false });
+    expect(existsSync(first.outDir)).toBe(false);
+    expect(await json(0, ...rehearsal)).toMatchObject({ rootHash: first.rootHash, cached: false });
+    expect((await json(0, "runs", "remove", "--keep", "0", "--label", "trial", ...at)).removed).toEqual([]);
+    expect(await json(0, "runs", "remove", "--keep", "1", ...at)).toMatchObject({ removed: { length: 3 }, kept: 1 });
+    expect((await json(0, "backup", file("backup-after"), ...at)).runs.map(({ run }: { run: string }) => run)).toEqual([ids.at(-1)]);
+  });
+
   it("on a cluster: simulate, sweep and replay as on this machine, with results and report here", async () => {
     const { address, coordinator, close } = await startSmallCluster({}, 1);
     onTestFinished(close);
@@ -173,6 +189,9 @@ describe("the JSON contract of the commands", () => {
     for (const [outDir, isUnchecked] of [[there.outDir, true], [here.outDir, false]]) expect(readFileSync(join(outDir, "report.html"), "utf8").includes("Unchecked from tick 0 on"), outDir).toBe(isUnchecked);
     for (const name of ["rates.parquet", "ticks.parquet", "report.html"]) expect(readFileSync(join(there.outDir, name)).length, name).toBeGreaterThan(0);
     expect((await coordinator.runs()).map((run) => run.label)).toEqual(["trial"]);
+    expect(await json(0, "runs", "remove", "--keep", "0", "--label", "trial", ...at)).toMatchObject({ removed: [{ run: here.runId, state: "done", label: "trial" }], kept: 0 });
+    expect(await json(0, "runs", "list", ...at)).toEqual({ runs: [] });
+    expect(await json(0, "simulate", ...args, "--agents", "2000", "--ticks", "3", "--store", file("store-there"), "--label", "trial", ...at)).toMatchObject({ rootHash: here.rootHash, cached: false });
     expect(await json(0, "replay", here.runId.slice(0, 12), ...at)).toMatchObject({ runId: here.runId, rootHash: here.rootHash, isEqual: true });
     const swept = await json(0, "sweep", ...args, "--vary", "agents=1000,2000", "--vary", "ticks=2,3", "--out", file("sweep-there"), ...at);
     expect(swept.cells[3]).toMatchObject({ values: [2000, 3], runId: here.runId, rootHash: here.rootHash });

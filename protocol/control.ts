@@ -4,9 +4,9 @@ import { CONTROL_DESCRIPTOR, type ControlMethods } from "./control.generated.ts"
 
 /**
  * The control protocol this build speaks. A server takes callers of its major version with a minor version from `minorMin` to `minor`. Whatever
- * control.proto gains raises the minor version: an older server would pass over it without a word. 1.1: ledgers, releases; 1.2: jobs; 1.3: force; 1.4: Run.unchecked_from; 1.5: OutcomeHead.unchecked_from.
+ * control.proto gains raises the minor version: an older server would pass over it without a word. 1.1: ledgers, releases; 1.2: jobs; 1.3: force; 1.4: Run.unchecked_from; 1.5: OutcomeHead.unchecked_from; 1.6: Remove.
  */
-export const CONTROL_VERSION = { major: 1, minor: 5, minorMin: 0 } as const;
+export const CONTROL_VERSION = { major: 1, minor: 6, minorMin: 0 } as const;
 /** Header that says what its caller speaks. */
 export const CONTROL_HEADER = "populace-control";
 /** Full name of the service of control.proto. */

@@ -56,7 +56,7 @@ export interface RunSpec {
 /** The states of a run; `coordinator/core/run.ts` draws the transitions. */
 export const RUN_STATE = {
   submitted: "submitted", planned: "planned", running: "running", paused: "paused",
-  frozen: "frozen", done: "done", failed: "failed", canceled: "canceled",
+  frozen: "frozen", done: "done", failed: "failed", canceled: "canceled", removed: "removed",
 } as const;
 export type RunState = keyof typeof RUN_STATE;
 

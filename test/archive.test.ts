@@ -72,6 +72,22 @@ test("a run whose plan or sums NATS has lost is left out by name, and the others
   expect(await after.coordinator.run(lost.runId)).toBeNull();
 });
 
+test("a run that was removed comes back from its archive, on the disks of all coordinators", async () => {
+  const { cluster, coordinator, ports } = await clusterOf();
+  const standby = await cluster.coordinator("standby");
+  const done = await coordinator.submit(planOf(1), EXECUTION), path = join(folder, "removed");
+  await backup(ports, TENANT, path);
+  await coordinator.remove(done.runId);
+  await until(() => standby.coordinator.metrics().runs.done === 0);
+  expect((await backup(ports, TENANT, join(folder, "nothing"))).runs).toEqual([]);
+  await restore(ports, path);
+  await until(() => standby.coordinator.metrics().runs.done === 1);
+  expect((await coordinator.outcome(done.runId)).roots).toEqual(done.roots);
+  expect(await coordinator.submit(planOf(1), EXECUTION)).toMatchObject({ roots: done.roots, cached: true });
+  const commits = standby.store.range("commits", { prefix: `${TENANT} ${done.runId} ` });
+  expect(commits.length).toBe(done.roots.length);
+});
+
 test("an archive with a changed byte, a missing part, or cut short is refused, and nothing is written", async () => {
   const before = await clusterOf();
   const { runId } = await before.coordinator.submit(planOf(1), EXECUTION);

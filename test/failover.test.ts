@@ -1,9 +1,9 @@
 // Coordinators that are stopped, killed, cut off or robbed of what they stored: a run ends with the roots of an undisturbed one.
 import { PopulaceError } from "@populace/domain";
 import { boundsFor, createTurns } from "@populace/coordinator";
-import { memoryStore, type Store } from "@populace/io";
+import { memoryStore, sha256, type Store } from "@populace/io";
 import { samplePlan } from "@populace/kernels/sample-plan";
-import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, RUN_RECORD, TICK_OPEN, commitSubject, haltSubject, openSubject, recomputeSubject, outSubject, runKey, schemaOf } from "@populace/protocol";
+import { COMMIT, type Commit, type ExecutionPlan, type Plan, RECOMPUTE, RUN_RECORD, TICK_OPEN, commitSubject, haltSubject, openSubject, recomputeSubject, outSubject, planHash, runKey, schemaOf } from "@populace/protocol";
 import type { RunOutcome } from "@populace/studies";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { TENANT, testCluster, until, type TestCluster, type TestCoordinator } from "./helpers/cluster.ts";
@@ -296,6 +296,26 @@ describe("what was stored is lost", () => {
     await until(() => commitsOf(first.store, run).join() === undisturbed.roots.join());
   });
 
+  test("a bit of the plan flips in the blob store before a node has read it: it is written again, and no node is to blame (simulator seed 6034829)", async () => {
+    const { cluster, first } = await pair();
+    const { blobs, store } = cluster.shared, { get } = blobs, plan = planHash(COUPLED, sha256);
+    let isDamaged = false;
+    // The leader reads it first.
+    blobs.get = async (hash) => {
+      const bytes = await get(hash);
+      if (hash !== plan || isDamaged) return bytes;
+      isDamaged = true;
+      await store.transaction((tables) => {
+        const damaged = new Uint8Array(tables.get("blobs", hash)!);
+        damaged[100] ^= 1;
+        tables.put("blobs", hash, damaged);
+      });
+      return bytes;
+    };
+    expectSame(await first.coordinator.submit(COUPLED, EXECUTION));
+    expect([isDamaged, (await first.coordinator.run(undisturbed.runId))!.unfit]).toEqual([true, []]);
+  });
+
   test("a block of the checkpoint, and everything that the nodes held: the run is recomputed from its beginning and the checkpoint written again", async () => {
     const { cluster, first } = await pair();
     const sealed = first.stopAt("before", ({ argument, method }) => method === "fill" && argument.endsWith(".input.6"));
@@ -358,6 +378,43 @@ describe("runs", () => {
     first.go();
     await until(async () => (await second.coordinator.run(runId))?.state === "done");
     expectSame(await second.coordinator.submit(COUPLED, EXECUTION));
+  });
+
+  test("one that is removed leaves registry, COMMIT, blobs and the disks of all, also of one that was away; submitted again it is computed anew", async () => {
+    const { cluster, first, second } = await pair();
+    const { runId } = await first.coordinator.submit(COUPLED, EXECUTION);
+    const other = await first.coordinator.submit(samplePlan(30, { agents: [30], ticks: 3, influence: false, worlds: 1, scenarios: 1, steps: 1, traits: 2 }), EXECUTION);
+    await until(() => [runId, other.runId].every((run) => commitsOf(second.store, run).length > 0) && second.coordinator.metrics().runs.done === 2);
+    // It sleeps through the removal, and then leads with what it remembers.
+    second.stop();
+    expect(await first.coordinator.remove(runId)).toMatchObject({ run: runId, state: "removed", tick: -1 });
+    expect([await first.coordinator.run(runId), (await first.coordinator.runs()).map(({ run }) => run), first.coordinator.metrics().runs]).toMatchObject([null, [other.runId], { done: 1, removed: 0 }]);
+    await expect(first.coordinator.remove(runId)).rejects.toMatchObject({ code: "NOT_FOUND" });
+    await expect(first.coordinator.outcome(runId)).rejects.toMatchObject({ code: "NOT_FOUND" });
+    const left = (): unknown => [cluster.shared.store.range("log").filter((row) => row.key.includes(runId)).length, commitsOf(first.store, runId).length];
+    expect(left()).toEqual([0, 0]);
+    // Its plan and its sums go once nothing more is removed for a while; the other run's stay.
+    const blobs = (): number => cluster.shared.store.range("blobs").length, copies = (store: Store): number => store.range("copies").length;
+    await until(() => copies(first.store) === 2);
+    expect(blobs()).toBe(2);
+    first.stop();
+    second.go();
+    await second.coordinator.leading();
+    expect((await second.coordinator.runs()).map(({ run }) => run)).toEqual([other.runId]);
+    await until(() => commitsOf(second.store, runId).length === 0 && copies(second.store) === 2);
+    expectSame(await second.coordinator.submit(COUPLED, EXECUTION));
+    expect(await second.coordinator.run(runId)).toMatchObject({ state: "done", attempt: 3 });
+    first.go();
+    await until(() => commitsOf(first.store, runId).length === COUPLED.ticks);
+  });
+
+  test("one that is under way is not removed", async () => {
+    const { first } = await pair();
+    const client = first.coordinator.submit(COUPLED, EXECUTION, { onProgress: ({ tick }) => { if (tick === 3) refused ??= first.coordinator.remove(undisturbed.runId).catch((error: unknown) => error); } });
+    let refused: Promise<unknown> | undefined;
+    expectSame(await client);
+    expect(await refused).toMatchObject({ code: "BAD_REQUEST", message: expect.stringContaining("cancel or pause it first") });
+    expect((await first.coordinator.run(undisturbed.runId))!.state).toBe("done");
   });
 
   test("the registry forgets a run: a coordinator still knows it, and its leader writes it again for the outcome", async () => {

@@ -49,6 +49,7 @@ test("counts each event once, refuses with its reason what fits no cell, and let
   const { run, state } = await coordinator.enterLedger(encodeLedgerPlan(PLAN));
   expect(state).toBe("submitted");
   expect((await coordinator.enterLedger(encodeLedgerPlan(PLAN))).run).toBe(run);
+  await expect(coordinator.remove(run)).rejects.toMatchObject({ code: "BAD_REQUEST", message: expect.stringContaining("real outcomes") });
   await send(run, [event(1), event(2), event(1), `${id(3)} 0 9 0 1`, `${id(4)} 7 0 0 1`, `${id(5)} 0 0 3 1`, "junk"]);
   await cluster.shared.log.append(eventSubject(TENANT, run), new Uint8Array([1, 2, 3]));
   await send(run, [event(2), event(6)]);

@@ -58,8 +58,6 @@ const unitOf = (run: Run): string => ({ behavior: "agent ticks", ledger: "outcom
 /** What is said of a run that is suspect from a tick on. */
 export const suspectText = (tick: number): string => `from tick ${tick} on: another computation came to another root; submit it again to compute it anew`;
 
-/** What is said of a run some of whose double runs were given up, the first of them for the ticks from this one on. */
-
 /** One run of a cluster, for `runs show --cluster`. */
 export async function clusterRun(context: Parameters<typeof withCluster>[0], options: RunOptions): Promise<{ readonly json: Readonly<Record<string, unknown>>; readonly lines: readonly string[] }> {
   return withCluster(context, options, async (cluster) => {

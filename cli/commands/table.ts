@@ -24,6 +24,7 @@ import { replayCommand } from "./replay.ts";
 import { reportCommand } from "./report.ts";
 import { runsListCommand, runsShowCommand } from "./runs.ts";
 import { runsCancelCommand, runsPauseCommand, runsResolveCommand, runsResumeCommand, runsWatchCommand } from "./runs-cluster.ts";
+import { runsRemoveCommand } from "./runs-remove.ts";
 import { signalsParseCommand, signalsRunCommand, signalsSentimentCommand } from "./signals.ts";
 import { simulateCommand } from "./simulate.ts";
 import { surfaceCommand } from "./surface.ts";
@@ -41,6 +42,6 @@ export const COMMANDS: readonly AnyCommand[] = [
 export const EXPERIMENT_COMMANDS: readonly AnyCommand[] = [experimentPlanCommand, experimentAnalyzeCommand];
 export const SIGNAL_COMMANDS: readonly AnyCommand[] = [signalsParseCommand, signalsSentimentCommand, signalsRunCommand];
 export const RUN_COMMANDS: readonly AnyCommand[] = [
-  runsListCommand, runsShowCommand, runsWatchCommand, runsCancelCommand, runsPauseCommand, runsResumeCommand, runsResolveCommand,
+  runsListCommand, runsShowCommand, runsWatchCommand, runsCancelCommand, runsPauseCommand, runsResumeCommand, runsResolveCommand, runsRemoveCommand,
 ];
 export const NETWORK_COMMANDS: readonly AnyCommand[] = [networkLearnCommand, networkQueryCommand, networkExplainCommand, networkCompareCommand, networkForgetCommand];

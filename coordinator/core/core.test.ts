@@ -22,8 +22,8 @@ describe("run", () => {
     expect(legal.has("submitted>planned") && legal.has("running>done") && legal.has("paused>submitted") && legal.has("running>frozen")).toBe(true);
     expect(["done>running", "frozen>running", "submitted>done", "canceled>done", "paused>running"].filter((step) => legal.has(step))).toEqual([]);
     expect(legal.has("running>planned")).toBe(true);
-    expect(legal.size).toBe(22);
-    expect(states.filter(isSettled)).toEqual(["paused", "frozen", "done", "failed", "canceled"]);
+    expect(legal.size).toBe(28);
+    expect(states.filter(isSettled)).toEqual(["paused", "frozen", "done", "failed", "canceled", "removed"]);
   });
 
   test("ends by what ended it; a coordinator that lost the lead leaves it alone", () => {

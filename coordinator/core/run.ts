@@ -10,20 +10,22 @@ import type { RunState } from "@populace/protocol";
  *               │            │  attempt ├─ pause ──▶ paused ───────┤
  *               └─ cancel, pause, fail ─┘                          │
  *                                       └─ diverge ▶ frozen ── resolve, or anew
+ *  Whatever is settled can be removed ─▶ removed ─▶ submitted, as if it were new.
  *
  * `submitted` waits for its turn, `planned` has it and gets shards and owners, `running` opens ticks; a new attempt plans again.
  * `paused` goes on from its last checkpoint; `frozen` keeps two outputs that disagree until a third computation has decided.
- * A change of the leader changes no state.
+ * Of what was removed the record alone stays, for a disk that was away meanwhile would bring it back. A change of the leader changes no state.
  */
 const TRANSITIONS: Readonly<Record<RunState, readonly RunState[]>> = {
   submitted: ["planned", "paused", "failed", "canceled"],
   planned: ["running", "paused", "frozen", "failed", "canceled"],
   running: ["planned", "paused", "frozen", "done", "failed", "canceled"],
-  paused: ["submitted", "canceled"],
-  frozen: ["submitted", "canceled"],
-  done: ["submitted"],
-  failed: ["submitted"],
-  canceled: ["submitted"],
+  paused: ["submitted", "canceled", "removed"],
+  frozen: ["submitted", "canceled", "removed"],
+  done: ["submitted", "removed"],
+  failed: ["submitted", "removed"],
+  canceled: ["submitted", "removed"],
+  removed: ["submitted"],
 };
 
 /** The next state. An illegal transition is a programmer's error and throws. */

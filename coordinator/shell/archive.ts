@@ -143,10 +143,19 @@ export async function restore(ports: ArchivePorts, folder: string, tenant?: stri
       if (!result.appended) throw new PopulaceError("UNAVAILABLE", `run ${record.run.slice(0, 12)}: somebody else writes its commits; stop the coordinators, then restore`, { run: record.run });
       sequence = result.sequence;
     }
-    await ports.registry.create(runKey(target, record.run), RUN_RECORD.encode(record));
+    await restoreRecord(ports, target, record);
   }
   for (const number of readdirSync(join(folder, "releases"))) await ports.registry.create(releaseKey(target, Number(number)), new Uint8Array(readFileSync(join(folder, "releases", number))));
   return { ...summary, tenant: target };
+}
+
+/** Over what is left of the run where it was removed, so that every disk takes it for the newer one. */
+async function restoreRecord({ registry }: ArchivePorts, tenant: string, record: RunRecord): Promise<void> {
+  const key = runKey(tenant, record.run), bytes = RUN_RECORD.encode(record);
+  if ((await registry.create(key, bytes)).ok) return;
+  const entry = await registry.get(key), there = decodeRecord(entry?.bytes ?? null);
+  if (entry === null || there?.state !== "removed") return;
+  await registry.update(key, RUN_RECORD.encode({ ...record, attempt: Math.max(record.attempt, there.attempt), term: Math.max(record.term, there.term), change: there.change + 1 }), entry.revision);
 }
 
 function prove(record: RunRecord, commits: readonly Commit[], root: string, readBlob: (hash: string) => Uint8Array | null): void {

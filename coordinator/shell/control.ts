@@ -93,6 +93,7 @@ export function controlService({ coordinatorOf, ports, version }: ControlOptions
     Cancel: change((coordinator, run) => coordinator.cancel(run)),
     Pause: change((coordinator, run) => coordinator.pause(run)),
     Resume: change((coordinator, run) => coordinator.resume(run)),
+    Remove: change((coordinator, run) => coordinator.remove(run)),
     Resolve: change((coordinator, run) => coordinator.resolve(run)),
     async *Outcome({ tenant, run }) {
       const outcome = await leading(tenant).coordinator.outcome(run);

@@ -2,10 +2,10 @@ import { PopulaceError } from "@populace/domain";
 import type { Blobs, Store } from "@populace/io";
 import { hasCopy, readCopy, writeCopy } from "./run-store.ts";
 
-/** Keeps a blob on this coordinator's own disk; false when it is neither there nor (any longer) to be had. */
-export async function keepCopy(ports: { readonly blobs: Blobs; readonly store: Store }, hash: string): Promise<boolean> {
+/** Keeps a blob, which the caller may have at hand, on this coordinator's own disk; false when it is neither there nor (any longer) to be had. */
+export async function keepCopy(ports: { readonly blobs: Blobs; readonly store: Store }, hash: string, atHand: Uint8Array | null = null): Promise<boolean> {
   if (hash === "" || hasCopy(ports.store, hash)) return true;
-  const bytes = await ports.blobs.get(hash);
+  const bytes = atHand ?? await ports.blobs.get(hash);
   if (bytes === null) return false;
   await ports.store.transaction((tables) => writeCopy(tables, hash, bytes));
   return true;

@@ -627,8 +627,9 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     return { checkedTick: tick, uncheckedFrom: record.uncheckedFrom > tick ? -1 : record.uncheckedFrom };
   }
 
-  async function restorePlan(): Promise<void> {
-    if (!(await blobs.has(record.spec.planHash))) await blobs.put(encodePlan(plan));
+  /** `isDoubted`: nodes cannot use what is there. */
+  async function restorePlan(isDoubted = isSuspect): Promise<void> {
+    if (!(await isWhole([record.spec.planHash], isDoubted))) await blobs.put(encodePlan(plan));
   }
 
   /** Of a run that a later leader began anew this disk may hold nothing any more: STALE_TERM then, or UNAVAILABLE until this coordinator knows of that leader. */
@@ -651,12 +652,12 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     return sums === "" ? null : blobOrCopy(ports, sums);
   }
 
-  /** Whether all blobs are there and, where a node found one damaged, sound; a damaged one is removed, so that it can be written again. */
-  async function isWhole(hashes: readonly string[]): Promise<boolean> {
+  /** Whether all blobs are there and, where one may be damaged, sound; a damaged one is removed, so that it can be written again. */
+  async function isWhole(hashes: readonly string[], isDoubted = isSuspect): Promise<boolean> {
     let whole = true;
     for (const hash of hashes) {
       if (hash === "" || !(await blobs.has(hash))) whole = false;
-      else if (isSuspect) {
+      else if (isDoubted) {
         await blobs.get(hash).catch(async (error: unknown) => {
           if (!(error instanceof PopulaceError) || error.code !== "CORRUPT") throw error;
           whole = false;
@@ -777,7 +778,11 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
     }
     // Done on this disk, and the registry did not answer when it was told.
     if (record.state === "done") record = await changeRecord(context, record);
-    else await change("done", "", "");
+    else {
+      // Nobody asks any more who computed what; of thousands of runs it is most of what their records hold.
+      record = { ...record, shards: [], owners: [] };
+      await change("done", "", "");
+    }
     stopNodes("done");
     // What it was made of is no longer needed; another run of the same files keeps them.
     if (isJobPlan(plan)) await store.transaction((tables) => markGarbage(tables, tenant, inputParts(plan)));

@@ -4,7 +4,7 @@ import { COMMIT, HELD, bodyOf, commitSubject, heldSubject, isLedgerBase, release
 import { newerRecord } from "../core/takeover.ts";
 import { keepCopy } from "./copies.ts";
 import { adoptCheckpoint, compactLedger, holdCheckpoint } from "./ledger-checkpoints.ts";
-import { decodeRecord, decodeRelease, discardCommits, discardStale, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord, writeRelease } from "./run-store.ts";
+import { decodeRecord, decodeRelease, discardCommits, discardStale, markRemoved, raiseTerm, readCommit, readEnd, readOutbox, readRecord, writeCommit, writeRecord, writeRelease } from "./run-store.ts";
 
 /** Between two tries to take in what the disk refused: at first, and after many in vain. */
 const FETCH_MS = 250, FETCH_MAX_MS = 2000;
@@ -109,11 +109,12 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
       if (newerRecord(here, there) !== there) return false;
       raiseTerm(tables, tenant, there.term);
       writeRecord(tables, tenant, there);
-      return there.firstAttempt > (here?.firstAttempt ?? 0) && discardStale(tables, tenant, there.run, there.firstAttempt);
+      if (there.state === "removed") markRemoved(tables, tenant, there);
+      return (there.firstAttempt > (here?.firstAttempt ?? 0) && discardStale(tables, tenant, there.run, there.firstAttempt)) || here?.state === "removed";
     });
     // What came before the record could not be fitted in.
     if (isAnew) await catchUp(there.run, readEnd(store, tenant, there.run).tick);
-    await keepCopy(ports, there.spec.planHash);
+    if (there.state !== "removed") await keepCopy(ports, there.spec.planHash);
     await store.flushed();
     hooks.onRecord(there);
   }

@@ -23,7 +23,7 @@ export interface RunReader {
 
 export function runReader({ registry, log, blobs }: { readonly registry: Registry; readonly log: Log; readonly blobs: Blobs }, tenant: string): RunReader {
   const recordsOf = async (): Promise<readonly RunRecord[]> =>
-    (await registry.list(runKey(tenant, "*"))).map((entry) => decodeRecord(entry.bytes)).filter((record) => record !== null).toSorted((left, right) => left.number - right.number);
+    (await registry.list(runKey(tenant, "*"))).map((entry) => decodeRecord(entry.bytes)).filter((record) => record !== null).filter(({ state }) => state !== "removed").toSorted((left, right) => left.number - right.number);
 
   const decode = async (bytes: Uint8Array, run: string): Promise<Commit> => COMMIT.decode(await bodyOf(bytes, blobs, `a commit of run ${run.slice(0, 12)}`));
 
@@ -37,7 +37,7 @@ export function runReader({ registry, log, blobs }: { readonly registry: Registr
 
   async function find(runId: string): Promise<RunRecord | null> {
     const exact = /^[0-9a-f]{64}$/.test(runId) ? decodeRecord((await registry.get(runKey(tenant, runId)))?.bytes ?? null) : null;
-    if (exact !== null || runId === "") return exact;
+    if (exact !== null || runId === "") return exact?.state === "removed" ? null : exact;
     const found = (await recordsOf()).filter((record) => record.run.startsWith(runId));
     return found.length === 1 ? found[0] : null;
   }

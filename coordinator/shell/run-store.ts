@@ -25,9 +25,26 @@ const tickOf = (key: string): number => Number(key.slice(-TICK_DIGITS));
 /** The record of a run, or null when it is not known here, or from a version before this one. */
 export const readRecord = (tables: Reader, tenant: string, run: string): RunRecord | null => decodeRecord(tables.get("runs", runPrefix(tenant, run)));
 
-/** All runs in order of submission. */
+/** What rows were decoded to, by key: of a thousand runs one has changed since they were read last. */
+const decodedRows = new Map<string, { readonly bytes: Uint8Array; readonly record: RunRecord | null }>();
+const DECODED_MAX = 20_000;
+
+function decodeRow({ key, bytes }: { readonly key: string; readonly bytes: Uint8Array }): RunRecord | null {
+  const before = decodedRows.get(key);
+  if (before !== undefined && Buffer.compare(before.bytes, bytes) === 0) return before.record;
+  if (decodedRows.size >= DECODED_MAX) decodedRows.clear();
+  const record = decodeRecord(bytes);
+  decodedRows.set(key, { bytes: new Uint8Array(bytes), record });
+  return record;
+}
+
+/** All runs in order of submission, with what is left of those that were removed. */
 export const readRecords = (tables: Reader, tenant: string): readonly RunRecord[] =>
-  tables.range("runs", { prefix: `${tenant} ` }).map((row) => decodeRecord(row.bytes)).filter((record) => record !== null).toSorted((left, right) => left.number - right.number);
+  tables.range("runs", { prefix: `${tenant} ` }).map(decodeRow).filter((record) => record !== null).toSorted((left, right) => left.number - right.number);
+
+/** Runs whose id begins so and that were not removed, in order of submission. */
+export const readRunsNamed = (tables: Reader, tenant: string, beginning: string): readonly RunRecord[] =>
+  tables.range("runs", { prefix: runPrefix(tenant, beginning) }).map((row) => decodeRecord(row.bytes)).filter((record) => record !== null).filter(({ state }) => state !== "removed").toSorted((left, right) => left.number - right.number);
 
 export function writeRecord(tables: StoreTables, tenant: string, record: RunRecord): void {
   tables.put("runs", runPrefix(tenant, record.run), RUN_RECORD.encode(record));
@@ -144,6 +161,11 @@ export function discardCommits(tables: StoreTables, tenant: string, run: string,
     for (const row of tables.range("commits", { prefix, from })) forgetEvents(tables, tenant, run, COMMIT.decode(row.bytes).manifest.map((entry) => ({ id: eventIdOf(entry), tick: tickOf(row.key) })));
   }
   for (const table of ["commits", "outbox"]) for (const row of tables.range(table, { prefix, from, keysOnly: true })) tables.remove(table, row.key);
+}
+
+/** Marks what a run named as garbage, for it is removed: whatever another one names as well stays. */
+export function markRemoved(tables: StoreTables, tenant: string, { run, spec }: Pick<RunRecord, "run" | "spec">): void {
+  markGarbage(tables, tenant, [spec.planHash, ...readCommits(tables, tenant, run).flatMap((commit) => [...commit.checkpoint, commit.sums])].filter((hash) => hash !== ""));
 }
 
 /** Removes commits of attempts before the first that counts, and what stands on them; whether there were any. */

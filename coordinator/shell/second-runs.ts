@@ -20,8 +20,8 @@ export interface SecondRunsOptions {
   /** Whether there are no others: a new leader has yet to hear them. */
   knowsSeconds(): boolean;
   view(): number;
-  /** Puts the plan back that nodes read, should it be lost. */
-  restorePlan(): Promise<void>;
+  /** Puts the plan back that nodes read, should it be lost; damaged, if it is doubted. */
+  restorePlan(isDoubted: boolean): Promise<void>;
 }
 
 /** Ticks that were committed since a checkpoint, and who computed the last of them by shard. */
@@ -51,6 +51,8 @@ export interface SecondRuns {
 
 /** A check that nobody answered when it was asked for so often, though there are nodes, is given up: it must not hold up a run for ever. No time, for whoever stood still has not asked. */
 const ASKED_MAX = 30;
+/** After so many in vain the plan is read whole. */
+const DOUBTED_EVERY = 5;
 
 /** Begins to listen for answers of second computations. */
 export function secondRuns(options: SecondRunsOptions): SecondRuns {
@@ -115,7 +117,7 @@ export function secondRuns(options: SecondRunsOptions): SecondRuns {
     try {
       // The same node while it lives; a repetition of what it works on costs nothing.
       for (let asked = 0; !isAnswered && !closed.signal.aborted && asked < ASKED_MAX; asked += 1) {
-        if (asked > 0) await options.restorePlan().catch((error: unknown) => logger.warn({ run, error: String(error) }, "the plan could not be put back; it will be tried again"));
+        if (asked > 0) await options.restorePlan(asked % DOUBTED_EVERY === 0).catch((error: unknown) => logger.warn({ run, error: String(error) }, "the plan could not be put back; it will be tried again"));
         const second = secondOf(options.seconds(), first.incarnation, first.backend, mine);
         if (second === null && isAlone()) break;
         if (second !== null) ask({ incarnation: second.incarnation, backend: second.backend, shard: shard.index, tick, span, checkpoint: false, blocks });

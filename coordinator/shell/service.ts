@@ -22,7 +22,7 @@ import { noCounts, type CoordinatorMetrics } from "./metrics.ts";
 import { changeRecord, claimRecord, publishRecord } from "./record-writer.ts";
 import { announceRelease, releasesOf } from "./releases.ts";
 import { runReader, type RunReader } from "./run-reader.ts";
-import { decodeRecord, discardCommits, forgetGarbage, markGarbage, readCommit, readCommitsAfter, readEnd, readFinalTick, readFirstCommit, readGarbage, readLastCommit, readLastRelease, readRecord, readRecords, readReleases, readTerm, raiseTerm, writeRecord, writeRelease } from "./run-store.ts";
+import { decodeRecord, discardCommits, forgetGarbage, markGarbage, markRemoved, readCommit, readCommitsAfter, readEnd, readFinalTick, readFirstCommit, readGarbage, readLastCommit, readLastRelease, readRecord, readRecords, readReleases, readRunsNamed, readTerm, raiseTerm, removeCopy, writeRecord, writeRelease } from "./run-store.ts";
 import { createTurns, type Turns } from "./turns.ts";
 
 export interface CoordinatorOptions {
@@ -104,6 +104,11 @@ export interface Coordinator extends RunReader {
   suspicion(release: Release): string;
   /** Marks a run as suspect from a committed tick on, for another computation contradicts it: submitted again it is computed anew, and releases that rest on it are refused. */
   suspect(runId: string, tick: number): Promise<RunRecord>;
+  /**
+   * Removes a run that is under way no more, with all that it committed, from registry, COMMIT and blobs and from the disks of all coordinators: only a record that says so stays. Submitted
+   * again it is computed anew. BAD_REQUEST for a run that is under way, and for a ledger, which holds real outcomes.
+   */
+  remove(runId: string): Promise<RunRecord>;
   /** All releases of the tenant, as this coordinator's disk has them; the last one is served. */
   releases(): readonly Release[];
   /** The ledger of an encoded plan: begun, or gone on with where it was paused. TOO_LARGE, BAD_REQUEST. */
@@ -147,6 +152,10 @@ const OUTAGE_WAIT_MS = 250;
 /** Commits of one answer to Missed: the rest is asked for again. */
 const HELD_MAX = 100;
 const DAY_MS = 86_400_000;
+/** After the last run of several was removed. */
+const SWEEP_WAIT_MS = 1000;
+/** Records that a sweep goes through at once: between them heartbeats are sent. */
+const SWEEP_RECORDS = 100;
 /** How often the leader looks whether the transport still has the release that production serves. */
 const RELEASE_CHECK_MS = 10_000;
 /** A finished run whose commits or sums are lost is read so often before that is its outcome. */
@@ -174,6 +183,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const closed = new PopulaceError("INTERRUPTED", "the coordinator stopped; committed ticks stay, repeat the command to go on", {});
   /** One submission of a run at a time: the second finds it under way. */
   const entering = new Map<string, Promise<{ readonly record: RunRecord; readonly isCached: boolean }>>();
+  /** Runs that are being removed: nobody enters them meanwhile. */
+  const removing = new Set<string>();
+  /** Attempts of finished runs that have no slots any more. */
+  const retired = new Set<string>();
+  let sweeping: AbortController | null = null;
   /** Ledgers that this coordinator has heard of while it stood by. */
   const ledgers = new Set(readRecords(store, tenant).filter(({ spec }) => isLedger(spec)).map(({ run }) => run));
   let reign: Reign | null = null;
@@ -224,6 +238,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       onFlushed: (run, tick) => { if (reign === null) bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick })); },
       onRecord(record) {
         if (isLedger(record.spec)) ledgers.add(record.run);
+        if (record.state === "removed") sweepSoon();
         adopt(record);
       },
       // A registry that lost its store counts revisions from 1 again: the compare-and-set of a leader who has yet to notice that it is none may meet one it remembers.
@@ -306,6 +321,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       logger.error({ run: record.run, tick: suspectFrom, alarm: "run suspect" }, "a committed run is contradicted by another computation");
       return changeRecord({ ports, tenant, term: leadingReign().leadership.term }, { ...record, suspectFrom });
     },
+    remove,
     enterLedger,
     async ledger(runId, from) {
       const record = await known(runId);
@@ -319,7 +335,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     metrics() {
       const runs = Object.fromEntries(Object.keys(RUN_STATE).map((state) => [state, 0])) as Record<RunState, number>;
       // A ledger under way asks for no node, and nodes are scaled by this.
-      const records = readRecords(store, tenant), served = readLastRelease(store, tenant);
+      const records = readRecords(store, tenant).filter(({ state }) => state !== "removed"), served = readLastRelease(store, tenant);
       for (const record of records) if (!isLedger(record.spec) || isSettled(record.state)) runs[record.state] += 1;
       const membership = reign?.membership;
       const suspectRuns = records.filter((record) => record.suspectFrom >= 0).length;
@@ -396,6 +412,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       if (record !== before) {
         const newest = record;
         await store.transaction((tables) => {
+          if (newest.state === "removed") markRemoved(tables, tenant, newest);
           if (before !== null && before.firstAttempt < newest.firstAttempt) discardCommits(tables, tenant, run);
           writeRecord(tables, tenant, newest);
         });
@@ -490,6 +507,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const run = runIdOf(spec, sha256);
     const under = entering.get(run);
     if (under !== undefined) return under;
+    assertStays(run);
     const entered = enterOnce(run, spec, bytes, isJobPlan(plan) ? inputParts(plan) : [], execution, submission);
     entering.set(run, entered);
     try {
@@ -505,22 +523,21 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const before = readRecord(store, tenant, run);
     if (mine.active.has(run)) return { record: before!, isCached: false };
     // What is suspect answers nobody.
-    const isFresh = (submission.fresh ?? false) || (before !== null && before.suspectFrom >= 0);
+    const isFresh = (submission.fresh ?? false) || (before !== null && (before.suspectFrom >= 0 || before.state === "removed"));
     if (before?.state === "done" && !isFresh && await isReadable(run)) return { record: before, isCached: true };
     if (before?.state === "frozen" && !isFresh) throw new PopulaceError("DIVERGENCE", `run ${run.slice(0, 12)} is frozen: ${before.reason}`, { run });
     if (mine.active.size >= LIMITS.runsQueuedMax) throw new PopulaceError("TOO_LARGE", `${mine.active.size} runs wait already; at most ${LIMITS.runsQueuedMax} may`, { limit: LIMITS.runsQueuedMax });
-    if (turns.running === 0 && [...mine.active.keys()].every((active) => isLedger(readRecord(store, tenant, active)!.spec))) await sweep(inputs);
+    if (isIdle()) await sweep(inputs);
     if (inputs.length > LIMITS.jobPartsMax) throw new PopulaceError("TOO_LARGE", `the inputs of the job have ${inputs.length} parts; at most ${LIMITS.jobPartsMax} are taken`, { parts: inputs.length, limit: LIMITS.jobPartsMax });
     const isThere = await Promise.all(inputs.map((part) => blobs.has(part)));
     const missing = inputs.filter((_, index) => !isThere[index]);
     if (missing.length > 0) throw new PopulaceError("NOT_FOUND", `${missing.length} of ${inputs.length} parts of the job's inputs are not in the blob store; put them there first`, { missing: missing.slice(0, MISSING_MAX) });
 
     await blobs.put(planBytes);
-    if (!isAlone) await keepCopy(ports, spec.planHash);
+    if (!isAlone) await keepCopy(ports, spec.planHash, planBytes);
     // Of an unknown run there may be commits of another version of this program.
     if (isFresh || (before === null && (await log.last(commitSubject(tenant, run))) !== null)) await forgetRun(ports, tenant, run);
-    const attempt = (before?.attempt ?? 0) + 1;
-    const anew = { tick: -1, checkedTick: -1, uncheckedFrom: -1, root: run, exposures: 0, seconds: 0, backends: [], firstAttempt: attempt, execution: null, shards: [], owners: [] };
+    const attempt = (before?.attempt ?? 0) + 1, anew = nothingYet(run, attempt);
     const first = { number: 1 + (readRecords(store, tenant).at(-1)?.number ?? 0), label: "", priority: 0, view: 0, term, change: 0 };
     const record = await changeRecord({ ports, tenant, term }, {
       ...(before === null ? { ...first, ...anew } : isFresh ? { ...before, ...anew } : before),
@@ -564,10 +581,49 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   async function again(before: RunRecord, from: readonly RunState[], changes: Partial<RunRecord>): Promise<RunRecord> {
     const mine = leadingReign();
     if (mine.active.has(before.run)) return before;
+    assertStays(before.run);
     if (!from.includes(before.state)) throw new PopulaceError("BAD_REQUEST", `run ${before.run.slice(0, 12)} is ${before.state}; expected ${from.join(", ")}`, { run: before.run, state: before.state });
     const record = await changeRecord({ ports, tenant, term: mine.leadership.term }, { ...before, ...changes, attempt: before.attempt + 1, state: transition(before.state, "submitted"), code: "", reason: "" });
     carry(mine, record);
     return record;
+  }
+
+  function assertStays(run: string): void {
+    if (removing.has(run)) throw new PopulaceError("UNAVAILABLE", `run ${run.slice(0, 12)} is being removed; submit it again when it is`, { run });
+  }
+
+  async function remove(runId: string): Promise<RunRecord> {
+    const mine = leadingReign(), { term } = mine.leadership;
+    const record = await known(runId), { run, spec, state } = record;
+    if (isLedger(spec)) throw new PopulaceError("BAD_REQUEST", `run ${run.slice(0, 12)} is a ledger: what it holds are real outcomes, which nothing computes again`, { run });
+    if (!isSettled(state) || mine.active.has(run) || entering.has(run)) throw new PopulaceError("BAD_REQUEST", `run ${run.slice(0, 12)} is ${state}; cancel or pause it first`, { run, state });
+    assertStays(run);
+    removing.add(run);
+    try {
+      await store.transaction((tables) => markRemoved(tables, tenant, record));
+      mine.leadership.assertValid();
+      await forgetRun(ports, tenant, run);
+      mine.leadership.assertValid();
+      const attempt = record.attempt + 1;
+      const removed = await changeRecord({ ports, tenant, term }, { ...record, ...nothingYet(run, attempt), state: transition(state, "removed"), attempt, dispute: null, label: "", code: "", reason: "" });
+      retired.delete(`${run} ${record.attempt}`);
+      sweepSoon();
+      return removed;
+    } finally {
+      removing.delete(run);
+    }
+  }
+
+  /** Once nothing more is removed for a while. */
+  function sweepSoon(): void {
+    sweeping?.abort();
+    const waiting = sweeping = new AbortController();
+    void (async () => {
+      await clock.sleep(SWEEP_WAIT_MS, AbortSignal.any([waiting.signal, closing.signal]));
+      sweeping = null;
+      if (entering.size > 0) sweepSoon();
+      else await sweep([]);
+    })().catch((error: unknown) => { if (!waiting.signal.aborted && !closing.signal.aborted) logger.warn({ error: String(error) }, "what removed runs had named was not swept; it is with the next one"); });
   }
 
   async function cancel(runId: string): Promise<RunRecord> {
@@ -584,7 +640,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   function activeRun(runId: string): string | null {
     if (reign === null || runId === "") return null;
     if (reign.active.has(runId)) return runId;
-    const own = readRecords(store, tenant).filter(({ run }) => run.startsWith(runId));
+    const own = readRunsNamed(store, tenant, runId);
     return own.length === 1 && reign.active.has(own[0].run) ? own[0].run : null;
   }
 
@@ -601,7 +657,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   async function find(runId: string): Promise<RunRecord | null> {
     const record = await reader.run(runId);
     if (record !== null || runId === "") return record;
-    const own = readRecords(store, tenant).filter((one) => one.run.startsWith(runId));
+    const own = readRunsNamed(store, tenant, runId);
     if (own.length !== 1) return null;
     // The registry is given back what it forgot: a leader that was away when the run was entered hears of it so, and takes it up.
     if (!isAlone) await giveBack(own[0]);
@@ -767,6 +823,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   /** Gives a finished run back what the transport has lost of it and this disk has: plan, sums and, in a term, its record and commits. */
   async function mend(record: RunRecord, term: number): Promise<void> {
     if (term > 0) await publishRecord({ ports, tenant, term }, record);
+    if (record.state === "removed") return;
     if (term > 0) await commitLog({ ports, tenant, term, logger, counters, assertLeads: () => reign?.leadership.assertValid() }, record).reconcile(true);
     for (const hash of [record.spec.planHash, readLastCommit(store, tenant, record.run)?.sums ?? ""]) if (hash !== "") await blobOrCopy(ports, hash);
   }
@@ -793,6 +850,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       }
       closing.signal.throwIfAborted();
       const record = await find(run).catch(() => null);
+      if (record === null && readRecord(store, tenant, run)?.state === "removed") throw new PopulaceError("NOT_FOUND", `run ${run.slice(0, 12)} was removed`, { runId: run });
       if (record !== null && record.state === "done") {
         try {
           return { ...(await outcome(run)), cached: false };
@@ -916,12 +974,18 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     return terms.reduce((most, term) => Math.max(most, term), highest);
   }
 
-  /** Removes blobs that no checkpoint of an unfinished run, no sums and no plan names; only while nothing runs. */
+  /**
+   * Removes blobs that no checkpoint of an unfinished run, no sums, no plan and no release names, and their copies on this disk; the blobs only as the leader and while
+   * nothing runs.
+   */
   async function sweep(kept: readonly string[]): Promise<void> {
     const garbage = readGarbage(store, tenant);
     if (garbage.length === 0) return;
     const live = new Set<string>(kept);
-    for (const { run, spec, state } of readRecords(store, tenant)) {
+    for (const { content, model } of readReleases(store, tenant)) live.add(content).add(model);
+    for (const [index, { run, spec, state }] of readRecords(store, tenant).entries()) {
+      if (state === "removed") continue;
+      if (index % SWEEP_RECORDS === SWEEP_RECORDS - 1) await clock.sleep(0, closing.signal);
       live.add(spec.planHash);
       let commit = readLastCommit(store, tenant, run);
       live.add(commit?.sums ?? "");
@@ -933,21 +997,41 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       while (commit !== null && commit.checkpoint.length === 0 && commit.tick > 0) commit = readCommit(store, tenant, run, commit.tick - 1);
       for (const hash of [...(commit?.checkpoint ?? []), commit?.sums ?? ""]) live.add(hash);
     }
-    const dead = garbage.filter((hash) => !live.has(hash));
-    for (const hash of dead) await blobs.remove(hash);
-    await store.transaction((tables) => forgetGarbage(tables, tenant, dead));
+    const dead = garbage.filter((hash) => !live.has(hash)), gone: string[] = [];
+    for (const hash of dead) {
+      if (!isIdle()) break;
+      await blobs.remove(hash);
+      gone.push(hash);
+    }
+    await store.transaction((tables) => {
+      for (const hash of dead) removeCopy(tables, hash);
+      // A leader who is busy removes the blobs later.
+      forgetGarbage(tables, tenant, reign === null ? dead : gone);
+    });
+  }
+
+  /** Whether this coordinator leads, and nothing runs but ledgers. */
+  function isIdle(): boolean {
+    return reign !== null && turns.running === 0 && [...reign.active.keys()].every((active) => isLedger(readRecord(store, tenant, active)!.spec));
   }
 
   /** Only the newest finished runs keep their slots. */
   async function retire(mine: Reign): Promise<void> {
     const finished = readRecords(store, tenant).filter((record) => record.state === "done" && !mine.active.has(record.run));
-    for (const record of finished.slice(0, -LIMITS.runsWithSlotsMax)) {
-      if ((await log.last(`pop.${tenant}.${record.run}.${record.attempt}.open`)) === null) continue;
-      for (const body of await purgeSlots(ports, tenant, record.run)) await blobs.remove(body);
-      await log.purge(`pop.${tenant}.${record.run}.*.open`, Number.MAX_SAFE_INTEGER);
+    for (const { run, attempt } of finished.slice(0, -LIMITS.runsWithSlotsMax)) {
+      if (retired.has(`${run} ${attempt}`)) continue;
+      if ((await log.last(`pop.${tenant}.${run}.${attempt}.open`)) !== null) {
+        for (const body of await purgeSlots(ports, tenant, run)) await blobs.remove(body);
+        await log.purge(`pop.${tenant}.${run}.*.open`, Number.MAX_SAFE_INTEGER);
+      }
+      retired.add(`${run} ${attempt}`);
     }
   }
 }
+
+/** What a record says of a run of which nothing that was committed counts. */
+const nothingYet = (run: string, firstAttempt: number): Pick<RunRecord, "tick" | "checkedTick" | "uncheckedFrom" | "root" | "exposures" | "seconds" | "backends" | "firstAttempt" | "execution" | "shards" | "owners"> =>
+  ({ tick: -1, checkedTick: -1, uncheckedFrom: -1, root: run, exposures: 0, seconds: 0, backends: [], firstAttempt, execution: null, shards: [], owners: [] });
 
 const isLoss = (error: unknown): boolean => error instanceof PopulaceError && (error.code === "CORRUPT" || error.code === "NOT_FOUND");
 

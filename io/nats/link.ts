@@ -294,7 +294,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
     const details = { what, server };
     const reason = cause instanceof Error ? cause.message : "";
     if (trouble === "denied") return new PopulaceError("FORBIDDEN", `${what}: NATS at ${server} does not permit it to ${options.name} (${reason}); use the credential of the right role`, details, cause);
-    if (trouble === "full") return new PopulaceError("STORE_FAILED", `${what}: NATS at ${server} had no room for ${Math.round(patienceMs / 1000)} s (${reason}); purge finished runs, raise the byte limit of the stream, or give the server more disk`, details, cause);
+    if (trouble === "full") return new PopulaceError("STORE_FAILED", `${what}: NATS at ${server} had no room for ${Math.round(patienceMs / 1000)} s (${reason}); remove finished runs (populace runs remove), raise the byte limit of the stream, or give the server more disk`, details, cause);
     if (trouble === "closed") return new PopulaceError("UNAVAILABLE", `${what}: the connection to NATS at ${server} is closed${reason === "" ? "" : ` (${reason})`}; start this process again`, details, cause);
     if (trouble === "other") return new PopulaceError("STORE_FAILED", `${what}: NATS at ${server} refused: ${reason}`, details, cause);
     return new PopulaceError("UNAVAILABLE", `${what}: NATS at ${server} did not do it within ${Math.round(patienceMs / 1000)} s${reason === "" ? "" : ` (${reason})`}; check the server and the network, then try again`, details, cause);

@@ -70,7 +70,7 @@ export function simulatedService(chance: Chance): SimulatedService {
   const tell = (event: ServiceEvent): void => { for (const listen of listeners) listen(event); };
 
   function store(by: string, subject: string, bytes: Uint8Array): LogEntry {
-    if (isFull) throw new PopulaceError("STORE_FAILED", `${subject}: the log is at its byte limit; purge finished runs or raise the limit`, { subject });
+    if (isFull) throw new PopulaceError("STORE_FAILED", `${subject}: the log is at its byte limit; remove finished runs or raise the limit`, { subject });
     const entry: LogEntry = { subject, sequence: (sequence += 1), bytes };
     entries.push(entry);
     enter(entry);
