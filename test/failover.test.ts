@@ -296,6 +296,25 @@ describe("what was stored is lost", () => {
     await until(() => commitsOf(first.store, run).join() === undisturbed.roots.join());
   });
 
+  test("the record of a later attempt, of which COMMIT alone tells: what came before it counts no more, also where the next leader has it falsely (simulator seed 6064846)", async () => {
+    const { cluster, first, second } = await pair();
+    const dead = first.stopAt("before", ({ argument, method }) => method === "fill" && argument.endsWith(".input.7"));
+    void first.coordinator.submit(COUPLED, EXECUTION).catch(() => {});
+    await dead;
+    const run = undisturbed.runId;
+    await until(() => commitsOf(second.store, run).length === 7);
+    await falsify(second.store, run);
+    // As if it had been begun anew twice since.
+    await cluster.shared.store.transaction((tables) => {
+      for (const { key, bytes } of tables.range("log")) if (schemaOf(bytes) === COMMIT.schema) tables.put("log", key, COMMIT.encode({ ...COMMIT.decode(bytes), attempt: 3 }));
+    });
+    await second.coordinator.leading();
+    expectSame(await second.coordinator.wait(run));
+    expect(await second.coordinator.run(run)).toMatchObject({ state: "done", attempt: 4, firstAttempt: 4 });
+    first.go();
+    for (const { store } of [first, second]) await until(() => commitsOf(store, run).join() === undisturbed.roots.join());
+  });
+
   test("a bit of the plan flips in the blob store before a node has read it: it is written again, and no node is to blame (simulator seed 6034829)", async () => {
     const { cluster, first } = await pair();
     const { blobs, store } = cluster.shared, { get } = blobs, plan = planHash(COUPLED, sha256);

@@ -111,9 +111,15 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   let expected: ReadonlyMap<number, string> = new Map();
 
   try {
-    expected = await commits.reconcile();
+    const found = await commits.takeUp();
+    ({ expected } = found);
+    if (found.firstAttempt > record.firstAttempt) {
+      // The dispute, if there was one, was decided before the attempt that the record does not know.
+      const attempt = Math.max(record.attempt, found.firstAttempt + (record.state === "running" ? 0 : 1));
+      record = { ...record, attempt, dispute: null, ...checkedTo(-1) };
+    }
     // The last leader may have come no further than to record that this attempt counts no more.
-    let canContinue = record.state === "running" && record.execution !== null && record.attempt >= record.firstAttempt && record.attempt !== context.forgottenAttempt;
+    let canContinue = record.state === "running" && record.execution !== null && record.attempt >= record.firstAttempt && record.attempt !== context.forgottenAttempt && found.firstAttempt === record.firstAttempt;
     for (let attempts = 1; ; attempts += 1) {
       try {
         return await attemptRun(canContinue);

@@ -318,7 +318,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
   // ---- the client ----
   /** Enters each run once with whoever leads, then waits for it with anybody; takes a run that ended otherwise up again, as its owner would. */
   const errands = truths.map((truth) => ({ truth, isEntered: false, askedIn: null as SimulatedLife | null }));
-  const finished = new Set<string>();
+  const finished = new Set<string>(), removed = new Set<string>();
   function lookAfterRuns(): void {
     for (const errand of errands) {
       if (finished.has(errand.truth.run) || (errand.askedIn !== null && errand.askedIn.isAlive)) continue;
@@ -330,7 +330,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
       const asked = errand.isEntered ? wait(truth, coordinator!) : enter(truth, coordinator!);
       asked.then(
         (said) => {
-          if (said === "entered") errand.isEntered = true;
+          if (said === "entered" || said === "removed") errand.isEntered = said === "entered";
           errand.askedIn = null;
           say(`${name}: run ${run} is ${said}`);
         },
@@ -363,6 +363,11 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
 
   async function wait(truth: Truth, coordinator: Coordinator): Promise<string> {
     const { rootHash, exposures, counts: sums } = await coordinator.wait(truth.run);
+    if (schedule.removals === true && !removed.has(truth.run)) {
+      await coordinator.remove(truth.run);
+      removed.add(truth.run);
+      return "removed";
+    }
     finished.add(truth.run);
     ending();
     records.push({ kind: "outcome", observer: "client", run: truth.run, root: rootHash, exposures, counts: sums });

@@ -22,11 +22,12 @@ const HELP = `The cluster simulator: seeds of faults over simulated ports; the e
   --workers N    processes, 1 or 2 (1)       --failures N   stop after so many that failed (1)
   --seed N       this one, traced            --plant NAME   break the product first (planted.ts)
   --flips        bits of nodes' memory flip in every seed, instead of in some
+  --removals     runs are removed when they are done, and submitted once more
   --json         one JSON document           --lines        the same on one line
 `;
 const OPTIONS = {
   seeds: { type: "string", default: "100" }, first: { type: "string", default: "1" }, stride: { type: "string", default: "1" }, seconds: { type: "string" }, failures: { type: "string", default: "1" },
-  workers: { type: "string", default: "1" }, seed: { type: "string" }, plant: { type: "string" }, flips: { type: "boolean", default: false }, json: { type: "boolean", default: false }, lines: { type: "boolean", default: false }, help: { type: "boolean", default: false },
+  workers: { type: "string", default: "1" }, seed: { type: "string" }, plant: { type: "string" }, flips: { type: "boolean", default: false }, removals: { type: "boolean", default: false }, json: { type: "boolean", default: false }, lines: { type: "boolean", default: false }, help: { type: "boolean", default: false },
 } as const satisfies ParseArgsConfig["options"];
 const values = asked();
 if (values.help) {
@@ -53,7 +54,7 @@ if (values.seed === undefined) Error.stackTraceLimit = 0;
 const kinds = planted === "live inputs" || planted === "reopened without its sealed input" ? KINDS_WITH_LIVE_INPUTS : FAULT_KINDS;
 /** Nothing else is for double runs to find. */
 const hasFlips = values.flips || planted === "no double run";
-const schedule = (seed: number): Schedule => scheduleOf(seed, { kinds, ...(hasFlips ? { flips: true } : {}) });
+const schedule = (seed: number): Schedule => scheduleOf(seed, { kinds, removals: values.removals, ...(hasFlips ? { flips: true } : {}) });
 
 /** The options, or one line and exit code 2. */
 function asked() {
@@ -95,7 +96,7 @@ const progresses: Progress[] = [];
 const tell = ({ progress, failed, seconds }: Progress): void => void process.stderr.write(`${progress} of ${values.seeds} seeds, ${failed} failed, ${Math.round(seconds)} s\n`);
 
 const emptySummary = (): Summary => ({ seeds: 0, seconds: 0, faults: {}, counts: {}, virtualHours: 0, failed: [] });
-const replayOf = (seed: number): string => `npm run simulator -- --seed ${seed}${values.flips ? " --flips" : ""}${planted === undefined ? "" : ` --plant "${planted}"`}`;
+const replayOf = (seed: number): string => `npm run simulator -- --seed ${seed}${values.flips ? " --flips" : ""}${values.removals ? " --removals" : ""}${planted === undefined ? "" : ` --plant "${planted}"`}`;
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 if (values.seed !== undefined) {
@@ -161,6 +162,7 @@ function inProcess(index: number, of: number): Promise<Summary> {
   if (values.seconds !== undefined) args.push("--seconds", values.seconds);
   if (planted !== undefined) args.push("--plant", planted);
   if (values.flips) args.push("--flips");
+  if (values.removals) args.push("--removals");
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [import.meta.filename, ...args], { stdio: ["ignore", "pipe", "inherit"] });
     let last = "";

@@ -70,6 +70,8 @@ export interface Schedule {
   /** Computing time of a shard's span, ms. */
   readonly computeMs: number;
   readonly strikes: readonly Strike[];
+  /** Whether the owner of a run removes it when it is done, and submits it once more. */
+  readonly removals?: boolean;
 }
 
 /** Kinds that are drawn. Bits flipped in a node's memory come on top, in some seeds: only double runs find those, and there every block is computed twice. */
@@ -88,6 +90,8 @@ export interface ScheduleOptions {
   readonly kinds: readonly FaultKind[];
   /** Whether bits of nodes' memory flip in every seed, or in none; default: in FLIPS_SHARE of them. */
   readonly flips?: boolean;
+  /** Whether runs are removed when they are done, and submitted once more; default: they are not. */
+  readonly removals?: boolean;
 }
 
 /** Least of a seed: fewer faults, or of fewer kinds, would pass for coverage. */
@@ -103,7 +107,7 @@ const COSTS_DISK: ReadonlySet<FaultKind> = new Set(["older disk", "lost disk", "
 export const KINDS_WITH_LIVE_INPUTS: readonly FaultKind[] = FAULT_KINDS.filter((kind) => !COSTS_SERVICE.has(kind));
 
 /** The schedule of a seed. */
-export function scheduleOf(seed: number, { kinds, flips }: ScheduleOptions): Schedule {
+export function scheduleOf(seed: number, { kinds, flips, removals }: ScheduleOptions): Schedule {
   if (kinds.length < KINDS_MIN) throw new Error(`a schedule needs ${KINDS_MIN} kinds of faults`);
   const chance = chanceOf(seed, "schedule");
   const spared = chance() < 0.5 ? COSTS_SERVICE : COSTS_DISK;
@@ -134,6 +138,7 @@ export function scheduleOf(seed: number, { kinds, flips }: ScheduleOptions): Sch
     checkpointTicks: oneOf(chance, [2, 3, 4, 7, 1000]),
     population: oneOf(chance, ["stored", "procedural"] as const),
     computeMs: oneOf(chance, [1, 5, 20, 80]),
+    ...(removals === true ? { removals } : {}),
   };
 }
 

@@ -78,6 +78,13 @@ describe("the simulated cluster", () => {
     expect(quarantined).toBeGreaterThan(0);
   });
 
+  test("runs that their owner removes when they are done, and submits once more, come to the same roots, whatever befalls the cluster", { timeout: 60_000 }, async () => {
+    for (let seed = 400; seed < 430; seed += 1) {
+      const { violations: broken } = await runSchedule(scheduleOf(seed, { kinds: FAULT_KINDS, removals: true }));
+      expect(broken, `npm run simulator -- --seed ${seed} --removals`).toEqual([]);
+    }
+  });
+
   test("bits of a block flip once, in one memory: two that make its state false alike could not be told from a sound one", async () => {
     const { kernels } = await openBackend("reference", "expose"), { plan } = await sampleTruth(1), flippedIn = new Set<string>(), flipped: string[] = [];
     for (const name of ["one", "other"]) {
