@@ -185,6 +185,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const entering = new Map<string, Promise<{ readonly record: RunRecord; readonly isCached: boolean }>>();
   /** Runs that are being removed: nobody enters them meanwhile. */
   const removing = new Set<string>();
+  /** Removed runs of which nothing is in the log any more. */
+  const purged = new Set<string>();
   /** Attempts of finished runs that have no slots any more. */
   const retired = new Set<string>();
   let sweeping: AbortController | null = null;
@@ -533,6 +535,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const missing = inputs.filter((_, index) => !isThere[index]);
     if (missing.length > 0) throw new PopulaceError("NOT_FOUND", `${missing.length} of ${inputs.length} parts of the job's inputs are not in the blob store; put them there first`, { missing: missing.slice(0, MISSING_MAX) });
 
+    purged.delete(run);
     await blobs.put(planBytes);
     if (!isAlone) await keepCopy(ports, spec.planHash, planBytes);
     // Of an unknown run there may be commits of another version of this program.
@@ -602,15 +605,29 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     try {
       await store.transaction((tables) => markRemoved(tables, tenant, record));
       mine.leadership.assertValid();
-      await forgetRun(ports, tenant, run);
-      mine.leadership.assertValid();
       const attempt = record.attempt + 1;
+      // The record first: nothing that is purged from here on is missed by anybody.
       const removed = await changeRecord({ ports, tenant, term }, { ...record, ...nothingYet(run, attempt), state: transition(state, "removed"), attempt, dispute: null, label: "", code: "", reason: "" });
       retired.delete(`${run} ${record.attempt}`);
+      await forgetRun(ports, tenant, run).then(() => purged.add(run), (error: unknown) => logger.warn({ run, error: String(error) }, "what a removed run had committed could not be purged; it will be tried again"));
       sweepSoon();
       return removed;
     } finally {
       removing.delete(run);
+    }
+  }
+
+  /** What a removed run had committed, and an earlier leader, or a request without an answer, left in the log. */
+  async function purgeRemoved(): Promise<void> {
+    for (const { run, state } of readRecords(store, tenant)) {
+      if (reign === null || state !== "removed" || purged.has(run) || entering.has(run) || removing.has(run)) continue;
+      removing.add(run);
+      try {
+        if (readRecord(store, tenant, run)?.state === "removed") await forgetRun(ports, tenant, run);
+        purged.add(run);
+      } finally {
+        removing.delete(run);
+      }
     }
   }
 
@@ -621,9 +638,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     void (async () => {
       await clock.sleep(SWEEP_WAIT_MS, AbortSignal.any([waiting.signal, closing.signal]));
       sweeping = null;
+      await purgeRemoved();
       if (entering.size > 0) sweepSoon();
       else await sweep([]);
-    })().catch((error: unknown) => { if (!waiting.signal.aborted && !closing.signal.aborted) logger.warn({ error: String(error) }, "what removed runs had named was not swept; it is with the next one"); });
+    })().catch((error: unknown) => {
+      if (waiting.signal.aborted || closing.signal.aborted) return;
+      logger.warn({ error: String(error) }, "what removed runs had named was not swept; it will be tried again");
+      sweepSoon();
+    });
   }
 
   async function cancel(runId: string): Promise<RunRecord> {
