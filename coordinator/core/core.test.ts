@@ -4,7 +4,7 @@ import { admit, runSize } from "./admission.ts";
 import { decideCommit, decideRefusedAppend, type Link } from "./commit.ts";
 import { isSmall, resolveExecution, shardOutBytesPerTick, spanAt } from "./execution.ts";
 import { accumulate, exposuresPlanned } from "./ledger.ts";
-import { decideLease, decideRefusedRenewal, look } from "./lease.ts";
+import { decideLease, decideRefusedRenewal, look, nextLookMs } from "./lease.ts";
 import { isSettled, stateAfter, transition } from "./run.ts";
 import { shardMap } from "./shard-map.ts";
 
@@ -88,29 +88,31 @@ describe("commit", () => {
 describe("lease", () => {
   const record = { holder: "a", nonce: "n", term: 7, address: "" };
   test("a rival waits a whole TTL of its own sight, then numbers above everything seen", () => {
-    expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000 }, 2500, 2000, 3, false, "b")).toEqual({ kind: "wait", ms: 500 });
-    expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000 }, 3000, 2000, 3, false, "b")).toEqual({ kind: "claim", term: 8 });
-    expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000 }, 1000, 2000, 12, true, "b")).toEqual({ kind: "claim", term: 13 });
+    expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000, looks: 8 }, 2500, 2000, 3, false, "b")).toEqual({ kind: "wait", ms: 500 });
+    expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000, looks: 10 }, 3000, 2000, 3, false, "b")).toEqual({ kind: "claim", term: 8 });
+    expect(decideLease({ record, revision: 4, unchangedSinceMs: 1000, looks: 1 }, 1000, 2000, 12, true, "b")).toEqual({ kind: "claim", term: 13 });
     // Nobody has led yet.
-    expect(decideLease({ record: null, revision: 0, unchangedSinceMs: 0 }, 100, 2000, 0, false, "b")).toEqual({ kind: "wait", ms: 400 });
-    expect(decideLease({ record: null, revision: 0, unchangedSinceMs: 0 }, 500, 2000, 0, false, "b")).toEqual({ kind: "claim", term: 1 });
+    expect(decideLease({ record: null, revision: 0, unchangedSinceMs: 0, looks: 4 }, 100, 2000, 0, false, "b")).toEqual({ kind: "wait", ms: 400 });
+    expect(decideLease({ record: null, revision: 0, unchangedSinceMs: 0, looks: 4 }, 500, 2000, 0, false, "b")).toEqual({ kind: "claim", term: 1 });
+    // It slept between two looks, and heard nobody.
+    expect(decideLease({ record: null, revision: 0, unchangedSinceMs: 0, looks: 2 }, 800, 2000, 0, false, "b")).toEqual({ kind: "wait", ms: nextLookMs({ record: null, revision: 0, unchangedSinceMs: 0, looks: 2 }, 2000) });
   });
 
   test("where the registry lost its store, no two candidates claim the same term, though they know of the same one", () => {
     const terms = Array.from({ length: 100 }, (_, index) => {
-      const decision = decideLease({ record: null, revision: 0, unchangedSinceMs: 0 }, 500, 2000, 12, false, `nonce ${index}`);
+      const decision = decideLease({ record: null, revision: 0, unchangedSinceMs: 0, looks: 4 }, 500, 2000, 12, false, `nonce ${index}`);
       return decision.kind === "claim" ? decision.term : 0;
     });
     expect(new Set(terms).size).toBe(terms.length);
     expect(Math.min(...terms)).toBeGreaterThan(12);
-    expect(decideLease({ record: null, revision: 0, unchangedSinceMs: 0 }, 0, 2000, 12, true, "nonce 7")).toEqual({ kind: "claim", term: terms[7] });
+    expect(decideLease({ record: null, revision: 0, unchangedSinceMs: 0, looks: 4 }, 0, 2000, 12, true, "nonce 7")).toEqual({ kind: "claim", term: terms[7] });
   });
 
   test("another leadership at a revision that was seen before is news (simulator seed 3105935)", () => {
     const sight = look(null, record, 1, 100);
-    expect(look(sight, { ...record }, 1, 900)).toBe(sight);
-    expect(look(sight, record, 2, 900)).toEqual({ record, revision: 2, unchangedSinceMs: 900 });
-    for (const other of [{ ...record, term: 8 }, { ...record, nonce: "o" }, null]) expect(look(sight, other, 1, 900)).toEqual({ record: other, revision: 1, unchangedSinceMs: 900 });
+    expect(look(sight, { ...record }, 1, 900)).toEqual({ ...sight, looks: 2 });
+    expect(look(sight, record, 2, 900)).toEqual({ record, revision: 2, unchangedSinceMs: 900, looks: 1 });
+    for (const other of [{ ...record, term: 8 }, { ...record, nonce: "o" }, null]) expect(look(sight, other, 1, 900)).toEqual({ record: other, revision: 1, unchangedSinceMs: 900, looks: 1 });
   });
 
   test("a refused renewal is the holder's own one, answered late, or the end of its lead", () => {

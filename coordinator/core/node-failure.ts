@@ -10,7 +10,7 @@ import { LIMITS } from "@populace/protocol";
 export type FailureDecision = "freeze" | "repair" | "retry" | "elsewhere" | "unfit" | "fail";
 
 /**
- * `failures`: how often in a row this node has failed at this run, this time included. `hasOthers`: whether another node may compute it. `isJob`: what is
+ * `failures`: how often in a row this node has failed so at this run, this time included. `hasOthers`: whether another node may compute it. `isJob`: what is
  * wrong with the input of a job is wrong on every node.
  */
 export function decideFailure(code: string, failures: number, hasOthers: boolean, isJob = false): FailureDecision {

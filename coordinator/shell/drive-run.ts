@@ -90,7 +90,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
   let commits = commitLog(context, begun);
   const startedMs = clock.monotonicMs();
   const secondsBefore = Math.max(begun.seconds, readLastCommit(store, tenant, run)?.seconds ?? 0);
-  /** In a row, by node; those that others are asked instead of, while there are others; and all that were heard of. */
+  /** In a row, by node and code; those that others are asked instead of, while there are others; and all that were heard of. */
   const failuresBy = new Map<string, number>(), avoided = new Set<string>(), failuresHeard = new Set<string>();
   /** A node found a blob damaged or gone. */
   let isSuspect = false;
@@ -401,7 +401,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
         barrier = arrive(barrier, out);
         if (barrier === before) return;
         lastSlot = Math.max(lastSlot, entry.sequence);
-        failuresBy.delete(out.incarnation);
+        for (const key of failuresBy.keys()) if (key.startsWith(`${out.incarnation} `)) failuresBy.delete(key);
         tookMs[out.shard] = clock.monotonicMs() - openedMs;
         context.slotBytes.set(run, (context.slotBytes.get(run) ?? 0) + entry.bytes.length);
         if (barrier.missing === 0) complete.resolve();
@@ -417,8 +417,8 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       if (failuresHeard.has(`${incarnation} ${failed.number}`)) return;
       failuresHeard.add(`${incarnation} ${failed.number}`);
       isSuspect ||= code === "CORRUPT" || code === "NOT_FOUND";
-      const failures = (failuresBy.get(incarnation) ?? 0) + 1;
-      failuresBy.set(incarnation, failures);
+      const failures = (failuresBy.get(`${incarnation} ${code}`) ?? 0) + 1;
+      failuresBy.set(`${incarnation} ${code}`, failures);
       counters.nodeFailures += 1;
       const others = fitMembers().filter(([other]) => other !== incarnation);
       const decision = decideFailure(code, failures, others.length > 0, isJobPlan(plan));
@@ -759,7 +759,7 @@ export async function driveRun(context: RunContext, plan: Plan, begun: RunRecord
       context.assertLeads();
       // The last one failed while another that was gone still counted.
       const members = [...context.membership().members.keys()];
-      if (members.length > 0 && context.knowsMembers() && members.every((incarnation) => record.unfit.includes(incarnation))) {
+      if (clock.monotonicMs() > deadline && members.length > 0 && members.every((incarnation) => record.unfit.includes(incarnation))) {
         throw new PopulaceError("INTERNAL", `run ${short}: every node there is has failed at it; see their logs, and resume the run when they are mended`, { run, node: members[0] });
       }
       // Never placed: said at once, and not only when somebody wonders why nothing happens.

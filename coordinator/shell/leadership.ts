@@ -1,7 +1,7 @@
 import { PopulaceError } from "@populace/domain";
 import type { Clock, Logger, Registry } from "@populace/io";
 import { LEADER_RECORD, LIMITS, leaderKey, type LeaderRecord } from "@populace/protocol";
-import { decideLease, decideRefusedRenewal, look, type LeaseSight } from "../core/lease.ts";
+import { decideLease, decideRefusedRenewal, look, nextLookMs, type LeaseSight } from "../core/lease.ts";
 
 export interface Leadership {
   readonly term: number;
@@ -28,8 +28,6 @@ export interface Candidate {
   readonly isAlone: boolean;
 }
 
-/** Looked at so often within a TTL: the record is found expired at most a tenth of a TTL late. */
-const LOOKS_PER_TTL = 10;
 /** Renewed so often: two lost renewals are survivable. */
 const RENEWALS_PER_TTL = 4;
 
@@ -53,9 +51,8 @@ export async function lead(
     signal.throwIfAborted();
     try {
       const entry = await answered(clock, registry.get(key));
-      const before: LeaseSight | null = sight;
-      sight = look(before, entry === null ? null : decoded(entry.bytes), entry?.revision ?? 0, clock.monotonicMs());
-      if (sight !== before) options.onSight(isVacant(sight.record) ? null : sight.record);
+      sight = look(sight, entry === null ? null : decoded(entry.bytes), entry?.revision ?? 0, clock.monotonicMs());
+      if (sight.looks === 1) options.onSight(isVacant(sight.record) ? null : sight.record);
       const isGone = isAlone || sight.record?.nonce === nonce || isVacant(sight.record);
       if (decideLease(sight, clock.monotonicMs(), ttlMs, 0, isGone, nonce).kind === "claim") {
         const decision = decideLease(sight, clock.monotonicMs(), ttlMs, await answered(clock, options.highestTerm(), ttlMs), isGone, nonce);
@@ -72,9 +69,11 @@ export async function lead(
       }
     } catch (error) {
       if (isAlone) throw error;
+      // Nobody was heard meanwhile either.
+      if (sight?.record === null) sight = null;
       logger.warn({ tenant, error: String(error) }, "the election got no answer");
     }
-    await clock.sleep(ttlMs / LOOKS_PER_TTL, signal);
+    await clock.sleep(nextLookMs(sight, ttlMs), signal);
   }
 
   function renew(revision: number, record: LeaderRecord, sentMs: number): Leadership {

@@ -708,7 +708,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
 
   /** A run that somebody entered with an earlier leader, who had not heard yet that it leads no more. */
   function adopt(record: RunRecord): void {
-    if (reign === null || isSettled(record.state) || record.term >= reign.leadership.term || reign.active.has(record.run)) return;
+    if (reign === null || isSettled(record.state) || record.term > reign.leadership.term || reign.active.has(record.run)) return;
     logger.warn({ run: record.run, term: reign.leadership.term, theirs: record.term }, "a run of an earlier leader is taken up");
     reign.forgotten.set(record.run, record.attempt);
     carry(reign, record);

@@ -135,7 +135,7 @@ export async function runSchedule(schedule: Schedule, { trace }: SeedOptions = {
         if (record === null) return;
         const { run, attempt, firstAttempt, shards, state, owners, view, unfit, uncheckedFrom, dispute } = record;
         if (shards.length > 0) shardsOf.set(run, shards);
-        records.push({ kind: "attempt", run, attempt, firstAttempt, uncheckedFrom });
+        records.push({ kind: "attempt", run, attempt, firstAttempt, uncheckedFrom, isFrozen: state === "frozen" });
         if (dispute !== null && dispute.attempt >= attempt && state !== "frozen") records.push({ kind: "disputed", run, attempt });
         quarantine(run, unfit);
         say(`run ${run.slice(0, 8)} is ${state}, view ${view}: ${owners.join(" ")}`);

@@ -276,26 +276,34 @@ export function violations(seen: readonly ClusterRecord[], options: InvariantOpt
 }
 
 /**
- * What still stands where bits of memory flipped: what a node said in an attempt that was given up, and what was committed before a run began anew,
- * may be false. Nothing else is excused, least of all the outcome of a run of which every block was compared with a second computation.
+ * What still stands where bits of memory flipped: what a node said in an attempt that was given up, or ended frozen, or of ticks that were committed by then (their slots
+ * were purged, and nobody reads them), and what was committed before a run began anew, may be false. Nothing else is excused, least of all the outcome of a run of which every block was compared with a second computation.
  */
 function standing(records: readonly ClusterRecord[]): readonly ClusterRecord[] {
-  const last = new Map<string, { readonly attempt: number; readonly firstAttempt: number }>();
-  for (const { run, attempt, firstAttempt } of of(records, "attempt")) {
-    const before = last.get(run) ?? { attempt: 0, firstAttempt: 0 };
-    last.set(run, { attempt: Math.max(before.attempt, attempt), firstAttempt: Math.max(before.firstAttempt, firstAttempt) });
+  const last = new Map<string, Omit<Of<"attempt">, "kind" | "run" | "uncheckedFrom">>();
+  for (const { run, attempt, firstAttempt, isFrozen } of of(records, "attempt")) {
+    const before = last.get(run) ?? { attempt: 0, firstAttempt: 0, isFrozen: false };
+    last.set(run, { attempt: Math.max(before.attempt, attempt), firstAttempt: Math.max(before.firstAttempt, firstAttempt), isFrozen: attempt < before.attempt ? before.isFrozen : isFrozen });
   }
+  const isGivenUp = (run: string, attempt: number): boolean => {
+    const newest = last.get(run);
+    return newest !== undefined && (attempt < newest.attempt || (attempt === newest.attempt && newest.isFrozen));
+  };
   const latest = new Map<string, number>(), keyOf = ({ observer, commit }: Of<"commit">): string => `${observer} ${commit.run} ${commit.tick}`;
   for (const record of of(records, "commit")) latest.set(keyOf(record), Math.max(latest.get(keyOf(record)) ?? 0, record.commit.attempt));
   const counts = ({ commit }: Of<"commit">): boolean => commit.attempt >= (last.get(commit.run)?.firstAttempt ?? 0), rootOf = ({ commit }: Of<"commit">): string => `${commit.run} ${commit.tick} ${commit.root}`;
   // A checkpoint that a later attempt took again is nobody's any more.
   const replaced = (record: Of<"commit">): Of<"commit"> => (record.commit.attempt < latest.get(keyOf(record))! || !counts(record) ? { ...record, commit: { ...record.commit, checkpoint: [] } } : record);
   // One from before that is in the chain that counts: its copy may not have heard yet that it was committed anew.
-  const roots = new Set(of(records, "commit").filter(counts).map(rootOf));
+  const roots = new Set(of(records, "commit").filter(counts).map(rootOf)), late = new Set<ClusterRecord>(), committed = new Map<string, number>();
+  for (const record of records) {
+    if (record.kind === "commit") committed.set(`${record.commit.run} ${record.commit.attempt}`, record.commit.tick);
+    if (record.kind === "slot" && record.slot.tick + record.slot.span - 1 <= (committed.get(`${record.slot.run} ${record.slot.attempt}`) ?? -1)) late.add(record);
+  }
   return records.map((record) => (record.kind === "commit" ? replaced(record) : record)).filter((record) => {
     if (record.kind === "commit") return counts(record) || roots.has(rootOf(record));
-    if (record.kind === "slot") return record.slot.attempt >= (last.get(record.slot.run)?.attempt ?? 0);
-    if (record.kind === "restored") return record.attempt >= (last.get(record.run)?.attempt ?? 0);
+    if (record.kind === "slot") return !isGivenUp(record.slot.run, record.slot.attempt) && !late.has(record);
+    if (record.kind === "restored") return !isGivenUp(record.run, record.attempt);
     return true;
   });
 }

@@ -36,7 +36,7 @@ export type ClusterRecord =
   | { readonly kind: "flipped"; readonly by: string }
   /** A run's record had an open dispute though it was not frozen, nor an attempt after the disputed one. */
   | { readonly kind: "disputed"; readonly run: string; readonly attempt: number }
-  | { readonly kind: "attempt"; readonly run: string; readonly attempt: number; readonly firstAttempt: number; readonly uncheckedFrom: number }
+  | { readonly kind: "attempt"; readonly run: string; readonly attempt: number; readonly firstAttempt: number; readonly uncheckedFrom: number; readonly isFrozen: boolean }
   | { readonly kind: "quarantined"; readonly run: string; readonly incarnation: string }
   /** Something that must stay bounded. */
   | { readonly kind: "usage"; readonly what: string; readonly value: number; readonly bound: number }

@@ -390,12 +390,17 @@ describe("the invariants", () => {
   });
 
   test("where bits flipped, what was said in an attempt that was given up is excused, and a run that was not checked; an outcome is not", () => {
-    const flipped: ClusterRecord = { kind: "flipped", by: "b" }, attempt = (number: number, uncheckedFrom = -1): ClusterRecord => ({ kind: "attempt", run: "r", attempt: number, firstAttempt: number, uncheckedFrom });
+    const flipped: ClusterRecord = { kind: "flipped", by: "b" }, attempt = (number: number, uncheckedFrom = -1, isFrozen = false): ClusterRecord => ({ kind: "attempt", run: "r", attempt: number, firstAttempt: number, uncheckedFrom, isFrozen });
     const later = good.map((record): ClusterRecord => (record.kind === "commit" ? { ...record, commit: { ...record.commit, attempt: 2 } } : record.kind === "slot" ? { ...record, slot: { ...record.slot, attempt: 2 } } : record));
     const wrong: readonly ClusterRecord[] = [slot("b", 1, 7), seen(commit(0, { root: "other" }))];
     expect(check([flipped, ...wrong, ...good])).toEqual(expect.arrayContaining(["I2", "I3", "I4"]));
     expect(check([flipped, attempt(1), ...wrong, attempt(2), ...later])).toEqual([]);
     expect(check([attempt(1), ...wrong, attempt(2), ...later])).not.toEqual([]);
+    expect(check([flipped, ...good, slot("b", 0, 7)])).toEqual([]);
+    expect(check([...good, slot("b", 0, 7)])).toContain("I4");
+    // Frozen, by whoever recomputed a run that was done: nobody has it decided.
+    expect(check([flipped, attempt(1, -1, true), slot("b", 1, 7), ...good])).toEqual([]);
+    expect(check([flipped, attempt(1, -1, true), attempt(1), slot("b", 1, 7), ...good])).toContain("I4");
     const lied: ClusterRecord = { ...outcome, root: "other" } as ClusterRecord;
     expect(check([flipped, ...good, lied])).toEqual(["I3"]);
     expect(check([flipped, attempt(1), attempt(1, 0), ...good, lied])).toEqual([]);
