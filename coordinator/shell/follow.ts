@@ -13,10 +13,10 @@ const FETCH_MS = 250, FETCH_MAX_MS = 2000;
  * Keeps the own store level with COMMIT (also with what others hold of a COMMIT that lost it) and the registry, flushed: what a standby needs to lead, and the second copy of what the
  * transport may lose. What the disk refused is fetched again until it is taken, and a gap in the commits is filled from COMMIT; what cannot be fitted in then (COMMIT has the gap too, two roots) is
  * left to the reconciliation of the next leader. What a ledger's checkpoint stands for leaves the disk once all of the checkpoint is there. `onTerm` hears the
- * terms of others, `onFlushed` how far a run is on this disk, `onRecord` every change of a run, `onStale` the
+ * terms of others, `onFlushed` how far a run is on this disk, `onRecord` every change of a run, and whether this disk had it not, `onStale` the
  * own record where the registry was given one of an earlier term.
  */
-export function followTenant(ports: Ports & { readonly store: Store }, tenant: string, logger: Logger, hooks: { onTerm(term: number): void; onFlushed(run: string, tick: number): void; onRecord(record: RunRecord): void; onStale(own: RunRecord): void }): Stop {
+export function followTenant(ports: Ports & { readonly store: Store }, tenant: string, logger: Logger, hooks: { onTerm(term: number): void; onFlushed(run: string, tick: number): void; onRecord(record: RunRecord, isNews: boolean): void; onStale(own: RunRecord): void }): Stop {
   const { bus, log, registry, blobs, store, clock } = ports;
   const closing = new AbortController();
   /** How to fetch again what the disk refused, by what it is of. */
@@ -104,9 +104,11 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
     hooks.onTerm(there.term);
     const own = readRecord(store, tenant, there.run);
     if (own !== null && own.term > there.term) return hooks.onStale(own);
+    let isNews = false;
     const isAnew = await store.transaction((tables): boolean => {
       const here = readRecord(tables, tenant, there.run);
-      if (newerRecord(here, there) !== there) return false;
+      isNews = newerRecord(here, there) === there;
+      if (!isNews) return false;
       raiseTerm(tables, tenant, there.term);
       writeRecord(tables, tenant, there);
       if (there.state === "removed") markRemoved(tables, tenant, there);
@@ -116,7 +118,7 @@ export function followTenant(ports: Ports & { readonly store: Store }, tenant: s
     if (isAnew) await catchUp(there.run, readEnd(store, tenant, there.run).tick);
     if (there.state !== "removed") await keepCopy(ports, there.spec.planHash);
     await store.flushed();
-    hooks.onRecord(there);
+    hooks.onRecord(there, isNews);
   }
 
   async function onRelease(entry: RegistryEntry | null): Promise<void> {

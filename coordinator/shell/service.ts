@@ -238,10 +238,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const stopTail = followTenant(ports, tenant, logger, {
       onTerm: (term) => { if (reign !== null && term > reign.leadership.term) reign.leadership.yieldTo(term); },
       onFlushed: (run, tick) => { if (reign === null) bus.publish(flushedSubject(tenant, run), FLUSHED.encode({ nonce, run, tick })); },
-      onRecord(record) {
+      onRecord(record, isNews) {
         if (isLedger(record.spec)) ledgers.add(record.run);
         if (record.state === "removed") sweepSoon();
-        adopt(record);
+        adopt(record, isNews);
       },
       // A registry that lost its store counts revisions from 1 again: the compare-and-set of a leader who has yet to notice that it is none may meet one it remembers.
       onStale: (own) => { if (reign !== null) publishRecord({ ports, tenant, term: reign.leadership.term }, own).catch((error: unknown) => logger.warn({ run: own.run, error: String(error) }, "the record of a run was not written again")); },
@@ -707,8 +707,10 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   }
 
   /** A run that somebody entered with an earlier leader, who had not heard yet that it leads no more. */
-  function adopt(record: RunRecord): void {
-    if (reign === null || isSettled(record.state) || record.term > reign.leadership.term || reign.active.has(record.run)) return;
+  function adopt(record: RunRecord, isNews: boolean): void {
+    if (reign === null || isSettled(record.state) || reign.active.has(record.run)) return;
+    // In its own term there is news only of another leader who had the same.
+    if (record.term > reign.leadership.term || (record.term === reign.leadership.term && !isNews)) return;
     logger.warn({ run: record.run, term: reign.leadership.term, theirs: record.term }, "a run of an earlier leader is taken up");
     reign.forgotten.set(record.run, record.attempt);
     carry(reign, record);
