@@ -1008,8 +1008,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const live = new Set<string>(kept);
     for (const { content, model } of readReleases(store, tenant)) live.add(content).add(model);
     for (const [index, { run, spec, state }] of readRecords(store, tenant).entries()) {
-      if (state === "removed") continue;
       if (index % SWEEP_RECORDS === SWEEP_RECORDS - 1) await clock.sleep(0, closing.signal);
+      if (state === "removed") continue;
       live.add(spec.planHash);
       let commit = readLastCommit(store, tenant, run);
       live.add(commit?.sums ?? "");
